@@ -1,0 +1,32 @@
+//! Nouns and rules of tenement: what a service is, what an instance is called, where a
+//! request goes, how long a crashed instance waits.
+//!
+//! Everything here is a value or a function of values. This crate does no I/O, has no
+//! clock (time is an argument), knows no async and serialises nothing: wire, file and row
+//! shapes live in the crates that speak them.
+
+mod backoff;
+mod config;
+mod health;
+mod host;
+mod id;
+mod rotation;
+mod route;
+mod service;
+mod signal;
+mod state;
+mod template;
+
+pub use backoff::{Backoff, CrashLimit};
+pub use config::{Config, Routing, Settings};
+pub use health::{Health, HealthRun};
+pub use host::{Host, HostError};
+pub use id::{InstanceId, InstanceName, NameError, ServiceName};
+pub use rotation::Rotation;
+pub use route::{Route, RouteError, RouteTable};
+pub use service::{
+    EnvPattern, HealthCheck, Isolation, Listen, OnDemand, RestartPolicy, ServiceSpec,
+};
+pub use signal::StopSignal;
+pub use state::{State, Weight};
+pub use template::{Template, TemplateError, Variable, Variables};

@@ -1,0 +1,135 @@
+//! What a service is: the meaning of one `[service.NAME]` section.
+
+use std::time::Duration;
+
+use crate::{ServiceName, StopSignal, Template};
+
+/// A service: the template of which instances are copies. Every default is filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceSpec {
+    /// Its name.
+    pub name: ServiceName,
+    /// What it is for, in its author's words.
+    pub description: Option<String>,
+    /// The program and its arguments; never empty. The program is looked up in the
+    /// instance's PATH where it has no slash, else taken from the workdir.
+    pub argv: Vec<Template>,
+    /// The folder the program starts in. Relative results are taken from the config's folder.
+    pub workdir: Template,
+    /// The path of its Unix socket.
+    pub socket: Template,
+    /// `[service.X.env]` and `env_file`, in that order of precedence, sorted by name.
+    pub env: Vec<(String, Template)>,
+    /// Variables of ten's own environment that are passed on besides the usual ones.
+    pub env_pass: Vec<EnvPattern>,
+    /// How its health is checked; `None`: ready means that the listener accepts.
+    pub health: Option<HealthCheck>,
+    /// How long a start may take until it must accept.
+    pub startup_timeout: Duration,
+    /// Time without a request after which it sleeps; `None`: never.
+    pub idle_timeout: Option<Duration>,
+    /// What follows an exit that nobody asked for.
+    pub restart: RestartPolicy,
+    /// The thickness of its walls.
+    pub isolation: Isolation,
+    /// Where it listens.
+    pub listen: Listen,
+    /// Which requests may wake it.
+    pub on_demand: OnDemand,
+    /// Most instances with a process at one time.
+    pub max_instances: usize,
+    /// Most instances known at all.
+    pub max_known: usize,
+    /// What asks it to stop.
+    pub stop_signal: StopSignal,
+    /// How long it may take to stop before its whole tree is killed.
+    pub stop_timeout: Duration,
+    /// How long it may take to the response head; `None`: as long as it likes.
+    pub request_timeout: Option<Duration>,
+}
+
+/// Walls, from thin to thick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// Its own process group and cgroup; nothing else is promised.
+    Process,
+    /// Linux namespaces.
+    Namespace,
+}
+
+impl Isolation {
+    /// The word of the lexicon.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Namespace => "namespace",
+        }
+    }
+}
+
+/// When an instance that exited by itself is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RestartPolicy {
+    /// Whatever its exit status.
+    Always,
+    /// When it failed: a signal or a status other than 0.
+    OnFailure,
+    /// Not by itself; the next request wakes it.
+    Never,
+}
+
+/// Where an instance listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// Whichever of `PORT` and `SOCKET_PATH` accepts first.
+    Auto,
+    /// `PORT` on the loopback address.
+    Port,
+    /// `SOCKET_PATH`.
+    Socket,
+    /// `SOCKET_PATH`, bound by ten and passed as fd 3 (sd_listen_fds(3)).
+    Activation,
+    /// Nowhere: a worker. It has no routes, is ready once it runs and is never idle.
+    None,
+}
+
+/// Which requests may wake an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDemand {
+    /// A request for any valid id, known or not.
+    Any,
+    /// Only for ids that an operator spawned.
+    Known,
+    /// None: only operators start it.
+    Off,
+}
+
+/// A health check over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The path that must answer 2xx, with its leading slash.
+    pub path: String,
+    /// Time between checks of a running instance.
+    pub interval: Duration,
+    /// How long one check may take.
+    pub timeout: Duration,
+}
+
+/// `NAME` or `PREFIX_*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnvPattern {
+    /// Exactly this variable.
+    Name(String),
+    /// Every variable that starts so.
+    Prefix(String),
+}
+
+impl EnvPattern {
+    /// Whether a variable of this name is meant.
+    pub fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Name(own) => own == name,
+            Self::Prefix(prefix) => name.starts_with(prefix.as_str()),
+        }
+    }
+}
