@@ -1,1 +1,3 @@
-
+//! Linux, for tenement.
+mod plan;
+pub use plan::{LaunchPlan, Mount, Walls};

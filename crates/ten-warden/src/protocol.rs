@@ -1,0 +1,104 @@
+//! What front and warden say to each other: one message per SOCK_SEQPACKET datagram, fds
+//! beside it (unix(7), SCM_RIGHTS).
+//!
+//! The front speaks first only after it was told everything about the present: one `Boot`,
+//! one `Living` for each process tree, then `BootDone`. From there on both sides may speak
+//! at any time; messages are never reordered.
+
+use serde::{Deserialize, Serialize};
+use ten_kernel::LaunchPlan;
+
+/// Names one launch for as long as the warden lives. Chosen by the front, ever rising.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LaunchId(pub u64);
+
+/// What the front asks of the warden. Nothing is answered but by a [`ToFront`] event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToWarden {
+    /// Start a tree. Answered by `Launched` or `LaunchFailed`.
+    Launch {
+        /// Its name from now on.
+        launch: LaunchId,
+        /// How.
+        plan: Box<LaunchPlan>,
+        /// What a later front must know of it; the warden does not look inside.
+        note: Vec<u8>,
+    },
+    /// Send a signal to every process of the tree, and SIGCONT after it, so that a stopped
+    /// process hears it too. Unknown launches are ignored: it may have exited meanwhile.
+    Signal {
+        /// To which tree.
+        launch: LaunchId,
+        /// The signal's number.
+        signal: i32,
+    },
+    /// Kill the whole tree. Answered, like every other end, by `Exited`.
+    Kill {
+        /// Which tree.
+        launch: LaunchId,
+    },
+    /// Everything is stopped and stored: the front is about to exit for good, and so may the warden.
+    Farewell,
+}
+
+/// What the warden tells the front.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToFront {
+    /// The first message. Beside it: the TCP listeners, then the admin socket's listener.
+    Boot {
+        /// How many of the fds are TCP listeners.
+        tcp_listeners: usize,
+        /// The lowest launch id that was never used.
+        next_launch: LaunchId,
+        /// Length of the front's own note, which is read from the memfd that is the last fd.
+        note_len: usize,
+    },
+    /// A tree that runs already. Beside it: its stdout and stderr.
+    Living {
+        /// Which.
+        launch: LaunchId,
+        /// The pid of its main process, as the host sees it.
+        pid: u32,
+        /// What came with its launch.
+        note: Vec<u8>,
+    },
+    /// All living trees have been named.
+    BootDone,
+    /// The program was executed. Beside it: its stdout and stderr.
+    Launched {
+        /// Which.
+        launch: LaunchId,
+        /// The pid of its main process, as the host sees it.
+        pid: u32,
+    },
+    /// It could not be started; nothing of it is left.
+    LaunchFailed {
+        /// Which.
+        launch: LaunchId,
+        /// The step that failed and why, for logs and operators.
+        reason: String,
+    },
+    /// Its main process ended and nothing of the tree is left: no process, cgroup, socket
+    /// or scratch folder.
+    Exited {
+        /// Which.
+        launch: LaunchId,
+        /// How the main process ended.
+        exit: Exit,
+    },
+    /// ten was told to stop: drain and stop everything, then say `Farewell`.
+    Terminate,
+    /// ten was told to read its config again (SIGHUP).
+    Reload,
+}
+
+/// How a main process ended (wait(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// It returned this status, 0 to 255.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+    /// Its init was killed from outside, so nobody knows.
+    Lost,
+}
