@@ -5,6 +5,7 @@
 //! clock (time is an argument), knows no async and serialises nothing: wire, file and row
 //! shapes live in the crates that speak them.
 
+mod address;
 mod backoff;
 mod config;
 mod health;
@@ -17,6 +18,7 @@ mod signal;
 mod state;
 mod template;
 
+pub use address::Address;
 pub use backoff::{Backoff, CrashLimit};
 pub use config::{Config, Routing, Settings};
 pub use health::{Health, HealthRun};

@@ -1,1 +1,3 @@
-
+//! The data plane.
+mod upstreams;
+pub use upstreams::{Lease, Refusal, Slot, Target, Upstreams};

@@ -1,0 +1,76 @@
+//! What the data plane asks of whoever runs the instances: a lease.
+//!
+//! The proxy knows no supervisor, no process and no state machine. It asks for a lease and
+//! waits; holding the lease is what keeps the instance awake, dropping it is what lets it sleep.
+
+use std::{any::Any, future::Future, sync::Arc, sync::OnceLock, time::Duration};
+
+use ten_domain::{Address, InstanceName, RouteTable, ServiceName};
+
+/// Gives out leases on instances, waking them where needed.
+pub trait Upstreams: Clone + Send + Sync + 'static {
+    /// The lease it gives.
+    type Lease: Lease;
+
+    /// The routes as of now.
+    fn routes(&self) -> Arc<RouteTable>;
+
+    /// Leases an instance. Ready at once where it runs; else wakes it, together with
+    /// everyone else who asks, and waits for as long as its service allows. Dropping the
+    /// future gives the place in the queue back.
+    fn lease(&self, target: &Target) -> impl Future<Output = Result<Self::Lease, Refusal>> + Send;
+}
+
+/// The use of one instance by one request. Dropping it ends the use.
+pub trait Lease: Send + Sync + 'static {
+    /// Which instance.
+    fn instance(&self) -> &InstanceName;
+    /// Where it listens.
+    fn address(&self) -> &Address;
+    /// How long it may take to the response head; `None`: as long as it likes.
+    fn request_timeout(&self) -> Option<Duration>;
+    /// A place for what the proxy keeps of this process of the instance (its pool of
+    /// connections). It dies with the process: nothing leaks into its successor.
+    fn slot(&self) -> &Slot;
+}
+
+/// Room for one value of the proxy's own.
+pub type Slot = OnceLock<Box<dyn Any + Send + Sync>>;
+
+/// Who should answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// This instance.
+    Instance(InstanceName),
+    /// One instance of this service, by weight.
+    Service(ServiceName),
+}
+
+/// Why there is no lease.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such instance and this request may not create it.
+    #[error("no such instance")]
+    Unknown,
+    /// It sleeps, and its service lets no request wake it.
+    #[error("asleep; requests do not wake it")]
+    Asleep,
+    /// It was started and did not become ready.
+    #[error("did not become ready")]
+    NotReady {
+        /// When it makes sense to ask again.
+        retry_after: Duration,
+    },
+    /// It crashed too often; only an operator starts it again.
+    #[error("failed; an operator must restart it")]
+    Failed,
+    /// As many requests wait for it as may.
+    #[error("too many requests wait for it")]
+    QueueFull,
+    /// As many instances of its service run as may.
+    #[error("too many instances run")]
+    TooManyRunning,
+    /// The server is shutting down.
+    #[error("shutting down")]
+    ShuttingDown,
+}
