@@ -1,0 +1,245 @@
+//! `[service.NAME]`.
+
+use super::{COUNT, DURATION, Default, Key, Kind, PATIENCE, key};
+
+/// Weights of cgroup v2 (Linux, Documentation/admin-guide/cgroup-v2.rst).
+const CGROUP_WEIGHT: Kind = Kind::Integer { min: 1, max: 10_000 };
+
+pub(super) const SERVICE: &[Key] = &[
+    key("description", Kind::Text, Default::Absent, "What it is for, in your words."),
+    key(
+        "command",
+        Kind::Text,
+        Default::Required,
+        "The program and its arguments, split like a shell would but never run through one.",
+    ),
+    key(
+        "args",
+        Kind::Texts,
+        Default::Absent,
+        "The arguments; where they are given, command is the program alone.",
+    ),
+    key(
+        "workdir",
+        Kind::Text,
+        Default::Absent,
+        "The folder it starts in; the config's folder where absent.",
+    ),
+    key(
+        "socket",
+        Kind::Text,
+        Default::Text("/tmp/tenement/{name}-{id}.sock"),
+        "The path of its Unix socket, passed as SOCKET_PATH.",
+    ),
+    key(
+        "env",
+        Kind::Named(&Kind::Text),
+        Default::Absent,
+        "Environment variables. Template variables and ${NAME} of ten's own environment work.",
+    ),
+    key("env_file", Kind::Text, Default::Absent, "A dotenv file to read; env wins over it."),
+    key(
+        "env_pass",
+        Kind::Texts,
+        Default::Absent,
+        "Variables of ten's own environment to pass on: \"NAME\" or \"PREFIX_*\".",
+    ),
+    key(
+        "listen",
+        Kind::Word { words: &["auto", "port", "socket", "activation", "none"], later: &[] },
+        Default::Text("auto"),
+        "Where it listens: PORT, SOCKET_PATH, whichever answers first (auto), a socket passed \
+         as fd 3 (activation), or nowhere (none, a worker).",
+    ),
+    key(
+        "protocol",
+        Kind::Word { words: &["http1"], later: &["h2c"] },
+        Default::Text("http1"),
+        "What it speaks.",
+    ),
+    key(
+        "health",
+        Kind::Text,
+        Default::Absent,
+        "The path that must answer 2xx; where absent, it is ready once it accepts.",
+    ),
+    key(
+        "health_interval",
+        PATIENCE,
+        Default::Absent,
+        "Seconds between health checks; settings.health_check_interval where absent.",
+    ),
+    // Generous to a busy app, short enough to find a hung one within three checks.
+    key("health_timeout", PATIENCE, Default::Number(5), "Seconds one health check may take."),
+    // A cold Python or JVM start on one shared core takes seconds; a browser waits about as long.
+    key(
+        "startup_timeout",
+        PATIENCE,
+        Default::Number(10),
+        "Seconds until it must accept (and answer health).",
+    ),
+    // Sleep is asked for, never a surprise.
+    key(
+        "idle_timeout",
+        DURATION,
+        Default::Number(0),
+        "Seconds without a request after which it sleeps; 0: never.",
+    ),
+    key(
+        "idle_action",
+        Kind::Word { words: &["stop"], later: &["freeze"] },
+        Default::Text("stop"),
+        "What sleep means.",
+    ),
+    key(
+        "on_demand",
+        Kind::Word { words: &["any", "known", "off"], later: &[] },
+        Default::Text("any"),
+        "Whose request wakes: any valid id, only ids that were spawned, or none.",
+    ),
+    key("max_instances", COUNT, Default::Number(1000), "Most instances that run at a time."),
+    // Bounds the folders that strangers can create by inventing ids.
+    key("max_known", COUNT, Default::Number(10_000), "Most instances known at all."),
+    key(
+        "request_timeout",
+        DURATION,
+        Default::Number(60),
+        "Seconds to the head of a response; 0: no limit.",
+    ),
+    key(
+        "restart",
+        Kind::Word { words: &["always", "on-failure", "never"], later: &[] },
+        Default::Text("on-failure"),
+        "When it is started again after it exited by itself.",
+    ),
+    key("stop_signal", Kind::Signal, Default::Text("SIGTERM"), "What asks it to stop."),
+    key(
+        "stop_timeout",
+        DURATION,
+        Default::Number(10),
+        "Seconds it may take to stop before its whole process tree is killed.",
+    ),
+    key(
+        "isolation",
+        Kind::Word {
+            words: &["process", "namespace"],
+            later: &["sandbox", "wasm", "firecracker", "qemu", "vm"],
+        },
+        Default::Text("namespace"),
+        "The thickness of its walls.",
+    )
+    .alias("runtime"),
+    key(
+        "network",
+        Kind::Word { words: &["host"], later: &["private", "none"] },
+        Default::Text("host"),
+        "Which network it sees.",
+    ),
+    key("user", Kind::User, Default::Text("inherit"), "The user it runs as."),
+    key("bind", Kind::Texts, Default::Absent, "More host paths to show: \"/srv/models:ro\".")
+        .later(),
+    key("memory_limit_mb", COUNT, Default::Absent, "Memory it may use.").later(),
+    key(
+        "memory_swap_max_mb",
+        Kind::Integer { min: 0, max: super::MOST },
+        Default::Absent,
+        "Swap it may use.",
+    )
+    .later(),
+    key("cpu_shares", CGROUP_WEIGHT, Default::Absent, "Its share of a busy CPU.").later(),
+    key("cpu_max_percent", COUNT, Default::Absent, "CPU it may use, in percent of one core.")
+        .later(),
+    key("io_weight", CGROUP_WEIGHT, Default::Absent, "Its share of a busy disk.").later(),
+    key(
+        "pids_limit",
+        // PID_MAX_LIMIT of 64-bit kernels.
+        Kind::Integer { min: 1, max: 4_194_304 },
+        Default::Number(512),
+        "Processes and threads it may have.",
+    )
+    .later(),
+    key("bandwidth_mbps", COUNT, Default::Absent, "Network traffic it may cause.").later(),
+    key("storage_quota_mb", COUNT, Default::Absent, "Disk space it may use.").later(),
+    key(
+        "storage_persist",
+        Kind::Boolean,
+        Default::Boolean(false),
+        "Whether its data outlives an operator's stop or rm.",
+    )
+    .later(),
+    key("max_concurrency", COUNT, Default::Absent, "Requests in flight in one instance.").later(),
+    key("queue_limit", COUNT, Default::Absent, "Requests that may wait for one instance.").later(),
+    key("queue_timeout", DURATION, Default::Absent, "Seconds a request may wait.").later(),
+    key("log_rate_limit", COUNT, Default::Absent, "Log lines a second that are kept.").later(),
+    key(
+        "waking_page",
+        Kind::Boolean,
+        Default::Boolean(false),
+        "Whether browsers see a page while a slow wake lasts.",
+    )
+    .later(),
+    key("asleep", Kind::Table(ASLEEP), Default::Absent, "What is answered without waking.").later(),
+    key(
+        "replace",
+        Kind::Word { words: &["hold", "overlap"], later: &[] },
+        Default::Text("hold"),
+        "How a new version takes over: after the old one stopped, or beside it.",
+    )
+    .later(),
+    key("scale", Kind::Table(SCALE), Default::Absent, "How many instances share the load.").later(),
+    key(
+        "freeze_then_stop",
+        DURATION,
+        Default::Absent,
+        "Seconds after which a frozen instance is stopped.",
+    )
+    .later(),
+    key(
+        "park_connections",
+        Kind::Boolean,
+        Default::Boolean(false),
+        "Whether WebSocket and SSE clients stay connected to a frozen instance.",
+    )
+    .later(),
+    key(
+        "sandbox_platform",
+        Kind::Word { words: &["auto", "systrap", "ptrace", "kvm"], later: &[] },
+        Default::Text("auto"),
+        "How gVisor catches system calls.",
+    )
+    .later(),
+    key("kernel", Kind::Text, Default::Absent, "The kernel image of a VM.").later(),
+    key("rootfs", Kind::Text, Default::Absent, "The root file system of a VM.").later(),
+    key("memory_mb", COUNT, Default::Absent, "The memory of a VM.").later(),
+    key("vcpus", COUNT, Default::Absent, "The CPUs of a VM.").later(),
+    key(
+        "vsock_port",
+        // 32 bits; the highest value is VMADDR_PORT_ANY (vsock(7)).
+        Kind::Integer { min: 1, max: 4_294_967_294 },
+        Default::Absent,
+        "The vsock port on which the app in a VM listens.",
+    )
+    .later(),
+    key("profile", Kind::Text, Default::Absent, "A ready-made kernel and root file system.")
+        .later(),
+];
+
+/// `[service.NAME.asleep]`: refused as a whole until it is built.
+const ASLEEP: &[Key] = &[
+    key("health", Kind::Boolean, Default::Boolean(false), "Answer the health path with 200."),
+    key("robots", Kind::Boolean, Default::Boolean(false), "Answer /robots.txt."),
+    key("favicon", Kind::Boolean, Default::Boolean(false), "Answer /favicon.ico."),
+    key(
+        "paths",
+        Kind::Named(&Kind::Integer { min: 100, max: 599 }),
+        Default::Absent,
+        "Paths and the status each is answered with.",
+    ),
+];
+
+/// `[service.NAME.scale]`.
+const SCALE: &[Key] = &[
+    key("min", Kind::Integer { min: 0, max: super::MOST }, Default::Absent, "Fewest instances."),
+    key("max", COUNT, Default::Absent, "Most instances."),
+    key("target_concurrency", COUNT, Default::Absent, "Requests in flight to aim at in each."),
+];

@@ -1,0 +1,98 @@
+//! `[settings]`.
+
+use super::{COUNT, DURATION, Default, Key, Kind, PATIENCE, PORT, YEAR, key};
+
+/// Delays: from none to a year, in milliseconds.
+const MILLIS: Kind = Kind::Integer { min: 0, max: YEAR * 1000 };
+
+pub(crate) const SETTINGS: &[Key] = &[
+    // Where the Filesystem Hierarchy Standard puts state that must outlive a reboot.
+    key(
+        "data_dir",
+        Kind::Text,
+        Default::Text("/var/lib/tenement"),
+        "Where everything that must last lives. A relative path starts at the config's folder.",
+    ),
+    // Health checks are for what runs but does not work, which is rare: a crash is seen at once.
+    key(
+        "health_check_interval",
+        PATIENCE,
+        Default::Number(10),
+        "Seconds between health checks of a running instance, where the service sets none.",
+    ),
+    key(
+        "max_restarts",
+        Kind::Integer { min: 0, max: 1_000_000 },
+        Default::Number(3),
+        "Restarts within restart_window after which a crashing instance is given up as failed.",
+    ),
+    key(
+        "restart_window",
+        Kind::Seconds { min: 1.0 },
+        Default::Number(300),
+        "Seconds in which crashes are counted; as long without a crash clears the count.",
+    ),
+    key(
+        "backoff_base_ms",
+        MILLIS,
+        Default::Number(1000),
+        "Milliseconds before the first restart; doubles each time. 0: at once.",
+    ),
+    key("backoff_max_ms", MILLIS, Default::Number(60_000), "No restart waits longer, in ms."),
+    key(
+        "admin_host",
+        Kind::Text,
+        Default::Absent,
+        "Host of the dashboard and API where [routing] puts a service on the domain itself.",
+    ),
+    key(
+        "metrics_auth",
+        Kind::Boolean,
+        Default::Boolean(false),
+        "Whether /metrics requires a token.",
+    )
+    .later(),
+    key(
+        "trusted_proxies",
+        Kind::Texts,
+        Default::Absent,
+        "Addresses whose X-Forwarded-* headers are believed.",
+    )
+    .later(),
+    key(
+        "trash_retention",
+        DURATION,
+        Default::Number(24 * 60 * 60),
+        "Seconds for which deleted data can be brought back.",
+    )
+    .later(),
+    key(
+        "ram_budget_mb",
+        COUNT,
+        Default::Absent,
+        "Memory that all instances may use together before idle ones go into deeper sleep.",
+    )
+    .later(),
+    key("tls", Kind::Table(TLS), Default::Absent, "Certificates and HTTPS.").later(),
+    key("logs", Kind::Table(LOGS), Default::Absent, "How long logs are kept.").later(),
+];
+
+/// `[settings.tls]`: refused as a whole until it is built, but a typo in it is still seen.
+const TLS: &[Key] = &[
+    key("enabled", Kind::Boolean, Default::Boolean(false), "Serve HTTPS."),
+    key("acme_email", Kind::Text, Default::Absent, "Where the certificate authority writes to."),
+    key("domain", Kind::Text, Default::Absent, "The domain whose certificates are obtained."),
+    key("cache_dir", Kind::Text, Default::Text("{data_dir}/acme"), "Where certificates are kept."),
+    key("staging", Kind::Boolean, Default::Boolean(false), "Use Let's Encrypt's staging servers."),
+    key("https_port", PORT, Default::Number(443), "The port of HTTPS."),
+    key("http_port", PORT, Default::Number(80), "The port of redirects and HTTP-01 challenges."),
+    key("dns_provider", Kind::Text, Default::Absent, "Who answers DNS-01 for wildcards."),
+    key("cert_file", Kind::Text, Default::Absent, "An own certificate chain, PEM."),
+    key("key_file", Kind::Text, Default::Absent, "The key of cert_file, PEM."),
+];
+
+/// `[settings.logs]`.
+const LOGS: &[Key] = &[
+    key("max_mb", COUNT, Default::Number(1024), "Disk space of all logs."),
+    key("max_days", COUNT, Default::Number(7), "Age at which logs are deleted."),
+];

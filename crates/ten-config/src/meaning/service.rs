@@ -1,0 +1,290 @@
+//! `[service.NAME]`.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use ten_domain::{
+    HealthCheck, Isolation, Listen, OnDemand, RestartPolicy, ServiceName, ServiceSpec, StopSignal,
+    Template, Variable, Variables,
+};
+
+use super::{Meaning, env};
+use crate::{
+    mistakes::Mistake,
+    template::Place,
+    typed::{Section, Text, Typed},
+};
+
+/// Variables of everything but the socket's own path.
+const ALL: &[Variable] = &Variable::ALL;
+
+/// Variables of the socket's path: all but itself.
+const BUT_SOCKET: &[Variable] =
+    &[Variable::Name, Variable::Id, Variable::DataDir, Variable::InstanceDir, Variable::Port];
+
+/// Reads one service. Everything is read before anything missing ends it, so that every
+/// mistake is found.
+pub(super) fn service(
+    m: &mut Meaning<'_>,
+    section: &Section,
+    name: Option<&ServiceName>,
+    health_check_interval: Duration,
+) -> Option<ServiceSpec> {
+    let argv = argv(m, section);
+    let workdir = workdir(m, section);
+    let socket = socket(m, section);
+    let env = env::env(m, section);
+    let env_pass = env::env_pass(m, section);
+    let health = health(m, section, health_check_interval);
+    let listen = listen(section.word("listen"));
+    let idle_timeout = some_unless_zero(section.seconds("idle_timeout"));
+    worker_rules(m, section, listen, idle_timeout);
+    Some(ServiceSpec {
+        name: name?.clone(),
+        description: section.text("description").map(|text| text.value.clone()),
+        argv: argv?,
+        workdir: workdir?,
+        socket: socket?,
+        env,
+        env_pass,
+        health,
+        startup_timeout: section.seconds("startup_timeout"),
+        idle_timeout,
+        restart: restart(section.word("restart")),
+        isolation: isolation(section.word("isolation")),
+        listen,
+        on_demand: on_demand(section.word("on_demand")),
+        max_instances: count(section, "max_instances"),
+        max_known: count(section, "max_known"),
+        stop_signal: stop_signal(section.word("stop_signal")),
+        stop_timeout: section.seconds("stop_timeout"),
+        request_timeout: some_unless_zero(section.seconds("request_timeout")),
+    })
+}
+
+fn argv(m: &mut Meaning<'_>, section: &Section) -> Option<Vec<Template>> {
+    let command = section.text("command")?;
+    if command.value.trim().is_empty() {
+        m.mistakes.push(
+            Mistake::at(command.span.clone(), "`command` is empty")
+                .help("name what starts the app: command = \"python3 app.py\""),
+        );
+        return None;
+    }
+    if section.place("args").is_none() {
+        return split(m, command);
+    }
+    let program = m.template("command", command, ALL);
+    let args = section.texts("args")?.iter().map(|arg| m.template("args", arg, ALL));
+    let args: Vec<_> = args.collect();
+    std::iter::once(program).chain(args).collect()
+}
+
+/// Splits a command as a shell would, then reads each word as a template: the value of a
+/// variable never becomes two words.
+fn split(m: &mut Meaning<'_>, command: &Text) -> Option<Vec<Template>> {
+    let Ok(words) = shell_words::split(&command.value) else {
+        m.mistakes.push(
+            Mistake::at(command.span.clone(), "a quote in `command` is not closed")
+                .help("close it, or write the quote as \\\"; with `args`, nothing needs quotes"),
+        );
+        return None;
+    };
+    if words.first().is_none_or(String::is_empty) {
+        m.mistakes.push(
+            Mistake::at(command.span.clone(), "`command` names no program")
+                .help("its first word is the program: command = \"python3 app.py\""),
+        );
+        return None;
+    }
+    let place = Place::of(command, m.source);
+    let mut from = 0;
+    let templates = words.iter().map(|word| {
+        let place = place.of_word(command, &mut from, word);
+        m.templates().read("command", word, &place, ALL)
+    });
+    templates.collect::<Vec<_>>().into_iter().collect()
+}
+
+fn workdir(m: &mut Meaning<'_>, section: &Section) -> Option<Template> {
+    let Some(text) = section.text("workdir") else {
+        return Some(Template::literal(m.source.folder().to_string_lossy()));
+    };
+    let template = m.template("workdir", text, ALL);
+    template.filter(|_| m.is_path("workdir", &text.value, text))
+}
+
+fn socket(m: &mut Meaning<'_>, section: &Section) -> Option<Template> {
+    let Some(text) = section.text("socket") else {
+        let default = Template::parse(section.default_text("socket"));
+        return Some(default.expect("the default socket is a template"));
+    };
+    let template = m.template("socket", text, BUT_SOCKET)?;
+    if !m.is_path("socket", &text.value, text) {
+        return None;
+    }
+    if !sample(&template, "name", "id").starts_with('/') {
+        m.mistakes.push(
+            Mistake::at(text.span.clone(), "`socket` must be an absolute path")
+                .label("does not start with `/`")
+                .help("start it with `/`, {data_dir} or {instance_dir}"),
+        );
+    } else if ![Variable::Id, Variable::InstanceDir].iter().any(|v| template.mentions(*v)) {
+        m.mistakes.push(
+            Mistake::at(text.span.clone(), "all instances would share one socket")
+                .label("the same path for every id")
+                .help("put {id} into it, or {instance_dir} in front of it"),
+        );
+    }
+    Some(template)
+}
+
+/// The path of one instance's socket, as far as it can be known before the instance is.
+fn sample(socket: &Template, name: &str, id: &str) -> String {
+    let instance_dir = format!("/data/{name}/{id}");
+    socket.expand(&Variables {
+        name,
+        id,
+        data_dir: "/data",
+        instance_dir: &instance_dir,
+        socket: "",
+        port: 1,
+    })
+}
+
+/// Two services whose instances of one id would listen on one path would serve each other's
+/// tenants.
+pub(super) fn no_shared_sockets(
+    m: &mut Meaning<'_>,
+    root: &Section,
+    services: &BTreeMap<ServiceName, Arc<ServiceSpec>>,
+) {
+    let mut owners = BTreeMap::<String, (&ServiceName, _)>::new();
+    for (typed, table) in root.named("service") {
+        let Some((name, spec)) = services.get_key_value(typed.value.as_str()) else { continue };
+        let Some(Typed::Table(section)) = table else { continue };
+        let Some(text) = section.text("socket") else { continue };
+        if matches!(spec.listen, Listen::Port | Listen::None) {
+            continue;
+        }
+        let path = sample(&spec.socket, name.as_str(), "id");
+        let first = owners.insert(path, (name, text.span.clone()));
+        if let Some((other, at)) = first.filter(|(other, _)| *other != name) {
+            let title = format!("`{other}` and `{name}` would share their sockets");
+            m.mistakes.push(
+                Mistake::at(text.span.clone(), title)
+                    .label("the same paths again")
+                    .also(at, "given here")
+                    .help("put {name} into both"),
+            );
+        }
+    }
+}
+
+fn health(m: &mut Meaning<'_>, section: &Section, interval: Duration) -> Option<HealthCheck> {
+    if section.place("health").is_none() {
+        for key in ["health_interval", "health_timeout"] {
+            let Some(at) = section.place(key) else { continue };
+            m.mistakes.push(
+                Mistake::at(at, format!("`{key}` has no effect without `health`"))
+                    .help("add health = \"/health\", the path to ask for, or remove it"),
+            );
+        }
+    }
+    let text = section.text("health")?;
+    let why = if !text.value.starts_with('/') {
+        "does not start with `/`"
+    } else if !text.value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        "has a space or another character that must be percent-encoded"
+    } else if text.value.contains('#') {
+        "has a `#`, which is never sent to a server"
+    } else {
+        return Some(HealthCheck {
+            path: text.value.clone(),
+            interval: section.seconds_given("health_interval").unwrap_or(interval),
+            timeout: section.seconds("health_timeout"),
+        });
+    };
+    m.mistakes.push(
+        Mistake::at(text.span.clone(), "`health` is not a path")
+            .label(why)
+            .help("write the path alone: health = \"/health\""),
+    );
+    None
+}
+
+/// What a service without a listener cannot have.
+fn worker_rules(
+    m: &mut Meaning<'_>,
+    section: &Section,
+    listen: Listen,
+    idle_timeout: Option<Duration>,
+) {
+    if listen != Listen::None {
+        return;
+    }
+    let worker = section.place("listen").expect("listening nowhere is not the default");
+    let health = section.place("health").map(|at| ("health", "nothing could be asked", at));
+    let idle = section.place("idle_timeout").filter(|_| idle_timeout.is_some());
+    let idle = idle.map(|at| ("idle_timeout", "a worker is never idle", at));
+    for (key, why, at) in [health, idle].into_iter().flatten() {
+        m.mistakes.push(
+            Mistake::at(at, format!("`{key}` needs a listener"))
+                .label(why)
+                .also(worker.clone(), "this service has none")
+                .help(format!("remove `{key}`, or let the service listen")),
+        );
+    }
+}
+
+fn some_unless_zero(duration: Duration) -> Option<Duration> {
+    (!duration.is_zero()).then_some(duration)
+}
+
+fn count(section: &Section, key: &str) -> usize {
+    usize::try_from(section.integer(key)).unwrap_or(usize::MAX)
+}
+
+pub(super) fn listen(word: &str) -> Listen {
+    match word {
+        "auto" => Listen::Auto,
+        "port" => Listen::Port,
+        "socket" => Listen::Socket,
+        "activation" => Listen::Activation,
+        "none" => Listen::None,
+        _ => not_in_the_table(word),
+    }
+}
+
+fn restart(word: &str) -> RestartPolicy {
+    match word {
+        "always" => RestartPolicy::Always,
+        "on-failure" => RestartPolicy::OnFailure,
+        "never" => RestartPolicy::Never,
+        _ => not_in_the_table(word),
+    }
+}
+
+fn isolation(word: &str) -> Isolation {
+    match word {
+        "process" => Isolation::Process,
+        "namespace" => Isolation::Namespace,
+        _ => not_in_the_table(word),
+    }
+}
+
+fn on_demand(word: &str) -> OnDemand {
+    match word {
+        "any" => OnDemand::Any,
+        "known" => OnDemand::Known,
+        "off" => OnDemand::Off,
+        _ => not_in_the_table(word),
+    }
+}
+
+fn stop_signal(word: &str) -> StopSignal {
+    word.parse().unwrap_or_else(|()| not_in_the_table(word))
+}
+
+fn not_in_the_table(word: &str) -> ! {
+    panic!("the table of keys allows {word:?}, which has no meaning")
+}
