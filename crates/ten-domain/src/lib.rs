@@ -11,6 +11,7 @@ mod config;
 mod health;
 mod host;
 mod id;
+mod refusal;
 mod rotation;
 mod route;
 mod service;
@@ -24,6 +25,7 @@ pub use config::{Config, Routing, Settings};
 pub use health::{Health, HealthRun};
 pub use host::{Host, HostError};
 pub use id::{InstanceId, InstanceName, NameError, ServiceName};
+pub use refusal::{Refusal, Target};
 pub use rotation::Rotation;
 pub use route::{Route, RouteError, RouteTable};
 pub use service::{

@@ -1,3 +1,36 @@
-//! The data plane.
+//! The data plane: listen → check → route → gate → forward; rescue.
+//!
+//! ```text
+//! client ─▶ listen ─▶ check ─▶ route ─▶ gate ─▶ forward ─▶ pool/connect ─▶ instance
+//!                       │        │       │ lease    │ 101
+//!                       ▼        ▼       ▼          └─▶ tunnel
+//!                     rescue: every fault → one answer
+//! ```
+//!
+//! The proxy knows no supervisor, no process and no configuration: it asks a [`Upstreams`] for
+//! routes and leases. No body is ever held whole: each piece is passed on before the next is
+//! read, and none of a request's body is read before its instance is ready.
+
+mod body;
+mod check;
+mod connect;
+mod drain;
+mod forward;
+mod headers;
+mod listen;
+mod management;
+mod pool;
+mod proxy;
+mod request_id;
+mod rescue;
+#[cfg(test)]
+mod tests;
+mod tunnel;
 mod upstreams;
+
+pub use body::ManagementBody;
+pub use drain::{Drain, DrainSignal, Drained};
+pub use listen::{HEAD_TIMEOUT, IDLE_TIMEOUT, MAX_CONNECTIONS};
+pub use management::Management;
+pub use proxy::Proxy;
 pub use upstreams::{Lease, Refusal, Slot, Target, Upstreams};

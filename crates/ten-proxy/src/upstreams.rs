@@ -5,7 +5,8 @@
 
 use std::{any::Any, future::Future, sync::Arc, sync::OnceLock, time::Duration};
 
-use ten_domain::{Address, InstanceName, RouteTable, ServiceName};
+use ten_domain::{Address, InstanceName, RouteTable};
+pub use ten_domain::{Refusal, Target};
 
 /// Gives out leases on instances, waking them where needed.
 pub trait Upstreams: Clone + Send + Sync + 'static {
@@ -32,45 +33,10 @@ pub trait Lease: Send + Sync + 'static {
     /// A place for what the proxy keeps of this process of the instance (its pool of
     /// connections). It dies with the process: nothing leaks into its successor.
     fn slot(&self) -> &Slot;
+    /// Says that nobody accepts at its address. The next lease is then given once somebody
+    /// does again: the same process, or its successor.
+    fn report_unreachable(&self);
 }
 
 /// Room for one value of the proxy's own.
 pub type Slot = OnceLock<Box<dyn Any + Send + Sync>>;
-
-/// Who should answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// This instance.
-    Instance(InstanceName),
-    /// One instance of this service, by weight.
-    Service(ServiceName),
-}
-
-/// Why there is no lease.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// There is no such instance and this request may not create it.
-    #[error("no such instance")]
-    Unknown,
-    /// It sleeps, and its service lets no request wake it.
-    #[error("asleep; requests do not wake it")]
-    Asleep,
-    /// It was started and did not become ready.
-    #[error("did not become ready")]
-    NotReady {
-        /// When it makes sense to ask again.
-        retry_after: Duration,
-    },
-    /// It crashed too often; only an operator starts it again.
-    #[error("failed; an operator must restart it")]
-    Failed,
-    /// As many requests wait for it as may.
-    #[error("too many requests wait for it")]
-    QueueFull,
-    /// As many instances of its service run as may.
-    #[error("too many instances run")]
-    TooManyRunning,
-    /// The server is shutting down.
-    #[error("shutting down")]
-    ShuttingDown,
-}

@@ -1,0 +1,188 @@
+//! Bodies on their way: `Upload` to the instance, `Reply` to the client. Both hand on each
+//! piece as it comes and ask for the next only when it was taken; neither keeps any.
+
+use std::{
+    error::Error,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Full, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
+
+use crate::pool::Returning;
+
+/// Largest buffer of a connection in each direction, in bytes. Buffers start small and grow
+/// with what passes; at this size a large body costs as little per byte as it can.
+pub(crate) const MAX_BUFFER: usize = 64 << 10;
+
+/// The body of an answer of ten's own management surface. An axum body becomes one by
+/// `UnsyncBoxBody::new(body.map_err(Into::into))`.
+pub type ManagementBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
+
+/// The body of a request on its way to an instance.
+pub(crate) enum Upload {
+    Empty,
+    Stream { body: Incoming, progress: Arc<Progress> },
+}
+
+/// How far an upload has come, seen from outside of it.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    moved: AtomicBool,
+    done: AtomicBool,
+    broken: AtomicBool,
+}
+
+impl Progress {
+    /// Whether anything was passed on since this was last asked.
+    pub(crate) fn moved(&self) -> bool {
+        self.moved.swap(false, Relaxed)
+    }
+
+    /// Whether all of it was passed on.
+    pub(crate) fn done(&self) -> bool {
+        self.done.load(Relaxed)
+    }
+
+    /// Whether the client broke it off or framed it wrongly.
+    pub(crate) fn broken(&self) -> bool {
+        self.broken.load(Relaxed)
+    }
+}
+
+impl Upload {
+    pub(crate) fn new(body: Incoming) -> Self {
+        if body.is_end_stream() {
+            return Self::Empty;
+        }
+        Self::Stream { body, progress: Arc::default() }
+    }
+
+    /// `None` where there is nothing to pass on.
+    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+        match self {
+            Self::Empty => None,
+            Self::Stream { progress, .. } => Some(Arc::clone(progress)),
+        }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Self::Stream { body, progress } = self.get_mut() else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) => progress.moved.store(true, Relaxed),
+            Some(Err(_)) => progress.broken.store(true, Relaxed),
+            None => {}
+        }
+        if frame.is_none() || body.is_end_stream() {
+            progress.done.store(true, Relaxed);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Stream { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Stream { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+/// The body of an answer on its way to the client.
+pub(crate) enum Reply<L> {
+    /// From an instance.
+    Forwarded(Download<L>),
+    /// From the management surface.
+    Managed(ManagementBody),
+    /// From `rescue`, or nothing at all.
+    Page(Full<Bytes>),
+}
+
+/// The body of an instance's answer. While it lives, the instance is in use.
+pub(crate) struct Download<L> {
+    body: Incoming,
+    ended: bool,
+    /// Taken on drop, when it is known whether the connection can be used again.
+    connection: Option<Returning>,
+    /// After `connection`, so that the connection is back in the pool before the use ends.
+    _lease: L,
+}
+
+impl<L> Download<L> {
+    pub(crate) fn new(body: Incoming, connection: Returning, lease: L) -> Self {
+        Self { body, ended: false, connection: Some(connection), _lease: lease }
+    }
+}
+
+impl<L> Drop for Download<L> {
+    fn drop(&mut self) {
+        // A body that was not read to its end leaves its rest in the connection, where the
+        // next client would get it: such a connection is closed by being dropped.
+        if (self.ended || self.body.is_end_stream())
+            && let Some(connection) = self.connection.take()
+        {
+            connection.give_back();
+        }
+    }
+}
+
+// No field is ever pinned by way of the whole.
+impl<L> Unpin for Reply<L> {}
+
+impl<L> Body for Reply<L> {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.get_mut() {
+            Self::Forwarded(download) => {
+                let frame = ready!(Pin::new(&mut download.body).poll_frame(cx));
+                download.ended |= frame.is_none();
+                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+            }
+            Self::Managed(body) => Pin::new(body).poll_frame(cx),
+            Self::Page(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Forwarded(download) => download.body.is_end_stream(),
+            Self::Managed(body) => body.is_end_stream(),
+            Self::Page(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Forwarded(download) => download.body.size_hint(),
+            Self::Managed(body) => body.size_hint(),
+            Self::Page(body) => body.size_hint(),
+        }
+    }
+}

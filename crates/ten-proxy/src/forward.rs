@@ -1,0 +1,150 @@
+//! One request to one leased instance, up to the head of its answer.
+//!
+//! What is certain to be unsent may be sent again, to this process or its successor. What may
+//! have been sent is sent again only if that changes nothing (an idempotent method, RFC 9110,
+//! section 9.2.2) and costs no memory (an empty body).
+
+use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+
+use http::{HeaderValue, Request, Response, Uri, header::TRANSFER_ENCODING, uri::PathAndQuery};
+use http_body::Body;
+use hyper::body::Incoming;
+use ten_domain::Address;
+
+use crate::{
+    Lease,
+    body::{Progress, Upload},
+    pool::{Pool, Returning, SendError, Sender},
+    rescue::Fault,
+};
+
+/// Why a lease was of no use, and what can still be done.
+pub(crate) enum Failure {
+    /// None of the request was sent.
+    Unsent(Fault, Request<Upload>),
+    /// It may have been sent; with a copy where sending it again is harmless.
+    Lost(Fault, Option<Request<Upload>>),
+    /// The request is at its end.
+    Final(Fault),
+}
+
+/// Where the connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Connection {
+    /// An idle one where there is one.
+    Any,
+    /// A new one: the idle ones have shown that they cannot be relied on.
+    Fresh,
+}
+
+/// Gives a request the form in which it goes to an instance: the target as origin-form, the
+/// body's framing stated.
+pub(crate) fn prepare(request: Request<Incoming>) -> Request<Upload> {
+    let mut request = request.map(Upload::new);
+    if request.uri().authority().is_some() {
+        let path = request.uri().path_and_query().cloned();
+        *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+    }
+    *request.version_mut() = http::Version::HTTP_11;
+    // Said aloud, because hyper sends no body of unknown length with a GET unless told to.
+    if request.body().size_hint().exact().is_none() {
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    request
+}
+
+/// Sends `request` and returns the head of the answer, with what its connection needs to be
+/// used again.
+pub(crate) async fn send<L: Lease>(
+    lease: &L,
+    request: Request<Upload>,
+    connection: Connection,
+) -> Result<(Response<Incoming>, Returning), Failure> {
+    let pool = Pool::of(lease.slot());
+    let upload = request.body().progress();
+    let exchange = exchange(&pool, lease.address(), request, connection, upload.as_deref());
+    let (sender, response) = within(lease.request_timeout(), upload.as_deref(), exchange).await?;
+    Ok((response, Returning { sender, pool, upload }))
+}
+
+async fn exchange(
+    pool: &Arc<Pool>,
+    address: &Address,
+    mut request: Request<Upload>,
+    connection: Connection,
+    upload: Option<&Progress>,
+) -> Result<(Sender, Response<Incoming>), Failure> {
+    let copy = copy(&request);
+    if connection == Connection::Any {
+        while let Some(mut sender) = pool.take() {
+            match sender.send(request).await {
+                Ok(response) => return Ok((sender, response)),
+                Err(SendError::Unsent(_, unsent)) => request = unsent,
+                Err(SendError::Lost(error)) => return Err(lost(error, copy, upload)),
+            }
+        }
+    }
+    let mut sender = match Sender::open(address).await {
+        Ok(sender) => sender,
+        Err(error) => return Err(not_connected(error, request)),
+    };
+    match sender.send(request).await {
+        Ok(response) => Ok((sender, response)),
+        Err(SendError::Unsent(error, unsent)) => Err(Failure::Unsent(Fault::Lost(error), unsent)),
+        Err(SendError::Lost(error)) => Err(lost(error, copy, upload)),
+    }
+}
+
+/// Where nobody listens any more, the process is gone: whoever gives out leases may know of
+/// its successor. Other errors (no descriptors, no rights) are not cured by asking again.
+fn not_connected(error: io::Error, request: Request<Upload>) -> Failure {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
+    match error.kind() {
+        ConnectionRefused | ConnectionReset | NotFound => {
+            Failure::Unsent(Fault::Connect(error), request)
+        }
+        _ => Failure::Final(Fault::Connect(error)),
+    }
+}
+
+fn lost(error: hyper::Error, copy: Option<Request<Upload>>, upload: Option<&Progress>) -> Failure {
+    if upload.is_some_and(Progress::broken) {
+        return Failure::Final(Fault::Upload(error));
+    }
+    // An answer that makes no sense would make none the second time either.
+    if error.is_parse() || error.is_user() {
+        return Failure::Final(Fault::Lost(error));
+    }
+    Failure::Lost(Fault::Lost(error), copy)
+}
+
+/// A copy of a request that may be sent twice.
+fn copy(request: &Request<Upload>) -> Option<Request<Upload>> {
+    let harmless = request.method().is_idempotent() && request.body().is_end_stream();
+    harmless.then(|| {
+        let mut copy = Request::new(Upload::Empty);
+        *copy.method_mut() = request.method().clone();
+        *copy.uri_mut() = request.uri().clone();
+        *copy.version_mut() = request.version();
+        *copy.headers_mut() = request.headers().clone();
+        copy
+    })
+}
+
+/// Waits for an answer for as long as the instance may take. The time runs from the last
+/// piece of the request's body, to within one more `limit`: a long upload is no slow answer.
+async fn within<T>(
+    limit: Option<Duration>,
+    upload: Option<&Progress>,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Some(limit) = limit else { return answer.await };
+    let mut answer = pin!(answer);
+    loop {
+        match tokio::time::timeout(limit, &mut answer).await {
+            Ok(answer) => return answer,
+            Err(_) if upload.is_some_and(Progress::moved) => {}
+            Err(_) => return Err(Failure::Final(Fault::Timeout { limit })),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Connections to one process of an instance, kept for reuse.
+//!
+//! ```text
+//!            open                       send
+//! (nothing) ─────▶ Sender in use ◀──────────── idle (last in, first out)
+//!                    │     └─ answer read to its end ──▶ idle
+//!                    └─ anything else ──▶ dropped, closed
+//! ```
+//!
+//! The pool lives in the lease's [`Slot`]: it dies with the process that it leads to. It has
+//! no timer: an idle connection costs the instance nothing but a descriptor, and one that the
+//! instance closes is noticed by its own task and skipped.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::{Request, Response};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use ten_domain::Address;
+
+use crate::{
+    Slot,
+    body::{MAX_BUFFER, Progress, Upload},
+    connect::{self, Stream},
+};
+
+/// Most idle connections kept per process of an instance. As many as there can be requests at
+/// once under heavy load, so that a busy instance is not reconnected to.
+const MAX_IDLE: usize = 512;
+
+/// Idle connections to one process.
+#[derive(Default)]
+pub(crate) struct Pool(Mutex<Vec<Sender>>);
+
+/// One HTTP/1.1 connection, able to carry one request at a time.
+pub(crate) struct Sender(http1::SendRequest<Upload>);
+
+/// Why a request got no answer.
+#[expect(clippy::large_enum_variant, reason = "one, returned once, and rarely")]
+pub(crate) enum SendError {
+    /// The connection was gone before any of the request was written: here it is again.
+    Unsent(hyper::Error, Request<Upload>),
+    /// Some of it may have reached the instance.
+    Lost(hyper::Error),
+}
+
+impl Pool {
+    /// The pool that is kept in a slot.
+    pub(crate) fn of(slot: &Slot) -> Arc<Self> {
+        let kept = slot.get_or_init(|| Box::new(Arc::<Self>::default()));
+        // Nobody but the proxy writes to the slot; a stranger's value would only cost reuse.
+        kept.downcast_ref::<Arc<Self>>().cloned().unwrap_or_default()
+    }
+
+    /// The connection that was used last and still works.
+    pub(crate) fn take(&self) -> Option<Sender> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::from_fn(|| idle.pop()).find(|sender| sender.0.is_ready())
+    }
+
+    fn put(&self, sender: Sender) {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MAX_IDLE {
+            idle.push(sender);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn idle(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl Sender {
+    /// Connects anew. The connection is driven by a task of its own, which ends with it.
+    pub(crate) async fn open(address: &Address) -> io::Result<Self> {
+        match connect::connect(address).await? {
+            Stream::Tcp(stream) => Self::handshake(TokioIo::new(stream)).await,
+            Stream::Unix(stream) => Self::handshake(TokioIo::new(stream)).await,
+        }
+    }
+
+    async fn handshake<I>(io: I) -> io::Result<Self>
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    {
+        let mut http = http1::Builder::new();
+        http.max_buf_size(MAX_BUFFER);
+        let (sender, connection) = http.handshake(io).await.map_err(io::Error::other)?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                // Whoever waits for an answer gets the error too and reports it.
+                tracing::trace!(%error, "connection to an instance ended");
+            }
+        });
+        Ok(Self(sender))
+    }
+
+    /// Sends a request and waits for the head of its answer. Dropped before that, it closes
+    /// the connection.
+    pub(crate) async fn send(
+        &mut self,
+        request: Request<Upload>,
+    ) -> Result<Response<Incoming>, SendError> {
+        self.0.try_send_request(request).await.map_err(|mut error| match error.take_message() {
+            Some(request) => SendError::Unsent(error.into_error(), request),
+            None => SendError::Lost(error.into_error()),
+        })
+    }
+}
+
+/// A connection whose answer is being read.
+pub(crate) struct Returning {
+    pub(crate) sender: Sender,
+    pub(crate) pool: Arc<Pool>,
+    /// Of the request that is answered; it may be answered before it has come.
+    pub(crate) upload: Option<Arc<Progress>>,
+}
+
+impl Returning {
+    /// Puts the connection back, once its answer was read to the end.
+    pub(crate) fn give_back(mut self) {
+        if self.upload.is_some_and(|upload| !upload.done()) {
+            return;
+        }
+        if self.sender.0.is_ready() {
+            self.pool.put(self.sender);
+        } else if !self.sender.0.is_closed() {
+            // Its task has not yet been to the end of the answer itself.
+            tokio::spawn(async move {
+                if self.sender.0.ready().await.is_ok() {
+                    self.pool.put(self.sender);
+                }
+            });
+        }
+    }
+}

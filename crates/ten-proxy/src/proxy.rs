@@ -1,0 +1,163 @@
+//! A request's way: check → route → gate → forward, and rescue for whatever fails.
+
+use std::{convert::Infallible, sync::Arc};
+
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use ten_domain::Route;
+use tokio::sync::Semaphore;
+
+use crate::{
+    Lease, Management, Target, Upstreams,
+    body::{Download, Reply, Upload},
+    check::{self, BadResponse},
+    forward::{self, Connection, Failure},
+    headers,
+    listen::{Client, MAX_CONNECTIONS},
+    pool::Returning,
+    request_id::RequestIds,
+    rescue::{Asked, Fault, rescue},
+    tunnel::{self, Upgrade},
+};
+
+/// Most leases that one request uses. The first may lead to a process that has just died; the
+/// second to one that dies as it starts; then the instance is at fault, not the moment.
+const MAX_LEASES: usize = 3;
+
+/// The data plane. Cheap to clone; clones share one bound on connections.
+pub struct Proxy<U, M>(Arc<Parts<U, M>>);
+
+struct Parts<U, M> {
+    upstreams: U,
+    management: M,
+    places: Arc<Semaphore>,
+    ids: RequestIds,
+}
+
+impl<U, M> Clone for Proxy<U, M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<U: Upstreams, M: Management> Proxy<U, M> {
+    /// A data plane that leases instances from `upstreams` and leaves requests for ten
+    /// itself to `management`.
+    pub fn new(upstreams: U, management: M) -> Self {
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        Self(Arc::new(Parts { upstreams, management, places, ids: RequestIds::new() }))
+    }
+
+    /// The places for connections.
+    pub(crate) fn places(&self) -> &Arc<Semaphore> {
+        &self.0.places
+    }
+
+    /// Answers one request, whatever happens.
+    pub(crate) async fn answer(
+        self,
+        client: Arc<Client>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Reply<U::Lease>>, Infallible> {
+        let asked = Asked::new(&request, self.0.ids.next());
+        let answer = self.route(client, request, asked.id()).await;
+        Ok(answer.unwrap_or_else(|fault| rescue(&fault, &asked).map(Reply::Page)))
+    }
+
+    async fn route(
+        &self,
+        client: Arc<Client>,
+        request: Request<Incoming>,
+        id: &HeaderValue,
+    ) -> Result<Response<Reply<U::Lease>>, Fault> {
+        let host = check::request(&request)?;
+        let routes = self.0.upstreams.routes();
+        let target = match routes.resolve(&host, request.uri().path(), None, client.local)? {
+            Route::Management => return Ok(self.manage(&client, request, id).await),
+            Route::Instance(instance) => Target::Instance(instance),
+            Route::Service(service) => Target::Service(service),
+        };
+        self.gate(client, request, target, id).await
+    }
+
+    async fn manage(
+        &self,
+        client: &Client,
+        mut request: Request<Incoming>,
+        id: &HeaderValue,
+    ) -> Response<Reply<U::Lease>> {
+        request.headers_mut().insert(headers::X_REQUEST_ID, id.clone());
+        let mut response = self.0.management.call(request, client.peer).await;
+        response.headers_mut().insert(headers::X_REQUEST_ID, id.clone());
+        response.map(Reply::Managed)
+    }
+
+    /// Leases and forwards, again where that is safe and may help.
+    async fn gate(
+        &self,
+        client: Arc<Client>,
+        mut request: Request<Incoming>,
+        target: Target,
+        id: &HeaderValue,
+    ) -> Result<Response<Reply<U::Lease>>, Fault> {
+        let upgrade = headers::upgrade(&request);
+        headers::to_instance(request.headers_mut(), client.peer, id, upgrade.clone());
+        let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
+        let upgrade =
+            upgrade.zip(on_upgrade).map(|(protocol, client)| Upgrade { protocol, client });
+        let mut request: Request<Upload> = forward::prepare(request);
+        let (mut leases, mut connection) = (0, Connection::Any);
+        loop {
+            let lease = self.0.upstreams.lease(&target).await?;
+            leases += 1;
+            let fault = match forward::send(&lease, request, connection).await {
+                Ok((response, returning)) => {
+                    return reply(response, returning, lease, upgrade, client);
+                }
+                Err(Failure::Unsent(fault, unsent)) if leases < MAX_LEASES => {
+                    lease.report_unreachable();
+                    request = unsent;
+                    fault
+                }
+                // Once: the second time goes over a new connection, where only the request
+                // itself, or a second death, can be what breaks it.
+                Err(Failure::Lost(fault, Some(copy))) if connection == Connection::Any => {
+                    (request, connection) = (copy, Connection::Fresh);
+                    fault
+                }
+                Err(
+                    Failure::Unsent(fault, _) | Failure::Lost(fault, _) | Failure::Final(fault),
+                ) => {
+                    return Err(fault);
+                }
+            };
+            let instance = lease.instance();
+            tracing::debug!(%instance, fault = &fault as &dyn std::error::Error, "trying again");
+        }
+    }
+}
+
+/// Turns the head of an instance's answer into the head of ours.
+fn reply<L: Lease>(
+    response: Response<Incoming>,
+    returning: Returning,
+    lease: L,
+    upgrade: Option<Upgrade>,
+    client: Arc<Client>,
+) -> Result<Response<Reply<L>>, Fault> {
+    let (mut head, body) = response.into_parts();
+    check::response(&head)?;
+    headers::to_client(&mut head.headers);
+    // An instance may speak HTTP/1.0; the client is answered in its own version.
+    head.version = http::Version::HTTP_11;
+    if head.status != StatusCode::SWITCHING_PROTOCOLS {
+        let body = Reply::Forwarded(Download::new(body, returning, lease));
+        return Ok(Response::from_parts(head, body));
+    }
+    let upgrade = upgrade.ok_or(BadResponse::Upgrade)?;
+    let instance = head.extensions.remove::<OnUpgrade>().ok_or(BadResponse::Upgrade)?;
+    headers::announce_upgrade(&mut head.headers, upgrade.protocol.clone());
+    tunnel::start(upgrade, instance, client, lease);
+    Ok(Response::from_parts(head, Reply::Page(Full::default())))
+}

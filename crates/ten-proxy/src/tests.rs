@@ -1,0 +1,380 @@
+//! The data plane over real sockets: raw clients, raw instances, and a fleet in between that
+//! gives leases as each test says.
+
+mod ends;
+mod exchange;
+mod framing;
+mod limits;
+mod retry;
+mod streaming;
+mod tunnels;
+
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::body::Incoming;
+use ten_domain::*;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+};
+
+use crate::{Drain, Lease, Management, ManagementBody, Proxy, Refusal, Slot, Target, Upstreams};
+
+/// A request head for the one instance of the tests, without its last line.
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: a.api.example.com\r\n";
+/// How long a test waits before it fails; never how long it takes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Fails the test if `work` does not end.
+pub(crate) async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, work).await.expect("took too long")
+}
+
+/// What a request for a lease finds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Gate {
+    Open,
+    Waking,
+    Refused(Refusal),
+}
+
+/// One process of the instance.
+struct Generation {
+    address: Address,
+    slot: Slot,
+}
+
+/// An [`Upstreams`] with one instance, `api:a`.
+#[derive(Clone)]
+pub(crate) struct Fleet(Arc<FleetState>);
+
+struct FleetState {
+    routes: Arc<RouteTable>,
+    /// The processes still to come; each lease but the last takes one.
+    generations: Mutex<Vec<Arc<Generation>>>,
+    pub(crate) gate: watch::Sender<Gate>,
+    waiting: watch::Sender<usize>,
+    in_use: watch::Sender<usize>,
+    given: watch::Sender<usize>,
+    unreachable: AtomicUsize,
+    request_timeout: Option<Duration>,
+}
+
+pub(crate) struct FakeLease {
+    name: InstanceName,
+    generation: Arc<Generation>,
+    fleet: Fleet,
+}
+
+impl Lease for FakeLease {
+    fn instance(&self) -> &InstanceName {
+        &self.name
+    }
+    fn address(&self) -> &Address {
+        &self.generation.address
+    }
+    fn request_timeout(&self) -> Option<Duration> {
+        self.fleet.0.request_timeout
+    }
+    fn slot(&self) -> &Slot {
+        &self.generation.slot
+    }
+    fn report_unreachable(&self) {
+        self.fleet.0.unreachable.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for FakeLease {
+    fn drop(&mut self) {
+        self.fleet.0.in_use.send_modify(|n| *n -= 1);
+    }
+}
+
+struct Waiting(Fleet);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.0.waiting.send_modify(|n| *n -= 1);
+    }
+}
+
+impl Upstreams for Fleet {
+    type Lease = FakeLease;
+
+    fn routes(&self) -> Arc<RouteTable> {
+        Arc::clone(&self.0.routes)
+    }
+
+    async fn lease(&self, _: &Target) -> Result<FakeLease, Refusal> {
+        self.0.waiting.send_modify(|n| *n += 1);
+        let waiting = Waiting(self.clone());
+        let gate =
+            self.0.gate.subscribe().wait_for(|gate| *gate != Gate::Waking).await.unwrap().clone();
+        drop(waiting);
+        if let Gate::Refused(refusal) = gate {
+            return Err(refusal);
+        }
+        let mut generations = self.0.generations.lock().unwrap();
+        let generation = match generations.len() {
+            1 => Arc::clone(&generations[0]),
+            _ => generations.remove(0),
+        };
+        self.0.in_use.send_modify(|n| *n += 1);
+        self.0.given.send_modify(|n| *n += 1);
+        let name = InstanceName::new("api".parse().unwrap(), "a".parse().unwrap());
+        Ok(FakeLease { name, generation, fleet: self.clone() })
+    }
+}
+
+impl Fleet {
+    fn new(addresses: Vec<Address>, request_timeout: Option<Duration>) -> Self {
+        assert!(!addresses.is_empty());
+        let generations = addresses
+            .into_iter()
+            .map(|address| Arc::new(Generation { address, slot: OnceLock::new() }))
+            .collect();
+        Self(Arc::new(FleetState {
+            routes: Arc::new(RouteTable::new("example.com", &config())),
+            generations: Mutex::new(generations),
+            gate: watch::Sender::new(Gate::Open),
+            waiting: watch::Sender::new(0),
+            in_use: watch::Sender::new(0),
+            given: watch::Sender::new(0),
+            unreachable: AtomicUsize::new(0),
+            request_timeout,
+        }))
+    }
+
+    /// How often nobody was found to accept.
+    pub(crate) fn unreachable(&self) -> usize {
+        self.0.unreachable.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set(&self, gate: Gate) {
+        self.0.gate.send_replace(gate);
+    }
+
+    pub(crate) async fn waiting(&self, want: usize) {
+        soon(self.0.waiting.subscribe().wait_for(|n| *n == want)).await.unwrap();
+    }
+
+    pub(crate) async fn in_use(&self, want: usize) {
+        soon(self.0.in_use.subscribe().wait_for(|n| *n == want)).await.unwrap();
+    }
+
+    pub(crate) fn given(&self) -> usize {
+        *self.0.given.borrow()
+    }
+
+    /// Idle connections kept to the process of the last generation.
+    pub(crate) fn pooled(&self) -> usize {
+        crate::pool::Pool::of(&self.0.generations.lock().unwrap().last().unwrap().slot).idle()
+    }
+}
+
+fn config() -> Config {
+    let name: ServiceName = "api".parse().unwrap();
+    let spec = ServiceSpec {
+        name: name.clone(),
+        description: None,
+        argv: vec![Template::literal("true")],
+        workdir: Template::literal("/"),
+        socket: Template::literal("/s"),
+        env: vec![],
+        env_pass: vec![],
+        health: None,
+        startup_timeout: PATIENCE,
+        idle_timeout: None,
+        restart: RestartPolicy::Never,
+        isolation: Isolation::Process,
+        listen: Listen::Auto,
+        on_demand: OnDemand::Any,
+        max_instances: 1,
+        max_known: 1,
+        stop_signal: StopSignal::TERM,
+        stop_timeout: PATIENCE,
+        request_timeout: None,
+    };
+    Config {
+        folder: "/".into(),
+        settings: Settings {
+            data_dir: "/d".into(),
+            admin_host: None,
+            backoff: Backoff { base: Duration::ZERO, max: Duration::ZERO },
+            crash_limit: CrashLimit { max_restarts: 0, window: Duration::ZERO },
+        },
+        services: [(name, Arc::new(spec))].into(),
+        instances: vec![],
+        routing: Routing::default(),
+    }
+}
+
+/// A management surface that says the path it was asked for.
+#[derive(Clone)]
+struct Echo;
+
+impl Management for Echo {
+    async fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<ManagementBody> {
+        let text = format!("management {} {}", request.uri().path(), peer.ip());
+        let body = Full::new(Bytes::from(text)).map_err(|never| match never {});
+        Response::new(UnsyncBoxBody::new(body))
+    }
+}
+
+/// A proxy that listens, and its fleet.
+pub(crate) struct World {
+    pub(crate) fleet: Fleet,
+    pub(crate) proxy: SocketAddr,
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) drain: Drain,
+}
+
+impl World {
+    pub(crate) fn before(addresses: Vec<Address>) -> Self {
+        Self::with_timeout(addresses, None)
+    }
+
+    pub(crate) fn with_timeout(addresses: Vec<Address>, limit: Option<Duration>) -> Self {
+        let fleet = Fleet::new(addresses, limit);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = listener.local_addr().unwrap();
+        let (drain, signal) = Drain::new();
+        let serving = Proxy::new(fleet.clone(), Echo);
+        let places = Arc::clone(serving.places());
+        tokio::spawn(async move { serving.serve(listener, signal).await.unwrap() });
+        Self { fleet, proxy, places, drain }
+    }
+
+    pub(crate) async fn client(&self) -> Wire {
+        Wire(TcpStream::connect(self.proxy).await.unwrap())
+    }
+
+    /// Sends `request` over a new connection and reads until the proxy closes it.
+    pub(crate) async fn ask(&self, request: impl AsRef<[u8]>) -> String {
+        let mut client = self.client().await;
+        client.write(request).await;
+        client.rest().await
+    }
+}
+
+/// An instance: each connection is handled by `serve`, in a task of its own.
+pub(crate) async fn instance<F>(serve: impl Fn(Wire) -> F + Send + 'static) -> Address
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(serve(Wire(stream)));
+        }
+    });
+    Address::Tcp(address)
+}
+
+/// An instance that answers each request with `answer`, and what it was sent.
+pub(crate) async fn answering(answer: &'static str) -> (Address, Arc<Mutex<Vec<String>>>) {
+    let seen = Arc::<Mutex<Vec<String>>>::default();
+    let log = Arc::clone(&seen);
+    let address = instance(move |mut wire| {
+        let log = Arc::clone(&log);
+        async move {
+            while let Some(request) = wire.request().await {
+                log.lock().unwrap().push(request);
+                wire.write(answer).await;
+            }
+        }
+    })
+    .await;
+    (address, seen)
+}
+
+/// One end of a raw connection.
+pub(crate) struct Wire(pub(crate) TcpStream);
+
+impl Wire {
+    pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        // The other side may have refused and closed in the middle; tests look at what it said.
+        if let Err(error) = self.0.write_all(bytes.as_ref()).await {
+            assert!(matches!(
+                error.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+            ));
+        }
+    }
+
+    /// Reads up to and with `end`; `None` if the connection ends before.
+    pub(crate) async fn until(&mut self, end: &str) -> Option<String> {
+        let mut read = Vec::new();
+        while !read.ends_with(end.as_bytes()) {
+            match soon(self.0.read_u8()).await {
+                Ok(byte) => read.push(byte),
+                Err(_) => return None,
+            }
+        }
+        Some(String::from_utf8(read).unwrap())
+    }
+
+    pub(crate) async fn head(&mut self) -> Option<String> {
+        self.until("\r\n\r\n").await
+    }
+
+    /// Reads until the other side closes.
+    pub(crate) async fn rest(&mut self) -> String {
+        let mut rest = Vec::new();
+        // A reset after the answer is an end too.
+        let _ = soon(self.0.read_to_end(&mut rest)).await;
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+
+    /// Reads one whole request or answer, framed strictly. `None` if it never ends.
+    pub(crate) async fn request(&mut self) -> Option<String> {
+        let mut message = self.head().await?;
+        if let Some(length) = header(&message, "content-length") {
+            let mut body = vec![0; length.parse().unwrap()];
+            soon(self.0.read_exact(&mut body)).await.ok()?;
+            message.push_str(std::str::from_utf8(&body).unwrap());
+        } else if header(&message, "transfer-encoding").is_some() {
+            loop {
+                let size = self.until("\r\n").await?;
+                message.push_str(&size);
+                if size == "0\r\n" {
+                    let end = self.until("\r\n").await?;
+                    message.push_str(&end);
+                    if end != "\r\n" {
+                        message.push_str(&self.until("\r\n").await?);
+                    }
+                    break;
+                }
+                let size = usize::from_str_radix(size.trim(), 16).unwrap();
+                let mut chunk = vec![0; size + 2];
+                soon(self.0.read_exact(&mut chunk)).await.ok()?;
+                message.push_str(std::str::from_utf8(&chunk).unwrap());
+            }
+        }
+        Some(message)
+    }
+}
+
+/// The value of a header in a raw message; `None` where it is absent.
+pub(crate) fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
+    let head = message.split("\r\n\r\n").next()?;
+    head.lines().skip(1).find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}

@@ -1,0 +1,141 @@
+//! How things end: clients that leave, timeouts of connections, the drain.
+
+use super::*;
+use crate::{Drained, HEAD_TIMEOUT, IDLE_TIMEOUT};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[tokio::test]
+async fn a_client_that_leaves_while_waiting_frees_its_place() {
+    let world = World::before(vec![Address::Unix("/nowhere".into())]);
+    world.fleet.set(Gate::Waking);
+    let mut client = world.client().await;
+    client.write(format!("{GET}\r\n")).await;
+    world.fleet.waiting(1).await;
+    drop(client);
+    world.fleet.waiting(0).await;
+    assert_eq!(world.fleet.given(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ends_the_use_of_its_instance() {
+    let (left, mut gone) = watch::channel(0);
+    let address = instance(move |mut wire| {
+        let left = left.clone();
+        async move {
+            wire.head().await;
+            let _ = wire.rest().await;
+            left.send_modify(|n| *n += 1);
+        }
+    })
+    .await;
+    let world = World::before(vec![address]);
+    for (request, n) in [
+        (format!("{GET}\r\n"), 1),
+        (GET.replace("GET", "POST") + "Content-Length: 100\r\n\r\nhalf", 2),
+        (GET.replace("GET", "POST") + "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf", 3),
+    ] {
+        let mut client = world.client().await;
+        client.write(request).await;
+        world.fleet.in_use(1).await;
+        drop(client);
+        world.fleet.in_use(0).await;
+        soon(gone.wait_for(|left| *left == n)).await.unwrap();
+    }
+}
+
+/// Until the connection is closed, on a clock that only moves when all is idle.
+async fn closed_after(client: &mut Wire) -> Duration {
+    let start = tokio::time::Instant::now();
+    let mut rest = Vec::new();
+    client.0.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.is_empty(), "{:?}", String::from_utf8_lossy(&rest));
+    start.elapsed()
+}
+
+fn about(found: Duration, want: Duration) {
+    assert!(found >= want && found < want + Duration::from_secs(1), "{found:?} for {want:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_slow_and_idle_connections_are_closed() {
+    let (address, _) = answering(OK).await;
+    let world = World::before(vec![address]);
+    about(closed_after(&mut world.client().await).await, HEAD_TIMEOUT);
+
+    let mut slow = world.client().await;
+    slow.write("GET / HTT").await;
+    about(closed_after(&mut slow).await, HEAD_TIMEOUT);
+
+    let mut idle = world.client().await;
+    idle.write(format!("{GET}\r\n")).await;
+    idle.until("ok").await.unwrap();
+    about(closed_after(&mut idle).await, IDLE_TIMEOUT);
+
+    let mut second = world.client().await;
+    second.write(format!("{GET}\r\n")).await;
+    second.until("ok").await.unwrap();
+    second.write("GET / HTT").await;
+    about(closed_after(&mut second).await, HEAD_TIMEOUT);
+}
+
+#[tokio::test]
+async fn a_drain_lets_requests_end_and_closes_the_idle() {
+    let go = watch::Sender::new(false);
+    let gone = go.clone();
+    let address = instance(move |mut wire| {
+        let mut go = gone.subscribe();
+        async move {
+            wire.request().await;
+            wire.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no").await;
+            go.wait_for(|go| *go).await.unwrap();
+            wire.write("k").await;
+        }
+    })
+    .await;
+    let World { fleet, proxy, drain, .. } = World::before(vec![address]);
+    let mut silent = Wire(TcpStream::connect(proxy).await.unwrap());
+    let mut busy = Wire(TcpStream::connect(proxy).await.unwrap());
+    busy.write(format!("{GET}\r\n")).await;
+    busy.until("\r\n\r\no").await.unwrap();
+    fleet.in_use(1).await;
+    let drained = tokio::spawn(drain.drain(PATIENCE));
+    assert_eq!(silent.rest().await, "");
+    assert!(!drained.is_finished());
+    go.send_replace(true);
+    assert_eq!(busy.rest().await, "k");
+    // The client closes when it has its answer, as clients do.
+    drop((silent, busy));
+    assert_eq!(soon(drained).await.unwrap(), Drained::Complete);
+    assert!(TcpStream::connect(proxy).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_cuts_off_what_does_not_end() {
+    let address = instance(|mut wire| async move {
+        let head = wire.head().await.unwrap();
+        if header(&head, "upgrade").is_some() {
+            wire.write(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
+            )
+            .await;
+        }
+        wire.head().await;
+    })
+    .await;
+    let World { fleet, proxy, drain, .. } = World::before(vec![address]);
+    let mut waiting = Wire(TcpStream::connect(proxy).await.unwrap());
+    waiting.write(format!("{GET}\r\n")).await;
+    let mut tunnel = Wire(TcpStream::connect(proxy).await.unwrap());
+    tunnel.write(format!("{GET}Connection: upgrade\r\nUpgrade: x\r\n\r\n")).await;
+    let mut head = [0; 12];
+    tunnel.0.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 101");
+    let within = Duration::from_secs(3);
+    let start = tokio::time::Instant::now();
+    assert_eq!(drain.drain(within).await, Drained::Cut);
+    about(start.elapsed(), within);
+    assert_eq!(waiting.rest().await, "");
+    tunnel.rest().await;
+    fleet.in_use(0).await;
+}

@@ -1,0 +1,129 @@
+//! What happens where something is full, missing or refused.
+
+use std::process::Command;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::*;
+use crate::{MAX_CONNECTIONS, connect};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+#[tokio::test]
+async fn each_refusal_has_its_answer() {
+    let secs = Duration::from_secs;
+    for (refusal, status, state, retry_after) in [
+        (Refusal::Unknown, "404", "unknown", None),
+        (Refusal::Asleep, "503", "asleep", None),
+        (Refusal::NotReady { retry_after: secs(7) }, "503", "waking", Some("7")),
+        (Refusal::NotReady { retry_after: Duration::from_millis(1) }, "503", "waking", Some("1")),
+        (Refusal::Failed, "503", "failed", None),
+        (Refusal::QueueFull, "503", "waking", Some("1")),
+        (Refusal::TooManyRunning, "503", "asleep", Some("1")),
+        (Refusal::ShuttingDown, "503", "unknown", Some("1")),
+    ] {
+        let world = World::before(vec![Address::Unix("/secret/path.sock".into())]);
+        world.fleet.set(Gate::Refused(refusal));
+        let answer = world.ask(format!("{GET}Connection: close\r\n\r\n")).await;
+        assert_eq!(&answer[9..12], status, "{refusal:?}");
+        assert_eq!(header(&answer, "x-ten-state"), Some(state), "{refusal:?}");
+        assert_eq!(header(&answer, "retry-after"), retry_after, "{refusal:?}");
+        assert!(answer.contains("\"type\":\"urn:tenement:problem:"), "{answer}");
+        assert!(!answer.contains("secret"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_socket_says_nothing_of_its_path() {
+    let world = World::before(vec![Address::Unix("/secret/path.sock".into())]);
+    let answer = world.ask(format!("{GET}Connection: close\r\nAccept: text/html\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("<h1>Bad gateway</h1>"));
+    assert!(!answer.contains("secret"), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_without_a_place_waits_for_one() {
+    let (address, _) = answering(OK).await;
+    let world = World::before(vec![address]);
+    let mut first = world.client().await;
+    first.write(format!("{GET}\r\n")).await;
+    first.until("ok").await.unwrap();
+    // One more place is already held by the wait for the next client.
+    let others = world.places.acquire_many(MAX_CONNECTIONS as u32 - 2).await.unwrap();
+    let mut second = world.client().await;
+    second.write(format!("{GET}\r\n")).await;
+    second.until("ok").await.unwrap();
+    let mut third = world.client().await;
+    third.write(format!("{GET}\r\n")).await;
+    let mut byte = [0];
+    let early = tokio::time::timeout(Duration::from_secs(1), third.0.peek(&mut byte)).await;
+    assert!(early.is_err(), "served without a place");
+    drop(first);
+    third.until("ok").await.unwrap();
+    drop(others);
+}
+
+/// Lowers the limit of its whole process, so it runs in one of its own.
+#[test]
+fn a_lack_of_descriptors_is_outlived() {
+    let test = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "tests::limits::without_descriptors"])
+        .output()
+        .unwrap();
+    assert!(test.status.success(), "{}", String::from_utf8_lossy(&test.stdout));
+    assert!(String::from_utf8_lossy(&test.stdout).contains("1 passed"));
+}
+
+/// The clock moves only while the accept loop rests: a loop that spins would hang here.
+#[tokio::test(start_paused = true)]
+#[ignore = "run by a_lack_of_descriptors_is_outlived"]
+async fn without_descriptors() {
+    let world = World::before(vec![Address::Unix("/nowhere".into())]);
+    world.fleet.set(Gate::Refused(Refusal::Asleep));
+    let limit = getrlimit(Resource::Nofile);
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limit }).unwrap();
+    let mut client = Wire(socket.connect(world.proxy).await.unwrap());
+    client.write(format!("{GET}\r\n")).await;
+    let mut byte = [0];
+    let early = tokio::time::timeout(Duration::from_secs(3), client.0.peek(&mut byte)).await;
+    assert!(early.is_err(), "accepted without a descriptor");
+    setrlimit(Resource::Nofile, limit).unwrap();
+    assert!(client.head().await.unwrap().starts_with("HTTP/1.1 503"));
+}
+
+/// 1,000 requests released at once meet a backlog of 5 in Python's socketserver.
+#[tokio::test]
+async fn a_full_backlog_of_a_unix_socket_is_waited_for() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, accept, bind, listen, socket};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s.sock");
+    let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+    listen(&listener, 0).unwrap();
+    let address = Address::Unix(path);
+    let first = connect::connect(&address).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut second = std::pin::pin!(connect::connect(&address));
+    tokio::select! {
+        biased;
+        _ = &mut second => panic!("the backlog has room"),
+        () = std::future::ready(()) => {}
+    }
+    accept(&listener).unwrap();
+    soon(second).await.unwrap_or_else(|error| panic!("{error}"));
+    drop(first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_upload_is_no_slow_answer() {
+    let (address, seen) = answering(OK).await;
+    let world = World::with_timeout(vec![address], Some(Duration::from_secs(1)));
+    let mut client = world.client().await;
+    client.write(GET.replace("GET", "PUT") + "Content-Length: 6\r\n\r\n").await;
+    for piece in ["a", "b", "c", "d", "e", "f"] {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        client.write(piece).await;
+    }
+    client.until("ok").await.unwrap();
+    assert!(seen.lock().unwrap()[0].ends_with("abcdef"));
+}

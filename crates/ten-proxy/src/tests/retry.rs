@@ -1,0 +1,174 @@
+//! Instances that die, lie or are gone.
+
+use tokio::net::TcpSocket;
+
+use super::*;
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+fn status(answer: &str) -> &str {
+    answer.get(9..12).unwrap_or("none")
+}
+
+/// An address at which nobody listens, nor will while the socket lives.
+fn nobody() -> (Address, TcpSocket) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    (Address::Tcp(socket.local_addr().unwrap()), socket)
+}
+
+#[tokio::test]
+async fn a_closed_idle_connection_is_replaced() {
+    let address = instance(|mut wire| async move {
+        // Closes after each answer without having said so.
+        wire.request().await;
+        wire.write(OK).await;
+    })
+    .await;
+    let world = World::before(vec![address]);
+    let mut client = world.client().await;
+    for method in ["GET", "GET", "GET"] {
+        client.write(GET.replace("GET", method) + "\r\n").await;
+        assert!(client.request().await.unwrap().ends_with("ok"));
+    }
+}
+
+#[tokio::test]
+async fn a_dead_process_leads_to_its_successor() {
+    let (address, seen) = answering(OK).await;
+    let (nobody, _socket) = nobody();
+    let world = World::before(vec![nobody, Address::Unix("/no/such.sock".into()), address]);
+    let post = GET.replace("GET", "POST");
+    let answer = world.ask(format!("{post}Connection: close\r\nContent-Length: 2\r\n\r\nhi")).await;
+    assert!(answer.ends_with("ok"), "{answer}");
+    assert_eq!(world.fleet.given(), 3);
+    assert_eq!(world.fleet.unreachable(), 2, "both were reported");
+    assert!(seen.lock().unwrap()[0].ends_with("hi"), "the unsent body is whole");
+}
+
+#[tokio::test]
+async fn asking_again_has_an_end() {
+    let (nobody, _socket) = nobody();
+    let world = World::before(vec![nobody]);
+    let answer = world.ask(format!("{GET}Connection: close\r\n\r\n")).await;
+    assert_eq!(status(&answer), "502");
+    assert_eq!(world.fleet.given(), 3);
+    world.fleet.in_use(0).await;
+}
+
+/// What may have been sent is sent once more if that is harmless, and never else.
+#[tokio::test]
+async fn a_death_under_a_request() {
+    for (request, times) in [
+        (format!("{GET}Connection: close\r\n\r\n"), 2),
+        (GET.replace("GET", "DELETE") + "Connection: close\r\n\r\n", 2),
+        (GET.replace("GET", "POST") + "Connection: close\r\nContent-Length: 0\r\n\r\n", 1),
+        (GET.replace("GET", "PUT") + "Connection: close\r\nContent-Length: 2\r\n\r\nhi", 1),
+    ] {
+        let count = watch::Sender::new(0);
+        let counted = count.clone();
+        let address = instance(move |mut wire| {
+            let counted = counted.clone();
+            async move {
+                wire.request().await;
+                counted.send_modify(|n| *n += 1);
+            }
+        })
+        .await;
+        let world = World::before(vec![address]);
+        assert_eq!(status(&world.ask(&request).await), "502", "{request}");
+        assert_eq!(*count.borrow(), times, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn nonsense_is_a_502_and_its_connection_is_not_used_again() {
+    for nonsense in [
+        "garbage\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX: a\r\n folded\r\n\r\n",
+    ] {
+        let (address, _) = answering(nonsense).await;
+        let world = World::before(vec![address]);
+        let answer = world.ask(format!("{GET}Connection: close\r\n\r\n")).await;
+        assert_eq!(status(&answer), "502", "{nonsense}");
+        assert_eq!(world.fleet.pooled(), 0, "{nonsense}");
+        world.fleet.in_use(0).await;
+    }
+    let huge = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "a".repeat(10 << 20)).leak();
+    let (address, _) = answering(huge).await;
+    let world = World::before(vec![address]);
+    assert_eq!(status(&world.ask(format!("{GET}Connection: close\r\n\r\n")).await), "502");
+}
+
+#[tokio::test]
+async fn a_body_cut_short_is_cut_short_for_the_client_too() {
+    for (answer, cut) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", "\r\n\r\nhalf"),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", "4\r\nhalf\r\n"),
+    ] {
+        let address = instance(move |mut wire| async move {
+            wire.request().await;
+            wire.write(answer).await;
+        })
+        .await;
+        let world = World::before(vec![address]);
+        let mut client = world.client().await;
+        client.write(format!("{GET}\r\n")).await;
+        let got = client.rest().await;
+        assert!(got.ends_with(cut), "{got:?}");
+        assert_eq!(world.fleet.pooled(), 0);
+        world.fleet.in_use(0).await;
+    }
+}
+
+/// Bytes after the end of an answer would be the next client's answer.
+#[tokio::test]
+async fn a_connection_with_a_surplus_is_not_used_again() {
+    let (address, _) = answering(
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+    )
+    .await;
+    let world = World::before(vec![address]);
+    let mut client = world.client().await;
+    for _ in 0..3 {
+        client.write(format!("{GET}\r\n")).await;
+        assert!(client.request().await.unwrap().ends_with("\r\n\r\nok"));
+    }
+}
+
+#[tokio::test]
+async fn informational_answers_are_not_the_answer() {
+    let flood = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".repeat(10_000) + OK;
+    let (address, _) = answering(flood.leak()).await;
+    let world = World::before(vec![address]);
+    let answer = world.ask(format!("{GET}Connection: close\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer}");
+}
+
+/// The clock stands still until nothing is left to do, so both sides must be tasks of this runtime.
+#[tokio::test(start_paused = true)]
+async fn a_slow_instance_is_a_504() {
+    let address = instance(|mut wire| async move {
+        wire.request().await;
+        // Not by way of `soon`: its patience ends on the same clock.
+        let _ = wire.0.read_u8().await;
+    })
+    .await;
+    let limit = Duration::from_secs(60);
+    let world = World::with_timeout(vec![address], Some(limit));
+    let start = tokio::time::Instant::now();
+    let mut client = world.client().await;
+    client.write(format!("{GET}Connection: close\r\n\r\n")).await;
+    let mut answer = String::new();
+    client.0.read_to_string(&mut answer).await.unwrap();
+    assert_eq!(status(&answer), "504");
+    assert!(start.elapsed() >= limit);
+    world.fleet.in_use(0).await;
+}

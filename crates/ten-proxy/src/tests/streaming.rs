@@ -1,0 +1,139 @@
+//! Bodies pass piece by piece, with back-pressure, and not before their time.
+
+use super::*;
+
+#[tokio::test]
+async fn an_answer_is_passed_on_as_it_comes() {
+    let go = watch::Sender::new(false);
+    let gone = go.clone();
+    let address = instance(move |mut wire| {
+        let mut go = gone.subscribe();
+        async move {
+            wire.request().await;
+            wire.write("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n")
+                .await;
+            go.wait_for(|go| *go).await.unwrap();
+            wire.write("data: 2\n\n").await;
+        }
+    })
+    .await;
+    let world = World::before(vec![address]);
+    let mut client = world.client().await;
+    client.write(format!("{GET}\r\n")).await;
+    client.until("data: 1\n\n").await.unwrap();
+    world.fleet.in_use(1).await;
+    go.send_replace(true);
+    client.until("data: 2\n\n").await.unwrap();
+    client.until("0\r\n\r\n").await.unwrap();
+    world.fleet.in_use(0).await;
+}
+
+#[tokio::test]
+async fn a_body_waits_for_its_instance_and_100_continue_with_it() {
+    let (address, seen) = answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    let world = World::before(vec![address]);
+    world.fleet.set(Gate::Waking);
+    let mut client = world.client().await;
+    let post = GET.replace("GET", "POST");
+    client.write(format!("{post}Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")).await;
+    world.fleet.waiting(1).await;
+    let mut byte = [0];
+    assert_eq!(client.0.try_read(&mut byte).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    world.fleet.set(Gate::Open);
+    assert_eq!(client.head().await.unwrap(), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.write("hi").await;
+    assert!(client.request().await.unwrap().ends_with("ok"));
+    assert!(seen.lock().unwrap()[0].ends_with("hi"));
+}
+
+#[tokio::test]
+async fn a_refused_upload_is_never_invited() {
+    let world = World::before(vec![Address::Unix("/nowhere".into())]);
+    world.fleet.set(Gate::Refused(Refusal::Failed));
+    let post = GET.replace("GET", "POST");
+    let answer =
+        world.ask(format!("{post}Expect: 100-continue\r\nContent-Length: 1000000\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert_eq!(header(&answer, "connection"), Some("close"));
+    assert_eq!(header(&answer, "x-ten-state"), Some("failed"));
+}
+
+/// The client is in the middle of its upload when it is answered; the answer must not be
+/// lost to the reset that unread bytes cause.
+#[tokio::test]
+async fn an_early_answer_survives_the_upload_under_way() {
+    let world = World::before(vec![Address::Unix("/nowhere".into())]);
+    world.fleet.set(Gate::Refused(Refusal::QueueFull));
+    let post = GET.replace("GET", "POST");
+    let body = vec![b'x'; 500_000];
+    let mut request = format!("{post}Content-Length: 500000\r\n\r\n").into_bytes();
+    request.extend(body);
+    let answer = world.ask(request).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert_eq!(header(&answer, "retry-after"), Some("1"));
+}
+
+/// 64 MB pass; while the instance does not read, the client cannot write more than what the
+/// buffers on the way hold.
+#[tokio::test]
+async fn an_upload_is_held_back_by_its_reader() {
+    const SIZE: usize = 64 << 20;
+    // Socket buffers of the kernel on both ways (tcp_wmem and tcp_rmem grow to megabytes),
+    // and ours, which are 64 KiB: far less than the upload.
+    const ON_THE_WAY: usize = 32 << 20;
+    let go = watch::Sender::new(false);
+    let gone = go.clone();
+    let address = instance(move |mut wire| {
+        let mut go = gone.subscribe();
+        async move {
+            wire.head().await;
+            go.wait_for(|go| *go).await.unwrap();
+            let (mut left, mut piece) = (SIZE, vec![0; 1 << 16]);
+            while left > 0 {
+                left -= wire.0.read(&mut piece).await.unwrap();
+            }
+            wire.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+        }
+    })
+    .await;
+    let world = World::before(vec![address]);
+    let mut client = world.client().await;
+    client.write(GET.replace("GET", "PUT") + &format!("Content-Length: {SIZE}\r\n\r\n")).await;
+    world.fleet.in_use(1).await;
+    let piece = vec![b'x'; 1 << 16];
+    let mut sent = 0;
+    // Nothing is left to do for anyone once a write stays pending while all tasks are idle;
+    // a second is long enough to see that, and only a failure is cut short by it.
+    while sent < SIZE {
+        let write = client.0.write(&piece[..piece.len().min(SIZE - sent)]);
+        match tokio::time::timeout(Duration::from_secs(1), write).await {
+            Ok(written) => sent += written.unwrap(),
+            Err(_) => break,
+        }
+    }
+    assert!(sent < ON_THE_WAY, "{sent} bytes were taken without a reader");
+    go.send_replace(true);
+    while sent < SIZE {
+        sent += soon(client.0.write(&piece[..piece.len().min(SIZE - sent)])).await.unwrap();
+    }
+    assert!(client.request().await.unwrap().ends_with("ok"));
+}
+
+/// The instance refuses an upload by its head alone, and reads none of it.
+#[tokio::test]
+async fn an_answer_may_come_before_the_upload_ends() {
+    let address = instance(|mut wire| async move {
+        wire.head().await;
+        wire.write("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno").await;
+        wire.rest().await;
+    })
+    .await;
+    let world = World::before(vec![address]);
+    let mut client = world.client().await;
+    let post = GET.replace("GET", "POST");
+    client.write(format!("{post}Content-Length: 1000000000\r\n\r\nthe first of many")).await;
+    let answer = client.request().await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.ends_with("no"), "{answer}");
+    world.fleet.in_use(0).await;
+    assert_eq!(world.fleet.pooled(), 0);
+}
