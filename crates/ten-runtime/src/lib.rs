@@ -1,1 +1,167 @@
+//! Isolation levels: a service and the name of one copy of it, turned into a launch plan.
+//!
+//! ```text
+//! ServiceSpec + InstanceName + port ──▶ places ──▶ walls ──▶ LaunchPlan
+//!                                       (paths)   (by level)
+//! ```
+//!
+//! This crate decides what a tenant sees. It starts nothing: plans are executed by the
+//! warden, and the only thing read from the host here is which programs exist.
 
+mod environment;
+mod places;
+mod program;
+mod walls;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use ten_domain::{InstanceName, Listen, ServiceName, ServiceSpec};
+use ten_kernel::LaunchPlan;
+
+pub use environment::HostEnvironment;
+
+/// What all plans of one server have in common.
+#[derive(Debug, Clone)]
+pub struct Ground {
+    /// The config's folder: relative workdirs start here.
+    pub folder: PathBuf,
+    /// The server's data folder. Absolute.
+    pub data_dir: PathBuf,
+    /// Where ten keeps what lives only as long as a process. Absolute, on any filesystem.
+    pub run_dir: PathBuf,
+    /// ten's own environment.
+    pub environment: HostEnvironment,
+    /// Every service, so that no instance's folder can swallow another service's.
+    pub services: Vec<ServiceName>,
+}
+
+/// A plan, and what it means for those who want to reach the instance.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// How to start it.
+    pub plan: LaunchPlan,
+    /// Where it may listen.
+    pub listener: Listener,
+    /// Its folders below the data folder, its own `{instance_dir}` first.
+    pub folders: Vec<PathBuf>,
+}
+
+/// Where an instance may listen, as seen from outside its walls.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listener {
+    /// Its port, where it may use it.
+    pub tcp: Option<SocketAddr>,
+    /// Its socket, where it may use it.
+    pub unix: Option<PathBuf>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// No such file in any folder of PATH.
+    #[error("{program:?} is in no folder of PATH ({path}); write its full path or extend PATH")]
+    ProgramNotFound {
+        /// What `command` names.
+        program: String,
+        /// The instance's PATH.
+        path: String,
+    },
+    /// The path that `command` names cannot be executed.
+    #[error("{path:?} cannot be executed: {source}")]
+    ProgramUnusable {
+        /// That path.
+        path: PathBuf,
+        /// What the kernel says.
+        source: std::io::Error,
+    },
+    /// The folder to start in is not there.
+    #[error("workdir {path:?} is not a folder")]
+    Workdir {
+        /// That path.
+        path: PathBuf,
+    },
+    /// The socket's path does not fit into a socket address.
+    #[error("socket {path:?} has {} bytes; Linux allows {MAX_SOCKET_PATH}", path.as_os_str().len())]
+    SocketTooLong {
+        /// That path.
+        path: PathBuf,
+    },
+    /// The socket's folder cannot be given to the instance alone.
+    #[error(
+        "socket {path:?} must lie in a folder below /tmp, /var/tmp or /dev/shm, or in the instance's own folder"
+    )]
+    SocketPlace {
+        /// That path.
+        path: PathBuf,
+    },
+    /// A variable names a folder that is not this instance's alone.
+    #[error("{variable} = {path:?} names a place below data_dir that belongs to others too: {why}")]
+    SharedFolder {
+        /// The variable of `[service.X.env]`.
+        variable: String,
+        /// The path it expands to.
+        path: PathBuf,
+        /// Whom else it belongs to.
+        why: String,
+    },
+    /// A variable that no process can be given.
+    #[error("{name:?} cannot be an environment variable: {why}")]
+    Variable {
+        /// Its name.
+        name: String,
+        /// The rule it breaks.
+        why: &'static str,
+    },
+}
+
+/// Longest path of a Unix socket, in bytes (unix(7): sun_path has 108, one for the NUL).
+const MAX_SOCKET_PATH: usize = 107;
+
+/// Works out how to start one instance. `extra` is added to its environment last.
+pub fn plan(
+    ground: &Ground,
+    spec: &ServiceSpec,
+    name: &InstanceName,
+    port: u16,
+    extra: &BTreeMap<String, String>,
+) -> Result<Planned, PlanError> {
+    let places = places::Places::new(ground, spec, name, port)?;
+    let env = environment::build(ground, spec, name, &places, extra)?;
+    if !places.workdir.is_dir() && !places.owns(&places.workdir) {
+        return Err(PlanError::Workdir { path: places.workdir });
+    }
+    let argv: Vec<String> = spec.argv.iter().map(|arg| places.expand(arg)).collect();
+    let program = program::find(&argv[0], &places.workdir, &env)?;
+    let walls = walls::raise(ground, spec, name, &places, &program)?;
+
+    let uses_port = matches!(spec.listen, Listen::Auto | Listen::Port);
+    let uses_socket = matches!(spec.listen, Listen::Auto | Listen::Socket | Listen::Activation);
+    if uses_socket
+        && spec.listen != Listen::Auto
+        && places.socket.as_os_str().len() > MAX_SOCKET_PATH
+    {
+        return Err(PlanError::SocketTooLong { path: places.socket });
+    }
+    let listener = Listener {
+        tcp: uses_port.then(|| SocketAddr::from(([127, 0, 0, 1], port))),
+        unix: uses_socket.then(|| walls.socket.clone()),
+    };
+    let mut created = places.folders.clone();
+    created.extend(walls.folder);
+    let plan = LaunchPlan {
+        name: name.to_string(),
+        program,
+        argv,
+        env: env.into_iter().collect(),
+        workdir: places.workdir.clone(),
+        folders: created,
+        scratch: walls.scratch,
+        socket: Some(walls.socket),
+        activation: spec.listen == Listen::Activation,
+        walls: walls.walls,
+    };
+    Ok(Planned { plan, listener, folders: places.folders })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+use std::{ffi::OsString, time::Duration};
+
+use ten_domain::*;
+use ten_kernel::{Mount, Walls};
+
+use super::*;
+
+fn spec(isolation: Isolation) -> ServiceSpec {
+    ServiceSpec {
+        name: "api".parse().unwrap(),
+        description: None,
+        argv: vec![Template::literal("sh"), Template::parse("--port={port}").unwrap()],
+        workdir: Template::literal("/usr"),
+        socket: Template::parse("/tmp/tenement/{name}-{id}.sock").unwrap(),
+        env: vec![],
+        env_pass: vec![],
+        health: None,
+        startup_timeout: Duration::from_secs(1),
+        idle_timeout: None,
+        restart: RestartPolicy::Never,
+        isolation,
+        listen: Listen::Auto,
+        on_demand: OnDemand::Any,
+        max_instances: 1,
+        max_known: 1,
+        stop_signal: StopSignal::TERM,
+        stop_timeout: Duration::from_secs(1),
+        request_timeout: None,
+    }
+}
+
+fn ground() -> Ground {
+    let host = [("PATH", "/usr/bin:/bin"), ("SECRET", "s"), ("LC_ALL", "C"), ("APP_X", "1")];
+    Ground {
+        folder: "/".into(),
+        data_dir: "/srv/data".into(),
+        run_dir: "/srv/data/.run".into(),
+        environment: HostEnvironment::new(
+            host.map(|(name, value)| (OsString::from(name), OsString::from(value))),
+        ),
+        services: vec!["api".parse().unwrap(), "other".parse().unwrap()],
+    }
+}
+
+fn plan_of(spec: &ServiceSpec, name: &str) -> Result<Planned, PlanError> {
+    plan(&ground(), spec, &name.parse().unwrap(), 30123, &BTreeMap::new())
+}
+
+fn env<'a>(planned: &'a Planned, name: &str) -> Option<&'a str> {
+    planned.plan.env.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+}
+
+#[test]
+fn the_environment_is_built_from_nothing() {
+    let mut spec = spec(Isolation::Process);
+    spec.env_pass = vec![EnvPattern::Prefix("APP_".into())];
+    spec.env = vec![("DB".into(), Template::parse("{instance_dir}/app.db").unwrap())];
+    let extra = [("DB".to_string(), "over".to_string())].into();
+    let planned = plan(&ground(), &spec, &"api:prod".parse().unwrap(), 30123, &extra).unwrap();
+    let names: Vec<_> = planned.plan.env.iter().map(|(name, _)| name.as_str()).collect();
+    let want =
+        ["APP_X", "DATA_DIR", "DB", "LC_ALL", "PATH", "PORT", "SOCKET_PATH", "TENEMENT_INSTANCE"];
+    assert_eq!(names, want);
+    assert_eq!(env(&planned, "DATA_DIR"), Some("/srv/data/api/prod"));
+    assert_eq!(env(&planned, "SOCKET_PATH"), Some("/tmp/tenement/api-prod.sock"));
+    assert_eq!(env(&planned, "DB"), Some("over"));
+    assert_eq!(planned.plan.argv, ["sh", "--port=30123"]);
+    assert_eq!(planned.plan.program, std::path::Path::new("/usr/bin/sh"));
+}
+
+#[test]
+fn folders_named_with_the_id_become_the_instances_own() {
+    let with = |value: &str, name: &str| {
+        let mut spec = spec(Isolation::Namespace);
+        spec.env = vec![("DB".into(), Template::parse(value).unwrap())];
+        plan_of(&spec, name)
+    };
+    let folders = |value: &str| -> Vec<String> {
+        let planned = with(value, "api:prod").unwrap();
+        planned.folders.iter().map(|f| f.display().to_string()).collect()
+    };
+    assert_eq!(folders("{data_dir}/{id}/app.db"), ["/srv/data/api/prod", "/srv/data/prod"]);
+    assert_eq!(folders("{data_dir}/{id}"), ["/srv/data/api/prod", "/srv/data/prod"]);
+    assert_eq!(folders("{data_dir}/x/{name}-{id}/y/z")[1], "/srv/data/x/api-prod");
+    assert_eq!(folders("{instance_dir}/app.db"), ["/srv/data/api/prod"]);
+    assert_eq!(folders("{data_dir}/shared.db"), ["/srv/data/api/prod"]);
+    assert_eq!(folders("/elsewhere/{id}"), ["/srv/data/api/prod"]);
+    for (value, name) in [
+        ("{data_dir}/{id}/app.db", "api:other"),
+        ("{data_dir}/{id}", "api:api"),
+        ("{data_dir}/other/{id}/x", "api:prod"),
+        ("{data_dir}/{id}.db", "api:prod"),
+        ("{data_dir}/.run/{id}", "api:prod"),
+        ("{data_dir}/{id}/../other/x", "api:prod"),
+    ] {
+        let got = with(value, name);
+        assert!(matches!(got, Err(PlanError::SharedFolder { .. })), "{value} {name}: {got:?}");
+    }
+}
+
+#[test]
+fn namespaces_hide_the_data_folder_and_show_the_instances_own() {
+    let planned = plan_of(&spec(Isolation::Namespace), "api:prod").unwrap();
+    let Walls::Namespaces { hostname, mounts } = &planned.plan.walls else { panic!() };
+    assert_eq!(hostname, "prod");
+    let hides = mounts.iter().position(
+        |m| matches!(m, Mount::Private { at, .. } if at == std::path::Path::new("/srv/data")),
+    );
+    let shows = mounts.iter().position(
+        |m| matches!(m, Mount::Bind { at, writable: true, .. } if at.ends_with("api/prod")),
+    );
+    assert!(hides.unwrap() < shows.unwrap());
+    // The folder that others cannot see is where the socket really is.
+    let outside = PathBuf::from("/srv/data/.run/scratch/api:prod/api-prod.sock");
+    assert_eq!(planned.listener.unix.as_ref(), Some(&outside));
+    assert_eq!(planned.plan.socket, Some(outside));
+}
+
+#[test]
+fn a_socket_is_never_shown_over_a_system_folder() {
+    let mut spec = spec(Isolation::Namespace);
+    for (path, fine) in [
+        ("/etc/x.sock", false),
+        ("/tmp/x.sock", false),
+        ("/x.sock", false),
+        ("/tmp/a/x.sock", true),
+        ("{instance_dir}/x.sock", true),
+    ] {
+        spec.socket = Template::parse(path).unwrap();
+        let got = plan_of(&spec, "api:prod");
+        assert_eq!(got.is_ok(), fine, "{path}: {got:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_started_is_said_so() {
+    let mut wrong = spec(Isolation::Process);
+    wrong.argv = vec![Template::literal("no-such-program")];
+    assert!(matches!(plan_of(&wrong, "api:a"), Err(PlanError::ProgramNotFound { .. })));
+    wrong.argv = vec![Template::literal("./no-such-program")];
+    assert!(matches!(plan_of(&wrong, "api:a"), Err(PlanError::ProgramUnusable { .. })));
+    wrong.argv = vec![Template::literal("/usr")];
+    assert!(matches!(plan_of(&wrong, "api:a"), Err(PlanError::ProgramUnusable { .. })));
+    let mut wrong = spec(Isolation::Process);
+    wrong.workdir = Template::literal("/nowhere");
+    assert!(matches!(plan_of(&wrong, "api:a"), Err(PlanError::Workdir { .. })));
+    let mut long = spec(Isolation::Process);
+    long.listen = Listen::Socket;
+    let name = format!("api:{}", "a".repeat(63));
+    long.socket = Template::parse(&format!("/tmp/{}/{{id}}.sock", "x".repeat(40))).unwrap();
+    assert!(matches!(plan_of(&long, &name), Err(PlanError::SocketTooLong { .. })));
+}
