@@ -1,52 +1,218 @@
 //! The supervisor's face: what requests, operators and readers call.
 
-use ten_domain::{InstanceName, Weight};
+use std::{sync::Arc, time::Duration};
 
-use crate::view::{Denied, Done, InstanceView};
+use ten_domain::{Config, InstanceName, Listen, Refusal, ServiceName, Target, Weight};
+use ten_logs::Logs;
+use ten_runtime::Ground;
+use ten_store::{KnownInstance, Store};
+use ten_warden::{Event as WardenEvent, LaunchId, Living, WardenHandle};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, timeout_at},
+};
+
+use crate::{
+    Denied, Done, InstanceView, Lease,
+    driver::{Command, Driver, Parts, Verb},
+    instance::Waiter,
+    publish::{Entry, Published},
+    scribe::Scribe,
+};
+
+/// Commands and requests on their way to the driver. Past this many, senders wait.
+const MAILBOX: usize = 8192;
 
 /// A handle on everything that runs. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Fleet {}
+pub struct Fleet {
+    config: Arc<Config>,
+    published: Arc<Published>,
+    mailbox: mpsc::Sender<Command>,
+    scribe: Scribe,
+}
+
+/// What the fleet begins with.
+#[derive(Debug)]
+pub struct Beginning {
+    /// What is configured.
+    pub config: Arc<Config>,
+    /// What all launch plans have in common.
+    pub ground: Ground,
+    /// Who launches.
+    pub warden: WardenHandle,
+    /// The lowest launch id that was never used.
+    pub next_launch: LaunchId,
+    /// What runs already.
+    pub living: Vec<Living>,
+    /// What the store remembers.
+    pub known: Vec<KnownInstance>,
+    /// Where facts are written.
+    pub store: Store,
+    /// Where output goes.
+    pub logs: Logs,
+}
 
 impl Fleet {
+    /// Starts the driver. `events` is what the warden has to say about launches.
+    pub fn start(beginning: Beginning, events: mpsc::Receiver<WardenEvent>) -> Self {
+        let Beginning { config, ground, warden, next_launch, living, known, store, logs } =
+            beginning;
+        // A service that is not configured any more may come back: its instances stay
+        // remembered, but nobody can ask for them.
+        let configured = |known: &KnownInstance| config.services.contains_key(&known.name.service);
+        let asleep = |known: KnownInstance| Entry::asleep(known.name, known.weight);
+        let entries = known.into_iter().filter(configured).map(asleep).collect();
+        let published = Arc::new(Published::new(&config, entries));
+        let scribe = Scribe::start(store);
+        let (mailbox, commands) = mpsc::channel(MAILBOX);
+        let (notices, noticed) = mpsc::unbounded_channel();
+        let parts = Parts {
+            config: Arc::clone(&config),
+            ground,
+            warden,
+            next_launch,
+            published: Arc::clone(&published),
+            scribe: scribe.clone(),
+            logs,
+        };
+        let mut driver = Driver::new(parts, notices);
+        driver.adopt(living);
+        tokio::spawn(driver.run(commands, noticed, events));
+        Self { config, published, mailbox, scribe }
+    }
+
+    /// Leases an instance, waking it where needed. Requests that wait for the same
+    /// instance share one start.
+    ///
+    /// Waits for at most `startup_timeout`, and where the instance is on its way down, for
+    /// the time that this may take before. Dropping the future gives the place up.
+    pub async fn lease(&self, target: &Target) -> Result<Lease, Refusal> {
+        match target {
+            Target::Instance(name) => match self.published.get(name) {
+                Some(entry) => self.lease_entry(&entry).await,
+                None => self.wake(name).await,
+            },
+            Target::Service(service) => self.lease_by_weight(service).await,
+        }
+    }
+
+    async fn lease_entry(&self, entry: &Entry) -> Result<Lease, Refusal> {
+        let running = entry.generation.load();
+        match running.as_ref().and_then(|generation| generation.enter()) {
+            Some(lease) => Ok(lease),
+            None => self.wake(&entry.name).await,
+        }
+    }
+
+    /// The running instance whose turn it is. Where none runs, wakes all that have a share
+    /// and leases the heaviest.
+    async fn lease_by_weight(&self, service: &ServiceName) -> Result<Lease, Refusal> {
+        let pool = self.published.pool(service).ok_or(Refusal::Unknown)?;
+        if let Some(entry) = pool.pick() {
+            return self.lease_entry(entry).await;
+        }
+        let (heaviest, others) = pool.sharing.split_first().ok_or(Refusal::Unknown)?;
+        for other in others {
+            if let Some(spec) = self.config.services.get(service) {
+                let deadline = Instant::now() + spec.startup_timeout;
+                let waiter = Waiter { deadline, reply: oneshot::channel().0 };
+                // A full mailbox has better things to do than to warm others up.
+                let _ = self.mailbox.try_send(Command::Wake { name: other.name.clone(), waiter });
+            }
+        }
+        self.lease_entry(heaviest).await
+    }
+
+    async fn wake(&self, name: &InstanceName) -> Result<Lease, Refusal> {
+        let spec = self.config.services.get(&name.service).ok_or(Refusal::Unknown)?;
+        if spec.listen == Listen::None {
+            return Err(Refusal::Unknown);
+        }
+        let now = Instant::now();
+        let deadline = now + spec.startup_timeout;
+        // An instance that is on its way down drains, then stops, before it can start.
+        let patience = deadline + 2 * spec.stop_timeout + Duration::from_secs(1);
+        let (reply, lease) = oneshot::channel();
+        let waiter = Waiter { deadline, reply };
+        let waited = timeout_at(patience, async {
+            let command = Command::Wake { name: name.clone(), waiter };
+            self.mailbox.send(command).await.map_err(|_| Refusal::ShuttingDown)?;
+            lease.await.unwrap_or(Err(Refusal::ShuttingDown))
+        });
+        let retry_after = self.config.settings.backoff.base;
+        waited.await.unwrap_or(Err(Refusal::NotReady { retry_after }))
+    }
+
     /// Every known instance, sorted by name.
     pub fn list(&self) -> Vec<InstanceView> {
-        todo!()
+        let mut views: Vec<_> = self.published.all().values().map(|entry| entry.view()).collect();
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        views
     }
 
     /// One instance.
-    pub fn get(&self, _name: &InstanceName) -> Option<InstanceView> {
-        todo!()
+    pub fn get(&self, name: &InstanceName) -> Option<InstanceView> {
+        self.published.get(name).map(|entry| entry.view())
     }
 
     /// Starts an instance, creating it where it is not known. `env` is added to its
     /// environment until it is next spawned. With `wait`, ends when its listener accepts.
     pub async fn spawn(
         &self,
-        _name: InstanceName,
-        _env: Vec<(String, String)>,
-        _wait: bool,
+        name: InstanceName,
+        env: Vec<(String, String)>,
+        wait: bool,
     ) -> Result<Done, Denied> {
-        todo!()
+        self.operate(name, Verb::Spawn { env }, wait).await
     }
 
     /// Drains and stops; it is `sleeping` afterwards. Ends when nothing of it is left.
-    pub async fn stop(&self, _name: InstanceName) -> Result<Done, Denied> {
-        todo!()
+    pub async fn stop(&self, name: InstanceName) -> Result<Done, Denied> {
+        self.operate(name, Verb::Stop, true).await
     }
 
     /// Stops and starts again; requests meanwhile wait. Ends when it is ready.
-    pub async fn restart(&self, _name: InstanceName) -> Result<Done, Denied> {
-        todo!()
+    pub async fn restart(&self, name: InstanceName) -> Result<Done, Denied> {
+        self.operate(name, Verb::Restart, true).await
     }
 
     /// Stops and forgets. Its data stay. Ends when nothing of it is left.
-    pub async fn remove(&self, _name: InstanceName) -> Result<Done, Denied> {
-        todo!()
+    pub async fn remove(&self, name: InstanceName) -> Result<Done, Denied> {
+        self.operate(name, Verb::Remove, true).await
     }
 
     /// Sets its share of its service's traffic. Ends when it is stored.
-    pub async fn set_weight(&self, _name: InstanceName, _weight: Weight) -> Result<Done, Denied> {
-        todo!()
+    pub async fn set_weight(&self, name: InstanceName, weight: Weight) -> Result<Done, Denied> {
+        let (reply, done) = oneshot::channel();
+        let command = Command::SetWeight { name: name.clone(), weight, reply };
+        self.ask(&name, command, done).await
+    }
+
+    /// Stops everything, in parallel, refusing requests from now on. Ends when nothing is left.
+    pub async fn shutdown(&self) {
+        let (reply, done) = oneshot::channel();
+        // A driver that is gone has nothing left to stop.
+        if self.mailbox.send(Command::Shutdown { reply }).await.is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    async fn operate(&self, name: InstanceName, verb: Verb, wait: bool) -> Result<Done, Denied> {
+        let (reply, done) = oneshot::channel();
+        let command = Command::Operate { name: name.clone(), verb, wait, reply };
+        self.ask(&name, command, done).await
+    }
+
+    async fn ask(
+        &self,
+        name: &InstanceName,
+        command: Command,
+        done: oneshot::Receiver<Result<Done, Denied>>,
+    ) -> Result<Done, Denied> {
+        self.mailbox.send(command).await.map_err(|_| Denied::ShuttingDown)?;
+        let done = done.await.unwrap_or(Err(Denied::ShuttingDown))?;
+        self.scribe.settled(name).await.map_err(Denied::NotStored)?;
+        Ok(done)
     }
 }

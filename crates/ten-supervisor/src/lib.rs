@@ -1,5 +1,30 @@
-//! The policy half.
+//! The policy half of `ten serve`: which instances run, which sleep, which are given up.
+//!
+//! ```text
+//! Fleet (handle) ──mailbox──▶ Driver (one task) ──▶ Machine (a value per instance)
+//!    │  ▲                        │
+//!    │  └──── Published ◀────────┤ publishes
+//!    └─ Lease ── Generation ─────┘ gate: one atomic word
+//! ```
+//!
+//! It decides and never acts on the kernel: processes are the warden's. It knows no HTTP
+//! beyond its own health checks, no hostname and no socket that a client could reach.
+
+mod admission;
+mod driver;
 mod fleet;
+mod gate;
+mod instance;
+mod machine;
+mod ports;
+mod probe;
+mod publish;
+mod scribe;
 mod view;
-pub use fleet::Fleet;
+
+pub use fleet::{Beginning, Fleet};
+pub use gate::Lease;
 pub use view::{Denied, Done, InstanceView};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,308 @@
+//! The one task that changes anything: it takes events in, asks the machine of the instance
+//! that they concern, and carries out what it answers.
+//!
+//! ```text
+//! requests, operators ──▶ mailbox ─┐
+//! probes, leases ───────▶ notices ─┼─▶ event ─▶ Machine::on ─▶ effects ─▶ perform
+//! warden ───────────────▶ events ──┤                              │
+//! time ─────────────────▶ timers ──┘                              ▼
+//!                                       publish, replies, warden, store
+//! ```
+//!
+//! It never waits for anything but the next event: no I/O, no lock, no reply. What takes
+//! time is done by tasks that report back with a [`Notice`].
+//!
+//! **No request is lost.** After every step (`settle`), an instance that sleeps while a
+//! request waits for it is woken. So a request that came while its instance was going to
+//! sleep, was being stopped or restarted, needs no case of its own.
+
+mod effects;
+mod inbox;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
+};
+
+use ten_domain::{Address, Config, InstanceName, Refusal, ServiceSpec, Weight};
+use ten_logs::Logs;
+use ten_runtime::Ground;
+use ten_warden::{Event as WardenEvent, LaunchId, Living, WardenHandle};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_stream::StreamExt as _;
+use tokio_util::time::DelayQueue;
+
+use crate::{
+    Denied, Done,
+    admission::Census,
+    instance::{Goal, Instance, Waiter},
+    machine::{Event, Machine, Phase, Rules},
+    ports::Ports,
+    publish::{Entry, Published},
+    scribe::Scribe,
+};
+
+/// What requests and operators ask for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A request found no open gate.
+    Wake { name: InstanceName, waiter: Waiter },
+    /// An operator's word about one instance.
+    Operate {
+        name: InstanceName,
+        verb: Verb,
+        /// Whether to reply at the end rather than at once.
+        wait: bool,
+        reply: oneshot::Sender<Result<Done, Denied>>,
+    },
+    /// Sets an instance's share.
+    SetWeight { name: InstanceName, weight: Weight, reply: oneshot::Sender<Result<Done, Denied>> },
+    /// Stops everything; replies when nothing is left.
+    Shutdown { reply: oneshot::Sender<()> },
+}
+
+/// What an operator wants of an instance.
+#[derive(Debug)]
+pub(crate) enum Verb {
+    Spawn { env: Vec<(String, String)> },
+    Stop,
+    Restart,
+    Remove,
+}
+
+/// What the driver's own helpers report. Each instance has at most a few of them under way,
+/// so their queue needs no bound of its own.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// The last lease on a closed gate ended.
+    Drained(InstanceName, LaunchId),
+    /// The listener accepts here.
+    Accepting(InstanceName, LaunchId, Address),
+    /// It can take requests.
+    Ready(InstanceName, LaunchId, Option<Address>),
+    /// Nobody accepts at its address any more; its gate is closed.
+    Unreachable(InstanceName, LaunchId),
+    /// It was looked for after `Unreachable`, and accepts again or does not.
+    Sought(InstanceName, LaunchId, bool),
+    /// A health check of a running instance ended.
+    Checked(InstanceName, LaunchId, bool),
+}
+
+/// What the driver is born with.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) config: Arc<Config>,
+    pub(crate) ground: Ground,
+    pub(crate) warden: WardenHandle,
+    pub(crate) next_launch: LaunchId,
+    pub(crate) published: Arc<Published>,
+    pub(crate) scribe: Scribe,
+    pub(crate) logs: Logs,
+}
+
+#[derive(Debug)]
+pub(crate) struct Driver {
+    parts: Parts,
+    instances: HashMap<InstanceName, Instance>,
+    /// Which instance a launch belongs to, as long as anything of it is left.
+    launches: HashMap<LaunchId, InstanceName>,
+    census: Census,
+    ports: Ports,
+    timers: DelayQueue<InstanceName>,
+    notices: mpsc::UnboundedSender<Notice>,
+    /// Events that effects gave rise to; taken before anything else.
+    pending: VecDeque<(InstanceName, Event)>,
+    random: RandomState,
+    /// Set once the server is shutting down: who waits for its end.
+    closing: Option<Vec<oneshot::Sender<()>>>,
+}
+
+impl Driver {
+    /// A driver of what is known, none of which runs.
+    pub(crate) fn new(parts: Parts, notices: mpsc::UnboundedSender<Notice>) -> Self {
+        let mut driver = Self {
+            parts,
+            instances: HashMap::new(),
+            launches: HashMap::new(),
+            census: Census::default(),
+            ports: Ports::new(),
+            timers: DelayQueue::new(),
+            notices,
+            pending: VecDeque::new(),
+            random: RandomState::new(),
+            closing: None,
+        };
+        for entry in driver.parts.published.all().values() {
+            let Some(spec) = driver.spec(&entry.name) else { continue };
+            driver.admit(spec, Arc::clone(entry), false, true);
+        }
+        driver
+    }
+
+    /// Takes over the processes that an earlier front started.
+    pub(crate) fn adopt(&mut self, living: Vec<Living>) {
+        living.into_iter().for_each(|living| self.adopt_one(living));
+    }
+
+    /// Runs until the warden is gone or everyone who could ask for anything is.
+    pub(crate) async fn run(
+        mut self,
+        mut mailbox: mpsc::Receiver<Command>,
+        mut notices: mpsc::UnboundedReceiver<Notice>,
+        mut warden: mpsc::Receiver<WardenEvent>,
+    ) {
+        loop {
+            // In this order: what has happened counts before what is wanted, and a notice
+            // of a process that the warden has reported dead is then seen to be stale.
+            tokio::select! {
+                biased;
+                event = warden.recv() => match event {
+                    Some(event) => self.on_warden(event),
+                    None => return,
+                },
+                Some(notice) = notices.recv() => self.on_notice(notice),
+                Some(expired) = self.timers.next(), if !self.timers.is_empty() => {
+                    self.on_timer(expired.into_inner());
+                }
+                command = mailbox.recv() => match command {
+                    Some(command) => self.on_command(command),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn spec(&self, name: &InstanceName) -> Option<Arc<ServiceSpec>> {
+        self.parts.config.services.get(&name.service).cloned()
+    }
+
+    fn rules(&self, spec: &ServiceSpec) -> Rules {
+        Rules {
+            startup_timeout: spec.startup_timeout,
+            stop_timeout: spec.stop_timeout,
+            restart: spec.restart,
+            backoff: self.parts.config.settings.backoff,
+            crash_limit: self.parts.config.settings.crash_limit,
+        }
+    }
+
+    /// Makes an instance known to the driver.
+    fn admit(
+        &mut self,
+        spec: Arc<ServiceSpec>,
+        entry: Arc<Entry>,
+        provisional: bool,
+        stored: bool,
+    ) {
+        self.census.became_known(&spec.name);
+        let machine = Machine::new(self.rules(&spec), provisional);
+        let name = entry.name.clone();
+        let instance = Instance {
+            spec,
+            machine,
+            entry,
+            extra_env: Default::default(),
+            stored,
+            process: None,
+            waiters: VecDeque::new(),
+            operators: Vec::new(),
+            timer: None,
+            last_failure: None,
+            last_wake: None,
+        };
+        self.instances.insert(name, instance);
+    }
+
+    /// Makes an instance known to everyone.
+    fn create(
+        &mut self,
+        spec: Arc<ServiceSpec>,
+        name: &InstanceName,
+        weight: Weight,
+        provisional: bool,
+    ) {
+        let entry = Entry::asleep(name.clone(), weight);
+        self.parts.published.insert(Arc::clone(&entry));
+        self.admit(spec, entry, provisional, false);
+    }
+
+    /// Lets one event happen to an instance, and all that follows from it.
+    fn step(&mut self, name: &InstanceName, event: Event) {
+        self.pending.push_back((name.clone(), event));
+        while let Some((name, event)) = self.pending.pop_front() {
+            let jitter = self.jitter();
+            let Some(instance) = self.instances.get_mut(&name) else { continue };
+            let before = instance.machine.phase();
+            let effects = instance.machine.on(event, Instant::now().into_std(), jitter);
+            tracing::debug!(instance = %name, ?event, ?before, after = ?instance.machine.phase());
+            for effect in effects {
+                self.perform(&name, effect);
+            }
+            self.settle(&name);
+        }
+    }
+
+    /// Shows what has become of an instance, and wakes it where it sleeps while a request waits.
+    fn settle(&mut self, name: &InstanceName) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let takes_part_changed = instance.publish();
+        match instance.machine.phase() {
+            Phase::Sleeping | Phase::Gone => {
+                instance.waiters.retain(|waiter| !waiter.reply.is_closed());
+                if !instance.waiters.is_empty() {
+                    self.pending.push_back((name.clone(), Event::Wake));
+                }
+                instance.tell(Goal::Up, || Err(Denied::Superseded(name.clone())));
+            }
+            _ => {}
+        }
+        let forgotten = instance.machine.phase() == Phase::Gone;
+        if takes_part_changed && instance.entry.status.load().weight > Weight::NONE {
+            self.parts.published.refresh_pool(&name.service);
+        }
+        if forgotten {
+            self.instances.remove(name);
+            self.census.was_forgotten(&name.service);
+        }
+        self.tell_closed();
+    }
+
+    /// Tells those who wait for the end that nothing is left.
+    fn tell_closed(&mut self) {
+        if !self.census.any_process() {
+            for reply in self.closing.iter_mut().flat_map(|waiting| waiting.drain(..)) {
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    fn jitter(&self) -> f64 {
+        let mut hasher = self.random.build_hasher();
+        hasher.write_u128(self.timers.len() as u128);
+        hasher.write_u128(Instant::now().into_std().elapsed().as_nanos());
+        hasher.finish() as f64 / u64::MAX as f64
+    }
+}
+
+impl Instance {
+    /// Replies to the operators who have this goal.
+    fn tell(&mut self, goal: Goal, result: impl Fn() -> Result<Done, Denied>) {
+        for operator in self.operators.extract_if(.., |operator| operator.goal == goal) {
+            // Whoever asked may have stopped waiting.
+            let _ = operator.reply.send(result());
+        }
+    }
+
+    /// Sends all waiting requests away.
+    fn refuse(&mut self, refusal: Refusal) {
+        for waiter in self.waiters.drain(..) {
+            // A client that has left needs no answer.
+            let _ = waiter.reply.send(Err(refusal));
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What the machine answers, carried out.
+
+use std::{sync::Arc, time::Duration};
+
+use ten_domain::{Address, InstanceName, Listen, Refusal};
+use ten_logs::{Logs, Stream};
+use ten_store::Origin;
+use ten_warden::{LaunchId, Output};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{Driver, Notice};
+use crate::{
+    Denied, Done,
+    gate::Generation,
+    instance::{Goal, Note, Process, Timer, Watch},
+    machine::{Effect, Event, Why},
+    probe,
+    scribe::Fact,
+};
+
+impl Driver {
+    pub(super) fn perform(&mut self, name: &InstanceName, effect: Effect) {
+        match effect {
+            Effect::Launch => self.launch(name),
+            Effect::Watch => self.watch(name),
+            Effect::Release => self.release(name),
+            Effect::CloseGate => self.close(name),
+            Effect::Signal => self.signal(name),
+            Effect::Kill => self.kill(name),
+            Effect::Arm(after) => self.arm(name, after),
+            Effect::Disarm => self.disarm(name),
+            Effect::Started => self.tell(name, Goal::Up, || Ok(Done::Did)),
+            Effect::Stopped => self.tell(name, Goal::Down, || Ok(Done::Did)),
+            Effect::Refuse(why) => self.refuse(name, why),
+            Effect::WarnUnhealthy => self.warn_unhealthy(name),
+            Effect::Forget => self.forget(name),
+        }
+    }
+
+    fn launch(&mut self, name: &InstanceName) {
+        if let Err(reason) = self.try_launch(name) {
+            tracing::warn!(instance = %name, "not started: {reason}");
+            if let Some(instance) = self.instances.get_mut(name) {
+                instance.last_failure = Some(reason.into());
+            }
+            self.pending.push_back((name.clone(), Event::LaunchFailed));
+        }
+    }
+
+    fn try_launch(&mut self, name: &InstanceName) -> Result<(), String> {
+        let rules = self.spec(name).map(|spec| (self.rules(&spec), spec));
+        let port = self.ports.take().ok_or("no port between 30000 and 40000 is free")?;
+        let Some(instance) = self.instances.get_mut(name) else { return Ok(()) };
+        if let Some((rules, spec)) = rules {
+            // A new template holds from the next start on.
+            instance.machine.set_rules(rules);
+            instance.spec = spec;
+        }
+        let extra = &instance.extra_env;
+        let planned = ten_runtime::plan(&self.parts.ground, &instance.spec, name, port, extra);
+        let planned = planned.map_err(|error| {
+            self.ports.give_back(port);
+            error.to_string()
+        })?;
+        let launch = self.parts.next_launch;
+        self.parts.next_launch = LaunchId(launch.0 + 1);
+        let note = Note::of(name, port, &planned.listener);
+        self.parts.warden.launch(launch, planned.plan, note);
+        instance.process = Some(Process::new(launch, port, planned.listener));
+        self.launches.insert(launch, name.clone());
+        self.census.got_process(&name.service);
+        Ok(())
+    }
+
+    /// Reads what the process writes, until nothing is left of it.
+    pub(super) fn record(&self, name: &InstanceName, output: Output, ended: CancellationToken) {
+        for (stream, pipe) in [(Stream::Stdout, output.stdout), (Stream::Stderr, output.stderr)] {
+            let (logs, name, ended): (Logs, _, _) =
+                (self.parts.logs.clone(), name.clone(), ended.clone());
+            tokio::spawn(async move {
+                let recorded = ten_logs::record_stream(logs, name.clone(), stream, pipe, ended);
+                if let Err(error) = recorded.await {
+                    tracing::warn!(instance = %name, ?stream, "output lost: {error}");
+                }
+            });
+        }
+    }
+
+    /// Finds out when the process is ready.
+    pub(super) fn watch_start(&mut self, name: &InstanceName) {
+        let notices = self.notices.clone();
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let health = instance.spec.health.clone();
+        let listens = instance.spec.listen != Listen::None;
+        let Some(process) = instance.process.as_mut() else { return };
+        let (name, launch) = (name.clone(), process.launch);
+        let listener = process.listener.clone();
+        let task = tokio::spawn(async move {
+            if !listens {
+                return report(&notices, Notice::Ready(name, launch, None));
+            }
+            let address = probe::accepting(&listener).await;
+            if let Some(check) = health {
+                report(&notices, Notice::Accepting(name.clone(), launch, address.clone()));
+                probe::healthy(&address, &check).await;
+            }
+            report(&notices, Notice::Ready(name, launch, Some(address)));
+        });
+        process.watch = Some(Watch(task.abort_handle()));
+    }
+
+    /// Its listener accepts: from now on it can be leased, as soon as it is admitted.
+    pub(super) fn accepting(&mut self, name: &InstanceName, launch: LaunchId, address: Address) {
+        let notices = self.notices.clone();
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        if !instance.runs(launch) || instance.generation().is_some() {
+            return;
+        }
+        let requests = Arc::clone(&instance.entry.requests);
+        let limit = instance.spec.request_timeout;
+        let generation = Generation::new(name.clone(), launch, address, limit, requests, notices);
+        if let Some(process) = instance.process.as_mut() {
+            process.generation = Some(generation);
+        }
+    }
+
+    /// Gives leases to all who wait.
+    fn release(&mut self, name: &InstanceName) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        // A worker has no gate; nobody waits for it.
+        let Some(generation) = instance.generation().cloned() else { return };
+        while !instance.waiters.is_empty() {
+            // Closed again: found unreachable, and being sought.
+            let Some(lease) = generation.enter() else { return };
+            let Some(waiter) = instance.waiters.pop_front() else { return };
+            // A client that has left gives its lease back by dropping it.
+            let _ = waiter.reply.send(Ok(lease));
+        }
+    }
+
+    /// It runs: from here on it may become idle, or ill.
+    fn watch(&mut self, name: &InstanceName) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let Some(process) = instance.process.as_mut() else { return };
+        instance.last_wake = Some(process.launched.elapsed());
+        process.watch = None;
+        let generation = process.generation.clone();
+        let idle = instance.spec.idle_timeout;
+        if !instance.stored {
+            self.write_down(name, Origin::Request);
+        }
+        let Some(generation) = generation else { return };
+        self.watch_health(name, &generation);
+        if let Some(idle) = idle {
+            self.arm(name, idle);
+        }
+    }
+
+    fn watch_health(&mut self, name: &InstanceName, generation: &Arc<Generation>) {
+        let notices = self.notices.clone();
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let Some(check) = instance.spec.health.clone() else { return };
+        let Some(process) = instance.process.as_mut() else { return };
+        if !process.never_healthy {
+            process.health.record(true);
+            process.health_checked = Some(Instant::now());
+        }
+        let (name, launch, address) = (name.clone(), generation.launch, generation.address.clone());
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(check.interval).await;
+                let passed = probe::passes(&address, &check).await;
+                report(&notices, Notice::Checked(name.clone(), launch, passed));
+            }
+        });
+        process.watch = Some(Watch(task.abort_handle()));
+    }
+
+    /// A request found that nobody accepts. Mostly its process has just died, and that will
+    /// be reported in a moment; else it gets as long as a start to accept again.
+    pub(super) fn seek(&mut self, name: &InstanceName, launch: LaunchId) {
+        let notices = self.notices.clone();
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let patience = instance.spec.startup_timeout;
+        let Some(process) = instance.process.as_mut().filter(|p| p.launch == launch) else {
+            return;
+        };
+        let (name, listener) = (name.clone(), process.listener.clone());
+        let task = tokio::spawn(async move {
+            let found = tokio::time::timeout(patience, probe::accepting(&listener)).await.is_ok();
+            report(&notices, Notice::Sought(name, launch, found));
+        });
+        process.seek = Some(Watch(task.abort_handle()));
+    }
+
+    fn close(&mut self, name: &InstanceName) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        if let Some(process) = instance.process.as_mut() {
+            process.watch = None;
+            match &process.generation {
+                Some(generation) => generation.close(),
+                None => self.pending.push_back((name.clone(), Event::Drained)),
+            }
+        }
+    }
+
+    fn signal(&mut self, name: &InstanceName) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let signal = instance.spec.stop_signal.number();
+        if let Some(process) = instance.process.as_mut() {
+            process.watch = None;
+            self.parts.warden.signal(process.launch, signal);
+        }
+    }
+
+    fn kill(&mut self, name: &InstanceName) {
+        let process = self.instances.get(name).and_then(|instance| instance.process.as_ref());
+        if let Some(process) = process {
+            self.parts.warden.kill(process.launch);
+        }
+    }
+
+    pub(super) fn arm(&mut self, name: &InstanceName, after: Duration) {
+        self.disarm(name);
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let due = Instant::now() + after;
+        let key = self.timers.insert_at(name.clone(), due);
+        instance.timer = Some(Timer { key, due });
+    }
+
+    fn disarm(&mut self, name: &InstanceName) {
+        let armed = self.instances.get_mut(name).and_then(|instance| instance.timer.take());
+        if let Some(timer) = armed {
+            self.timers.remove(&timer.key);
+        }
+    }
+
+    fn tell(&mut self, name: &InstanceName, goal: Goal, result: impl Fn() -> Result<Done, Denied>) {
+        if let Some(instance) = self.instances.get_mut(name) {
+            instance.publish();
+            instance.tell(goal, result);
+        }
+    }
+
+    fn refuse(&mut self, name: &InstanceName, why: Why) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let reason = instance.last_failure.as_deref().unwrap_or("it ended").to_owned();
+        let not_started = || Denied::NotStarted { instance: name.clone(), reason: reason.clone() };
+        let (refusal, denied) = match why {
+            Why::NotReady(retry_after) => (Some(Refusal::NotReady { retry_after }), not_started()),
+            Why::Failed => (Some(Refusal::Failed), not_started()),
+            Why::Superseded => (None, Denied::Superseded(name.clone())),
+            Why::Removed => (Some(Refusal::Unknown), Denied::Superseded(name.clone())),
+            Why::ShuttingDown => (Some(Refusal::ShuttingDown), Denied::ShuttingDown),
+        };
+        if let Some(refusal) = refusal {
+            instance.refuse(refusal);
+        }
+        instance.tell(Goal::Up, || Err(denied.clone()));
+    }
+
+    fn warn_unhealthy(&mut self, name: &InstanceName) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        if let Some(process) = instance.process.as_mut() {
+            process.never_healthy = true;
+        }
+        instance.last_failure = Some("did not become healthy within startup_timeout".into());
+        tracing::warn!(instance = %name, "accepts, but did not become healthy in time");
+    }
+
+    /// Writes down that an instance is known.
+    pub(super) fn write_down(&mut self, name: &InstanceName, origin: Origin) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        instance.stored = true;
+        let weight = instance.entry.status.load().weight;
+        self.parts.scribe.write(name, Fact::Known { weight, origin });
+    }
+
+    fn forget(&mut self, name: &InstanceName) {
+        let stored = self.instances.get(name).is_some_and(|instance| instance.stored);
+        if stored {
+            self.parts.scribe.write(name, Fact::Forgotten);
+        }
+        self.parts.published.remove(name);
+        self.parts.published.refresh_pool(&name.service);
+    }
+}
+
+/// The driver may be gone already when the server ends; then nobody needs to know.
+fn report(notices: &mpsc::UnboundedSender<Notice>, notice: Notice) {
+    let _ = notices.send(notice);
+}

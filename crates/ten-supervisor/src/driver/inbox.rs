@@ -1,0 +1,335 @@
+//! What comes in, turned into events.
+
+use std::sync::Arc;
+
+use ten_domain::{InstanceName, Refusal, Weight};
+use ten_store::Origin;
+use ten_warden::{Event as WardenEvent, Exit, LaunchId, Living, Output};
+use tokio::{sync::oneshot, time::Instant};
+
+use super::{Command, Driver, Notice, Verb};
+use crate::{
+    Denied, Done,
+    instance::{Goal, Instance, MAX_WAITERS, Note, Operator, Process, Waiter},
+    machine::{Event, Phase},
+    publish::Entry,
+};
+
+impl Driver {
+    pub(super) fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Wake { name, waiter } => self.wake(&name, waiter),
+            Command::Operate { name, verb, wait, reply } => self.operate(&name, verb, wait, reply),
+            Command::SetWeight { name, weight, reply } => self.set_weight(&name, weight, reply),
+            Command::Shutdown { reply } => self.shutdown(reply),
+        }
+    }
+
+    fn wake(&mut self, name: &InstanceName, waiter: Waiter) {
+        // A client that has left needs no answer.
+        let refuse = |waiter: Waiter, refusal| drop(waiter.reply.send(Err(refusal)));
+        if self.closing.is_some() {
+            return refuse(waiter, Refusal::ShuttingDown);
+        }
+        let Some(spec) = self.spec(name) else { return refuse(waiter, Refusal::Unknown) };
+        if !self.instances.contains_key(name) {
+            let allowed = self.census.request_creates(&spec);
+            if let Err(refusal) = allowed.and_then(|()| self.census.request_starts(&spec)) {
+                return refuse(waiter, refusal);
+            }
+            self.create(Arc::clone(&spec), name, Weight::NONE, true);
+        }
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        if instance.waiters.len() >= MAX_WAITERS {
+            instance.waiters.retain(|waiter| !waiter.reply.is_closed());
+            if instance.waiters.len() >= MAX_WAITERS {
+                return refuse(waiter, Refusal::QueueFull);
+            }
+        }
+        match (instance.machine.phase(), &instance.timer) {
+            (Phase::Sleeping, _) => {
+                if let Err(refusal) = self.census.request_starts(&spec) {
+                    return refuse(waiter, refusal);
+                }
+            }
+            (Phase::Backoff, Some(timer)) if timer.due > waiter.deadline => {
+                let retry_after = timer.due.saturating_duration_since(Instant::now());
+                return refuse(waiter, Refusal::NotReady { retry_after });
+            }
+            _ => {}
+        }
+        instance.waiters.push_back(waiter);
+        self.step(name, Event::Wake);
+    }
+
+    fn operate(
+        &mut self,
+        name: &InstanceName,
+        verb: Verb,
+        wait: bool,
+        reply: oneshot::Sender<Result<Done, Denied>>,
+    ) {
+        // Whoever asked may have stopped waiting.
+        let tell = |reply: oneshot::Sender<_>, result| drop(reply.send(result));
+        if let Err(denied) = self.prepare(name, &verb) {
+            return tell(reply, Err(denied));
+        }
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let phase = instance.machine.phase();
+        let (event, goal, already) = match verb {
+            Verb::Spawn { env } => {
+                if phase != Phase::Running {
+                    instance.extra_env = env.into_iter().collect();
+                }
+                (Event::Spawn, Goal::Up, phase == Phase::Running)
+            }
+            Verb::Restart => (Event::Restart, Goal::Up, false),
+            Verb::Stop => (Event::Stop, Goal::Down, phase == Phase::Sleeping),
+            Verb::Remove => (Event::Remove, Goal::Down, false),
+        };
+        if already || !wait {
+            tell(reply, Ok(if already { Done::AlreadySo } else { Done::Did }));
+        } else {
+            instance.operators.push(Operator { goal, reply });
+        }
+        if matches!(event, Event::Spawn) {
+            self.write_down(name, Origin::Operator);
+        }
+        self.step(name, event);
+    }
+
+    /// Whether an operator's word can be followed; makes the instance known where it creates it.
+    fn prepare(&mut self, name: &InstanceName, verb: &Verb) -> Result<(), Denied> {
+        if self.closing.is_some() {
+            return Err(Denied::ShuttingDown);
+        }
+        let unknown = || Denied::UnknownService(name.service.clone());
+        let spec = self.spec(name).ok_or_else(unknown)?;
+        let known = self.instances.get(name);
+        let starts = matches!(verb, Verb::Spawn { .. } | Verb::Restart);
+        if starts && known.is_none_or(|instance| instance.process.is_none()) {
+            self.census.operator_starts(&spec)?;
+        }
+        match verb {
+            _ if known.is_some() => Ok(()),
+            Verb::Spawn { .. } => {
+                self.census.operator_creates(&spec)?;
+                self.create(spec, name, Weight::FULL, false);
+                Ok(())
+            }
+            Verb::Stop | Verb::Restart | Verb::Remove => Err(Denied::UnknownInstance(name.clone())),
+        }
+    }
+
+    fn set_weight(
+        &mut self,
+        name: &InstanceName,
+        weight: Weight,
+        reply: oneshot::Sender<Result<Done, Denied>>,
+    ) {
+        let Some(instance) = self.instances.get_mut(name) else {
+            return drop(reply.send(Err(Denied::UnknownInstance(name.clone()))));
+        };
+        let before = instance.entry.status.load_full();
+        let done = if before.weight == weight { Done::AlreadySo } else { Done::Did };
+        let mut after = (*before).clone();
+        after.weight = weight;
+        instance.entry.status.store(Arc::new(after));
+        self.write_down(name, Origin::Operator);
+        self.parts.published.refresh_pool(&name.service);
+        // Whoever asked may have stopped waiting.
+        let _ = reply.send(Ok(done));
+    }
+
+    fn shutdown(&mut self, reply: oneshot::Sender<()>) {
+        self.closing.get_or_insert_default().push(reply);
+        let names: Vec<_> = self.instances.keys().cloned().collect();
+        for name in names {
+            if let Some(instance) = self.instances.get_mut(&name) {
+                instance.refuse(Refusal::ShuttingDown);
+            }
+            self.step(&name, Event::Shutdown);
+        }
+        self.tell_closed();
+    }
+
+    pub(super) fn on_warden(&mut self, event: WardenEvent) {
+        match event {
+            WardenEvent::Launched { launch, pid, output } => {
+                self.with_process(launch, |driver, name| driver.launched(name, pid, output));
+            }
+            WardenEvent::LaunchFailed { launch, reason } => {
+                self.with_process(launch, |driver, name| {
+                    driver.process_ended(name, launch, Some(reason));
+                    driver.step(name, Event::LaunchFailed);
+                });
+            }
+            WardenEvent::Exited { launch, exit } => self.with_process(launch, |driver, name| {
+                let failure = (exit != Exit::Code(0)).then(|| describe(exit));
+                driver.process_ended(name, launch, failure);
+                driver.step(name, Event::Exited { clean: exit == Exit::Code(0) });
+            }),
+            // Both are for whoever runs the server, not for one instance.
+            WardenEvent::Terminate | WardenEvent::Reload => {}
+        }
+    }
+
+    fn with_process(&mut self, launch: LaunchId, then: impl FnOnce(&mut Self, &InstanceName)) {
+        if let Some(name) = self.launches.get(&launch).cloned() {
+            then(self, &name);
+        }
+    }
+
+    fn launched(&mut self, name: &InstanceName, pid: u32, output: Output) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let Some(process) = instance.process.as_mut() else { return };
+        process.pid = Some(pid);
+        let ended = process.ended.clone();
+        self.record(name, output, ended);
+        self.watch_start(name);
+        self.settle(name);
+    }
+
+    /// Nothing is left of a process.
+    fn process_ended(&mut self, name: &InstanceName, launch: LaunchId, failure: Option<String>) {
+        self.launches.remove(&launch);
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let Some(process) = instance.process.take() else { return };
+        process.ended.cancel();
+        if let Some(generation) = &process.generation {
+            generation.close();
+        }
+        self.ports.give_back(process.port);
+        self.census.lost_process(&name.service);
+        // An end that was asked for says nothing, however it came.
+        if !matches!(instance.machine.phase(), Phase::Draining(_) | Phase::Stopping(_)) {
+            if let Some(failure) = &failure {
+                tracing::warn!(instance = %name, "{failure}");
+            }
+            instance.last_failure = failure.map(Into::into).or(instance.last_failure.take());
+        }
+    }
+
+    pub(super) fn on_notice(&mut self, notice: Notice) {
+        let (name, launch, event) = match notice {
+            Notice::Drained(name, launch) => (name, launch, Event::Drained),
+            Notice::Accepting(name, launch, address) => {
+                self.accepting(&name, launch, address);
+                (name, launch, Event::Accepting)
+            }
+            Notice::Ready(name, launch, address) => {
+                if let Some(address) = address {
+                    self.accepting(&name, launch, address);
+                }
+                (name, launch, Event::Ready)
+            }
+            Notice::Unreachable(name, launch) => return self.seek(&name, launch),
+            Notice::Sought(name, launch, found) => return self.sought(&name, launch, found),
+            Notice::Checked(name, launch, passed) => return self.checked(&name, launch, passed),
+        };
+        if self.instances.get(&name).is_some_and(|instance| instance.runs(launch)) {
+            self.step(&name, event);
+        }
+    }
+
+    fn checked(&mut self, name: &InstanceName, launch: LaunchId, passed: bool) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        if !instance.runs(launch) {
+            return;
+        }
+        let Some(process) = instance.process.as_mut() else { return };
+        let verdict = process.health.record(passed);
+        process.never_healthy &= !passed;
+        process.health_checked = Some(Instant::now());
+        if verdict == ten_domain::Health::Unhealthy {
+            instance.last_failure = Some("three health checks in a row failed".into());
+            return self.step(name, Event::Unhealthy);
+        }
+        self.settle(name);
+    }
+
+    pub(super) fn on_timer(&mut self, name: InstanceName) {
+        let Some(instance) = self.instances.get_mut(&name) else { return };
+        instance.timer = None;
+        match instance.machine.phase() {
+            Phase::Running => self.idle_check(&name),
+            phase => {
+                if matches!(phase, Phase::Starting { accepting: false }) {
+                    instance.last_failure = Some(never_accepted(instance));
+                }
+                self.step(&name, Event::Due);
+            }
+        }
+    }
+
+    /// The idle time may have passed; looks, and looks again when it will have.
+    fn idle_check(&mut self, name: &InstanceName) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let Some(idle_timeout) = instance.spec.idle_timeout else { return };
+        let Some(generation) = instance.generation().cloned() else { return };
+        let left = idle_timeout.saturating_sub(generation.unused_for());
+        if !left.is_zero() {
+            return self.arm(name, left);
+        }
+        if generation.close_if_unused() {
+            return self.step(name, Event::Idle);
+        }
+        // Somebody came in between, or it is unreachable and that is being looked into.
+        self.arm(name, idle_timeout);
+    }
+
+    fn sought(&mut self, name: &InstanceName, launch: LaunchId, found: bool) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        if !instance.runs(launch) || instance.machine.phase() != Phase::Running {
+            return;
+        }
+        if !found {
+            instance.last_failure = Some("does not accept connections any more".into());
+            return self.step(name, Event::Unhealthy);
+        }
+        if let Some(generation) = instance.generation() {
+            generation.reopen();
+        }
+        self.step(name, Event::Wake);
+    }
+
+    pub(super) fn adopt_one(&mut self, living: Living) {
+        let Living { launch, pid, note, output } = living;
+        let known = Note::read(&note)
+            .and_then(|(name, port, listener)| Some((self.spec(&name)?, name, port, listener)));
+        let Some((spec, name, port, listener)) = known else {
+            tracing::warn!(pid, "a process of a service that is not configured any more: killed");
+            return self.parts.warden.kill(launch);
+        };
+        if !self.instances.contains_key(&name) {
+            let entry = Entry::asleep(name.clone(), Weight::NONE);
+            self.parts.published.insert(Arc::clone(&entry));
+            self.admit(spec, entry, true, false);
+        }
+        self.ports.adopt(port);
+        self.census.got_process(&name.service);
+        self.launches.insert(launch, name.clone());
+        let Some(instance) = self.instances.get_mut(&name) else { return };
+        instance.process = Some(Process::new(launch, port, listener));
+        self.step(&name, Event::Adopted);
+        self.launched(&name, pid, output);
+    }
+}
+
+fn never_accepted(instance: &Instance) -> Arc<str> {
+    let seconds = instance.spec.startup_timeout.as_secs_f64();
+    let places = instance.process.as_ref().map(|process| &process.listener);
+    let tcp = places.and_then(|l| l.tcp).map(|at| format!("port {}", at.port()));
+    let unix = places.and_then(|l| l.unix.as_ref()).map(|at| format!("socket {}", at.display()));
+    let at = [tcp, unix].into_iter().flatten().collect::<Vec<_>>().join(" or ");
+    format!("did not accept on {at} within {seconds} s (startup_timeout)").into()
+}
+
+/// How a process ended, for logs and operators.
+fn describe(exit: Exit) -> String {
+    match exit {
+        Exit::Code(code) => format!("exited with status {code}"),
+        Exit::Signal(signal) => format!("killed by signal {signal}"),
+        Exit::Lost => "vanished: its init was killed from outside".into(),
+    }
+}

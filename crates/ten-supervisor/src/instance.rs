@@ -1,0 +1,205 @@
+//! What the driver keeps of one instance: its machine, its process, and who waits for it.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use ten_domain::{Health, HealthRun, InstanceName, Refusal, ServiceSpec, State};
+use ten_runtime::Listener;
+use ten_warden::LaunchId;
+use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
+use tokio_util::{sync::CancellationToken, time::delay_queue};
+
+use crate::{
+    Denied, Done, Lease,
+    gate::Generation,
+    machine::{Machine, Phase},
+    publish::{Entry, Status},
+};
+
+/// Requests that may wait for one instance at one time. They cost a little memory each and
+/// no descriptor of the instance's; more than this is a flood, not a wake.
+pub(crate) const MAX_WAITERS: usize = 10_000;
+
+/// One known instance.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) spec: Arc<ServiceSpec>,
+    pub(crate) machine: Machine,
+    pub(crate) entry: Arc<Entry>,
+    /// What an operator added to its environment with its last spawn.
+    pub(crate) extra_env: BTreeMap<String, String>,
+    /// Whether it is written down in the store.
+    pub(crate) stored: bool,
+    pub(crate) process: Option<Process>,
+    /// First come, first served.
+    pub(crate) waiters: VecDeque<Waiter>,
+    pub(crate) operators: Vec<Operator>,
+    pub(crate) timer: Option<Timer>,
+    pub(crate) last_failure: Option<Arc<str>>,
+    pub(crate) last_wake: Option<Duration>,
+}
+
+/// A process of an instance, from the decision to launch it until nothing is left of it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) launch: LaunchId,
+    pub(crate) port: u16,
+    pub(crate) listener: Listener,
+    pub(crate) launched: Instant,
+    pub(crate) pid: Option<u32>,
+    /// From the moment it is ready; a worker has none.
+    pub(crate) generation: Option<Arc<Generation>>,
+    /// Finds out whether it is ready, then whether it is healthy.
+    pub(crate) watch: Option<Watch>,
+    /// Finds out whether it accepts again, after a request found that it did not.
+    pub(crate) seek: Option<Watch>,
+    pub(crate) health: HealthRun,
+    pub(crate) health_checked: Option<Instant>,
+    /// It took longer than `startup_timeout` to become healthy, and has not been since.
+    pub(crate) never_healthy: bool,
+    /// Cancelled when nothing is left of it, so that its output is read to the end.
+    pub(crate) ended: CancellationToken,
+}
+
+impl Process {
+    /// A process of which nothing is known yet but that it is being launched.
+    pub(crate) fn new(launch: LaunchId, port: u16, listener: Listener) -> Self {
+        Self {
+            launch,
+            port,
+            listener,
+            launched: Instant::now(),
+            pid: None,
+            generation: None,
+            watch: None,
+            seek: None,
+            health: HealthRun::default(),
+            health_checked: None,
+            never_healthy: false,
+            ended: CancellationToken::new(),
+        }
+    }
+}
+
+/// A task that ends with its owner.
+#[derive(Debug)]
+pub(crate) struct Watch(pub(crate) AbortHandle);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A request that waits for a lease.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    /// After this it has gone.
+    pub(crate) deadline: Instant,
+    pub(crate) reply: oneshot::Sender<Result<Lease, Refusal>>,
+}
+
+/// An operator who waits for a command's end.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    pub(crate) goal: Goal,
+    pub(crate) reply: oneshot::Sender<Result<Done, Denied>>,
+}
+
+/// What an operator waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// Its listener accepts.
+    Up,
+    /// Nothing is left of its process.
+    Down,
+}
+
+/// What is armed for an instance.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    pub(crate) key: delay_queue::Key,
+    pub(crate) due: Instant,
+}
+
+impl Instance {
+    /// Whether this is the process that it has now. What is said of an earlier one comes too late.
+    pub(crate) fn runs(&self, launch: LaunchId) -> bool {
+        self.process.as_ref().is_some_and(|process| process.launch == launch)
+    }
+
+    pub(crate) fn generation(&self) -> Option<&Arc<Generation>> {
+        self.process.as_ref().and_then(|process| process.generation.as_ref())
+    }
+
+    /// Brings what readers see up to date. True where it began or ceased to take requests.
+    pub(crate) fn publish(&self) -> bool {
+        let process = self.process.as_ref();
+        let state = self.state();
+        let before = self.entry.status.load();
+        let status = Status {
+            state,
+            weight: before.weight,
+            pid: process.and_then(|process| process.pid),
+            restarts: self.machine.restarts(),
+            health_failures: process.map_or(0, |process| process.health.failures()),
+            health_checked: process.and_then(|process| process.health_checked),
+            last_failure: self.last_failure.clone(),
+            last_wake: self.last_wake,
+        };
+        let runs = |state: State| matches!(state, State::Running(_));
+        let changed = runs(before.state) != runs(state);
+        self.entry.status.store(Arc::new(status));
+        self.entry.generation.store(self.generation().cloned());
+        changed
+    }
+
+    fn state(&self) -> State {
+        match self.machine.phase() {
+            Phase::Sleeping | Phase::Gone => State::Sleeping,
+            Phase::Starting { .. } => State::Starting,
+            Phase::Running => State::Running(self.health()),
+            Phase::Draining(_) => State::Draining,
+            Phase::Stopping(_) => State::Stopping,
+            Phase::Backoff => State::Backoff,
+            Phase::Failed => State::Failed,
+        }
+    }
+
+    fn health(&self) -> Health {
+        match &self.process {
+            Some(process) if process.never_healthy => Health::Unhealthy,
+            Some(process) => process.health.verdict(),
+            None => Health::Unknown,
+        }
+    }
+}
+
+/// What a later front must know of a process: it travels with the launch as a note that the
+/// warden keeps.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Note {
+    instance: String,
+    port: u16,
+    tcp: Option<std::net::SocketAddr>,
+    unix: Option<std::path::PathBuf>,
+}
+
+impl Note {
+    pub(crate) fn of(name: &InstanceName, port: u16, listener: &Listener) -> Vec<u8> {
+        let note = Self {
+            instance: name.to_string(),
+            port,
+            tcp: listener.tcp,
+            unix: listener.unix.clone(),
+        };
+        serde_json::to_vec(&note).expect("a note has only texts and numbers")
+    }
+
+    /// Reads a note; `None` where it is not one of ours.
+    pub(crate) fn read(bytes: &[u8]) -> Option<(InstanceName, u16, Listener)> {
+        let note: Self = serde_json::from_slice(bytes).ok()?;
+        let listener = Listener { tcp: note.tcp, unix: note.unix };
+        Some((note.instance.parse().ok()?, note.port, listener))
+    }
+}

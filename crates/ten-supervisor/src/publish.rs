@@ -1,0 +1,173 @@
+//! What the driver shows to everybody else. The driver is its only writer; readers never
+//! wait for it and it never waits for them.
+//!
+//! ```text
+//! Published ─ entries: name → Entry ─ status       (replaced when something changes)
+//!           │                       └ generation   (the process that takes requests now)
+//!           └ pools: service → Pool ─ rotation over its running instances, by weight
+//! ```
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, atomic::AtomicU64, atomic::Ordering},
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use ten_domain::{Config, InstanceName, Rotation, ServiceName, State, Weight};
+use tokio::time::Instant;
+
+use crate::{InstanceView, gate::Generation};
+
+/// The whole fleet, as readers see it.
+#[derive(Debug)]
+pub(crate) struct Published {
+    entries: ArcSwap<HashMap<InstanceName, Arc<Entry>>>,
+    pools: BTreeMap<ServiceName, ArcSwap<Pool>>,
+}
+
+/// One known instance.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: InstanceName,
+    pub(crate) status: ArcSwap<Status>,
+    /// The process that takes requests; its gate may be closed already.
+    pub(crate) generation: ArcSwapOption<Generation>,
+    /// Requests since the server started.
+    pub(crate) requests: Arc<AtomicU64>,
+}
+
+/// What can be said of an instance at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Status {
+    pub(crate) state: State,
+    pub(crate) weight: Weight,
+    pub(crate) pid: Option<u32>,
+    pub(crate) restarts: u32,
+    pub(crate) health_failures: u32,
+    pub(crate) health_checked: Option<Instant>,
+    pub(crate) last_failure: Option<Arc<str>>,
+    pub(crate) last_wake: Option<Duration>,
+}
+
+/// The instances that share the traffic of one service's own host.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    running: Vec<Arc<Entry>>,
+    rotation: Rotation,
+    /// Every instance with a share, heaviest first.
+    pub(crate) sharing: Vec<Arc<Entry>>,
+}
+
+impl Published {
+    /// A fleet of `entries`, none of which runs.
+    pub(crate) fn new(config: &Config, entries: Vec<Arc<Entry>>) -> Self {
+        let pool = |name: &ServiceName| (name.clone(), ArcSwap::from_pointee(Pool::of(vec![])));
+        let by_name = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
+        let published = Self {
+            entries: ArcSwap::from_pointee(by_name),
+            pools: config.services.keys().map(pool).collect(),
+        };
+        for service in published.pools.keys() {
+            published.refresh_pool(service);
+        }
+        published
+    }
+
+    pub(crate) fn get(&self, name: &InstanceName) -> Option<Arc<Entry>> {
+        self.entries.load().get(name).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Arc<HashMap<InstanceName, Arc<Entry>>> {
+        self.entries.load_full()
+    }
+
+    pub(crate) fn pool(&self, service: &ServiceName) -> Option<Arc<Pool>> {
+        self.pools.get(service).map(|pool| pool.load_full())
+    }
+
+    pub(crate) fn insert(&self, entry: Arc<Entry>) {
+        let mut entries = HashMap::clone(&self.entries.load());
+        entries.insert(entry.name.clone(), entry);
+        self.entries.store(Arc::new(entries));
+    }
+
+    pub(crate) fn remove(&self, name: &InstanceName) {
+        let mut entries = HashMap::clone(&self.entries.load());
+        entries.remove(name);
+        self.entries.store(Arc::new(entries));
+    }
+
+    /// Works out who shares a service's traffic. Called when an instance with a share
+    /// starts or stops taking requests, and when shares change.
+    pub(crate) fn refresh_pool(&self, service: &ServiceName) {
+        let Some(pool) = self.pools.get(service) else { return };
+        let entries = self.entries.load();
+        let shares = |entry: &&Arc<Entry>| {
+            entry.name.service == *service && entry.status.load().weight > Weight::NONE
+        };
+        pool.store(Arc::new(Pool::of(entries.values().filter(shares).cloned().collect())));
+    }
+}
+
+impl Pool {
+    fn of(mut sharing: Vec<Arc<Entry>>) -> Self {
+        let weight = |entry: &Arc<Entry>| entry.status.load().weight;
+        sharing.sort_by(|a, b| weight(b).cmp(&weight(a)).then_with(|| a.name.cmp(&b.name)));
+        let runs = |entry: &&Arc<Entry>| matches!(entry.status.load().state, State::Running(_));
+        let running: Vec<_> = sharing.iter().filter(runs).cloned().collect();
+        let weights: Vec<_> = running.iter().map(weight).collect();
+        Self { rotation: Rotation::new(&weights), running, sharing }
+    }
+
+    /// The running instance whose turn it is.
+    pub(crate) fn pick(&self) -> Option<&Arc<Entry>> {
+        self.rotation.pick().map(|index| &self.running[index])
+    }
+}
+
+impl Entry {
+    /// A known instance without a process.
+    pub(crate) fn asleep(name: InstanceName, weight: Weight) -> Arc<Self> {
+        let status = Status {
+            state: State::Sleeping,
+            weight,
+            pid: None,
+            restarts: 0,
+            health_failures: 0,
+            health_checked: None,
+            last_failure: None,
+            last_wake: None,
+        };
+        Arc::new(Self {
+            name,
+            status: ArcSwap::from_pointee(status),
+            generation: ArcSwapOption::empty(),
+            requests: Arc::default(),
+        })
+    }
+
+    /// What readers are told.
+    pub(crate) fn view(&self) -> InstanceView {
+        let status = self.status.load_full();
+        let running = matches!(status.state, State::Running(_) | State::Draining);
+        let generation = self.generation.load_full().filter(|_| running);
+        let in_flight = generation.as_ref().map_or(0, |g| g.in_flight());
+        InstanceView {
+            name: self.name.clone(),
+            state: status.state,
+            pid: status.pid,
+            uptime: generation.as_ref().map(|g| g.since.elapsed()),
+            idle: generation.as_ref().filter(|_| in_flight == 0).map(|g| g.unused_for()),
+            restarts: status.restarts,
+            in_flight,
+            requests: self.requests.load(Ordering::Relaxed),
+            weight: status.weight,
+            address: generation.as_ref().map(|g| g.address.clone()),
+            health_failures: status.health_failures,
+            health_checked: status.health_checked.map(|at| at.elapsed()),
+            last_failure: status.last_failure.as_deref().map(str::to_owned),
+            last_wake: status.last_wake,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Writes down what must outlive a restart, in the order in which it happened.
+//!
+//! Serving never waits for the disk: the driver hands facts over and goes on. An operator's
+//! command waits, so that "done" means "stored". What cannot be written is kept and tried
+//! again, and until then every command on that instance says so.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ten_domain::{InstanceName, Weight};
+use ten_store::{Origin, Store, StoreError};
+use tokio::sync::{mpsc, oneshot};
+
+/// Time between attempts to write what could not be written.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Something worth remembering about an instance. The newest one counts.
+#[derive(Debug, Clone)]
+pub(crate) enum Fact {
+    Known { weight: Weight, origin: Origin },
+    Forgotten,
+}
+
+#[derive(Debug)]
+enum Note {
+    Fact(InstanceName, Fact),
+    Settled(InstanceName, oneshot::Sender<Result<(), String>>),
+}
+
+/// The way to the one task that writes.
+#[derive(Debug, Clone)]
+pub(crate) struct Scribe(mpsc::UnboundedSender<Note>);
+
+impl Scribe {
+    /// Starts the task. It ends when the last handle is gone and everything is written.
+    pub(crate) fn start(store: Store) -> Self {
+        let (sender, notes) = mpsc::unbounded_channel();
+        tokio::spawn(write_down(store, notes));
+        Self(sender)
+    }
+
+    /// Hands a fact over.
+    pub(crate) fn write(&self, name: &InstanceName, fact: Fact) {
+        // The task outlives every handle, so somebody listens.
+        let _ = self.0.send(Note::Fact(name.clone(), fact));
+    }
+
+    /// Waits until everything that was handed over is written, and says what is not of this
+    /// instance.
+    pub(crate) async fn settled(&self, name: &InstanceName) -> Result<(), String> {
+        let (reply, settled) = oneshot::channel();
+        let _ = self.0.send(Note::Settled(name.clone(), reply));
+        settled.await.unwrap_or_else(|_| Err("the store is closed".into()))
+    }
+}
+
+async fn write_down(store: Store, mut notes: mpsc::UnboundedReceiver<Note>) {
+    // What could not be written, with the reason.
+    let mut owed: BTreeMap<InstanceName, (Fact, String)> = BTreeMap::new();
+    loop {
+        let note = tokio::select! {
+            note = notes.recv() => note,
+            () = tokio::time::sleep(RETRY), if !owed.is_empty() => {
+                for (name, (fact, _)) in std::mem::take(&mut owed) {
+                    write(&store, name, fact, &mut owed).await;
+                }
+                continue;
+            }
+        };
+        match note {
+            Some(Note::Fact(name, fact)) => {
+                owed.remove(&name);
+                write(&store, name, fact, &mut owed).await;
+            }
+            Some(Note::Settled(name, reply)) => {
+                let result = owed.get(&name).map_or(Ok(()), |(_, reason)| Err(reason.clone()));
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(result);
+            }
+            None => return,
+        }
+    }
+}
+
+async fn write(
+    store: &Store,
+    name: InstanceName,
+    fact: Fact,
+    owed: &mut BTreeMap<InstanceName, (Fact, String)>,
+) {
+    if let Err(error) = try_write(store, &name, &fact).await {
+        tracing::error!(instance = %name, "not stored, will try again: {error}");
+        owed.insert(name, (fact, error.to_string()));
+    }
+}
+
+async fn try_write(store: &Store, name: &InstanceName, fact: &Fact) -> Result<(), StoreError> {
+    match fact {
+        Fact::Known { weight, origin } => {
+            store.remember(name.clone(), *weight, *origin).await?;
+        }
+        Fact::Forgotten => {
+            store.forget(name.clone()).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,332 @@
+//! A house without a kernel: a fleet whose warden is a task, and whose tenants are Unix
+//! sockets that answer.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use ten_domain::*;
+use ten_logs::Logs;
+use ten_runtime::{Ground, HostEnvironment};
+use ten_store::{KnownInstance, Store};
+use ten_warden::{Event, Exit, LaunchId, Living, Output, ToWarden, WardenHandle};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UnixListener,
+    sync::mpsc,
+    task::AbortHandle,
+    time::sleep,
+};
+
+use crate::{Beginning, Fleet};
+
+pub(super) fn name(text: &str) -> InstanceName {
+    text.parse().unwrap()
+}
+
+/// How tenants behave from now on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Script {
+    pub(super) listens: bool,
+    pub(super) start_takes: Duration,
+    pub(super) stop_takes: Duration,
+    pub(super) ignores_signals: bool,
+    pub(super) dies_at_once: Option<Exit>,
+    pub(super) healthy: bool,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            listens: true,
+            start_takes: Duration::ZERO,
+            stop_takes: Duration::ZERO,
+            ignores_signals: false,
+            dies_at_once: None,
+            healthy: true,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Tenant {
+    instance: String,
+    note: Vec<u8>,
+    socket: PathBuf,
+    serving: Option<AbortHandle>,
+}
+
+#[derive(Debug)]
+struct World {
+    script: Script,
+    launches: usize,
+    most_at_once: usize,
+    living: HashMap<LaunchId, Tenant>,
+    events: mpsc::Sender<Event>,
+}
+
+/// The fleet under test and the world around it.
+pub(super) struct House {
+    pub(super) fleet: Fleet,
+    folder: Arc<tempfile::TempDir>,
+    config: Arc<Config>,
+    store: Store,
+    world: Arc<Mutex<World>>,
+}
+
+impl House {
+    /// A house with one service, `api`, changed as the test wants it.
+    pub(super) async fn new(change: impl FnOnce(&mut ServiceSpec)) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut spec = spec();
+        change(&mut spec);
+        let config = Arc::new(Config {
+            folder: "/".into(),
+            settings: Settings {
+                data_dir: folder.path().into(),
+                admin_host: None,
+                backoff: Backoff { base: Duration::from_secs(1), max: Duration::from_secs(60) },
+                crash_limit: CrashLimit { max_restarts: 3, window: Duration::from_secs(300) },
+            },
+            services: [(spec.name.clone(), Arc::new(spec))].into(),
+            instances: vec![],
+            routing: Routing::default(),
+        });
+        let store = Store::open(folder.path()).unwrap();
+        let (events, seen) = mpsc::channel(64);
+        let world = World {
+            script: Script::default(),
+            launches: 0,
+            most_at_once: 0,
+            living: HashMap::new(),
+            events,
+        };
+        Self::begin(folder, config, store, Arc::new(Mutex::new(world)), seen, vec![]).await
+    }
+
+    async fn begin(
+        folder: Arc<tempfile::TempDir>,
+        config: Arc<Config>,
+        store: Store,
+        world: Arc<Mutex<World>>,
+        seen: mpsc::Receiver<Event>,
+        living: Vec<Living>,
+    ) -> Self {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        tokio::spawn(obey(Arc::clone(&world), inbox));
+        let next_launch = LaunchId(world.lock().unwrap().launches as u64);
+        let beginning = Beginning {
+            ground: Ground {
+                folder: "/".into(),
+                data_dir: folder.path().into(),
+                run_dir: folder.path().join(".run"),
+                environment: HostEnvironment::default(),
+                services: config.services.keys().cloned().collect(),
+            },
+            config: Arc::clone(&config),
+            warden: WardenHandle::new(commands),
+            next_launch,
+            living,
+            known: store.all().await.unwrap(),
+            store: store.clone(),
+            logs: Logs::new(),
+        };
+        let fleet = Fleet::start(beginning, seen);
+        Self { fleet, folder, config, store, world }
+    }
+
+    /// The front dies and a new one takes over; tenants live on.
+    pub(super) async fn front_dies(self) -> Self {
+        let Self { fleet, folder, config, store, world } = self;
+        let (events, seen) = mpsc::channel(64);
+        let living = {
+            let mut world = world.lock().unwrap();
+            world.events = events;
+            let of = |(launch, tenant): (&LaunchId, &Tenant)| Living {
+                launch: *launch,
+                pid: launch.0 as u32,
+                note: tenant.note.clone(),
+                output: output(),
+            };
+            world.living.iter().map(of).collect()
+        };
+        drop(fleet);
+        Self::begin(folder, config, store, world, seen, living).await
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    pub(super) fn script(&self, script: Script) {
+        self.world().script = script;
+    }
+
+    pub(super) fn set_healthy(&self, healthy: bool) {
+        self.world().script.healthy = healthy;
+    }
+
+    pub(super) fn launches(&self) -> usize {
+        self.world().launches
+    }
+
+    /// Most processes that one instance ever had at one time.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.world().most_at_once
+    }
+
+    /// The tenant ends by itself.
+    pub(super) fn exit(&self, instance: &str, exit: Exit) {
+        let launch = {
+            let world = self.world();
+            let mut all = world.living.iter();
+            *all.find(|(_, tenant)| tenant.instance == instance).expect("it runs").0
+        };
+        tokio::spawn(end(Arc::clone(&self.world), launch, exit));
+    }
+
+    pub(super) fn state(&self, instance: &str) -> Option<State> {
+        self.fleet.get(&name(instance)).map(|view| view.state)
+    }
+
+    pub(super) async fn reaches(&self, instance: &str, state: State) {
+        self.until(&format!("{instance} is {state:?}"), |house| {
+            house.state(instance) == Some(state)
+        })
+        .await;
+    }
+
+    /// Waits until a condition holds; fails after ten minutes of the paused clock.
+    pub(super) async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let wait = async {
+            while !holds(self) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if tokio::time::timeout(Duration::from_secs(600), wait).await.is_err() {
+            panic!("not so after ten minutes: {what}; {:#?}", self.fleet.list());
+        }
+    }
+
+    pub(super) async fn stored(&self) -> Vec<KnownInstance> {
+        self.store.all().await.unwrap()
+    }
+}
+
+/// The warden: does as it is told.
+async fn obey(world: Arc<Mutex<World>>, mut inbox: mpsc::UnboundedReceiver<ToWarden>) {
+    while let Some(message) = inbox.recv().await {
+        match message {
+            ToWarden::Launch { launch, plan, note } => {
+                let (events, script) = {
+                    let mut world = world.lock().unwrap();
+                    let socket = plan.socket.clone().unwrap();
+                    let tenant =
+                        Tenant { instance: plan.name.clone(), note, socket, serving: None };
+                    world.living.insert(launch, tenant);
+                    world.launches += 1;
+                    let same = |tenant: &&Tenant| tenant.instance == plan.name;
+                    let at_once = world.living.values().filter(same).count();
+                    world.most_at_once = world.most_at_once.max(at_once);
+                    (world.events.clone(), world.script)
+                };
+                let launched = Event::Launched { launch, pid: launch.0 as u32, output: output() };
+                events.send(launched).await.unwrap();
+                tokio::spawn(live(Arc::clone(&world), launch, script));
+            }
+            ToWarden::Signal { launch, .. } => {
+                let script = world.lock().unwrap().script;
+                if !script.ignores_signals {
+                    let world = Arc::clone(&world);
+                    tokio::spawn(async move {
+                        sleep(script.stop_takes).await;
+                        end(world, launch, Exit::Signal(15)).await;
+                    });
+                }
+            }
+            ToWarden::Kill { launch } => end(Arc::clone(&world), launch, Exit::Signal(9)).await,
+            ToWarden::Farewell => {}
+        }
+    }
+}
+
+/// The life of one tenant.
+async fn live(world: Arc<Mutex<World>>, launch: LaunchId, script: Script) {
+    sleep(script.start_takes).await;
+    if let Some(exit) = script.dies_at_once {
+        return end(world, launch, exit).await;
+    }
+    let socket = world.lock().unwrap().living.get(&launch).map(|tenant| tenant.socket.clone());
+    let Some(socket) = socket.filter(|_| script.listens) else { return };
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    let listener = UnixListener::bind(&socket).unwrap();
+    let serving = tokio::spawn(serve(Arc::clone(&world), listener)).abort_handle();
+    match world.lock().unwrap().living.get_mut(&launch) {
+        Some(tenant) => tenant.serving = Some(serving),
+        None => serving.abort(),
+    }
+}
+
+/// Answers health checks.
+async fn serve(world: Arc<Mutex<World>>, listener: UnixListener) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let status = if world.lock().unwrap().script.healthy { "200 OK" } else { "500 No" };
+        tokio::spawn(async move {
+            let mut buffer = [0; 1024];
+            if stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                // Whoever asked may have left.
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+    }
+}
+
+async fn end(world: Arc<Mutex<World>>, launch: LaunchId, exit: Exit) {
+    let (tenant, events) = {
+        let mut world = world.lock().unwrap();
+        (world.living.remove(&launch), world.events.clone())
+    };
+    let Some(tenant) = tenant else { return };
+    if let Some(serving) = tenant.serving {
+        serving.abort();
+        // It may have died before it bound.
+        let _ = std::fs::remove_file(&tenant.socket);
+    }
+    // The front may be gone.
+    let _ = events.send(Event::Exited { launch, exit }).await;
+}
+
+fn output() -> Output {
+    let (stdout, _) = rustix::pipe::pipe().unwrap();
+    let (stderr, _) = rustix::pipe::pipe().unwrap();
+    Output { stdout, stderr }
+}
+
+fn spec() -> ServiceSpec {
+    ServiceSpec {
+        name: "api".parse().unwrap(),
+        description: None,
+        argv: vec![Template::literal("sh")],
+        workdir: Template::literal("/"),
+        socket: Template::parse("{instance_dir}/s").unwrap(),
+        env: vec![],
+        env_pass: vec![],
+        health: None,
+        startup_timeout: Duration::from_secs(10),
+        idle_timeout: None,
+        restart: RestartPolicy::OnFailure,
+        isolation: Isolation::Process,
+        listen: Listen::Socket,
+        on_demand: OnDemand::Any,
+        max_instances: 1000,
+        max_known: 10_000,
+        stop_signal: StopSignal::TERM,
+        stop_timeout: Duration::from_secs(5),
+        request_timeout: None,
+    }
+}
