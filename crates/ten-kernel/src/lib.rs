@@ -1,3 +1,45 @@
-//! Linux, for tenement.
+//! Linux, for tenement: launch plans and their execution, cgroups, locks, listeners.
+//!
+//! ```text
+//! launch ── clone3 ──► init (PID 1 of its namespace, or a subreaper)
+//!    ▲                   ├─ walls: mounts, capabilities
+//!    └──── report ◄──────┴─ fork ──► program (execve)
+//! ```
+//!
+//! This crate knows pids, paths and numbers. It does not know what a tenant, a service or a
+//! configuration is, decides nothing, and has no thread of its own. It is the only crate
+//! that may say `unsafe`.
+
+mod cgroup;
+mod child;
+mod descendants;
+mod exec;
+mod failure;
+mod fifo;
+mod inherited;
+mod init;
+mod launch;
+mod listen;
+mod lock;
 mod plan;
+pub mod procfs;
+mod program;
+mod report;
+mod signals;
+mod title;
+mod walls;
+
+pub use cgroup::{CgroupError, CgroupTree, Leaf, Watch};
+pub use child::Child;
+pub use descendants::kill_orphan;
+pub use exec::spawn;
+pub use failure::{Failure, Step};
+pub use fifo::{Fifo, make_fifo};
+pub use inherited::take_given;
+pub use init::KILL_ORDER;
+pub use launch::{Given, Launch, launch};
+pub use listen::{BACKLOG, listen_tcp, listen_unix, remove_socket};
+pub use lock::{DirLock, LockError};
 pub use plan::{LaunchPlan, Mount, Walls};
+pub use report::{Report, ReportEnd};
+pub use signals::{Signals, raise_open_files};

@@ -1,1 +1,24 @@
+//! Wiring: `ten serve` as two processes, and what each of them is made of.
+//!
+//! ```text
+//! serve ── the warden's process: opens, announces nothing, runs the loop
+//! front ── the front's process:  connect → app → until told to stop
+//!   app ── store, logs, fleet, proxy, API: put together in one place
+//! ```
+//!
+//! Nothing is decided here. What a part does is in its crate; this one only knows which
+//! part is handed to which.
 
+mod admin;
+mod app;
+pub mod auth;
+pub mod convert;
+mod front;
+pub mod handlers;
+mod management;
+mod serve;
+pub mod telemetry;
+mod upstreams;
+
+pub use front::{FrontError, front};
+pub use serve::{FRONT_VERB, ServeError, ServeOptions, serve};

@@ -1,11 +1,29 @@
 //! The front's end of the wire.
+//!
+//! [`connect`] listens to everything about the present and then leaves the connection to a
+//! task. When the warden is gone the events end; there is no second attempt, because the
+//! front lives and dies with its warden.
 
-use std::{net::TcpListener, os::fd::OwnedFd, os::unix::net::UnixListener};
+use std::{
+    fs::File,
+    io,
+    net::TcpListener,
+    os::{
+        fd::OwnedFd,
+        unix::{fs::FileExt, net::UnixListener},
+    },
+};
 
 use ten_kernel::LaunchPlan;
-use tokio::sync::mpsc;
+use tokio::{io::Interest, net::UnixDatagram, sync::mpsc};
 
-use crate::protocol::{Exit, LaunchId, ToWarden};
+use crate::{
+    protocol::{Exit, LaunchId, ToFront, ToWarden},
+    wire::{self, ReceiveError},
+};
+
+/// Events that may wait to be looked at. Past it the warden keeps them.
+const EVENTS: usize = 1024;
 
 /// What the front is born with.
 #[derive(Debug)]
@@ -107,9 +125,177 @@ impl WardenHandle {
         self.send(ToWarden::Farewell);
     }
 
-    /// A warden that is gone takes the front with it (its connection task ends the
-    /// process), so a message that finds nobody is not an error of the caller's.
+    /// A warden that is gone takes the front with it (the kernel kills it), so a message
+    /// that finds nobody is not an error of the caller's.
     fn send(&self, message: ToWarden) {
         let _ = self.0.send(message);
     }
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The socket cannot be used.
+    #[error("cannot use the warden's socket")]
+    Socket(#[source] io::Error),
+    /// The warden hung up before it had said everything.
+    #[error("the warden is gone")]
+    Gone,
+    /// It said something that cannot be understood.
+    #[error("cannot understand the warden")]
+    Receive(#[from] ReceiveError),
+    /// It said something out of order.
+    #[error("the warden said {got} where {expected} was due")]
+    Unexpected {
+        /// What it said.
+        got: String,
+        /// What was due.
+        expected: &'static str,
+    },
+}
+
+/// Connects over the socket that the front was born with. Returns once the warden has told
+/// everything about the present.
+pub async fn connect(
+    socket: OwnedFd,
+) -> Result<(Boot, WardenHandle, mpsc::Receiver<Event>), ConnectError> {
+    // To tokio it is a socket of messages like any other: it waits, rustix sends and receives.
+    let socket = UnixDatagram::from_std(socket.into()).map_err(ConnectError::Socket)?;
+    let mut boot = match receive(&socket).await?.ok_or(ConnectError::Gone)? {
+        (ToFront::Boot { tcp_listeners, next_launch, note_len }, fds) => {
+            unpack_boot(tcp_listeners, next_launch, note_len, fds)?
+        }
+        (other, _) => return Err(unexpected(&other, "Boot")),
+    };
+    loop {
+        match receive(&socket).await?.ok_or(ConnectError::Gone)? {
+            (ToFront::BootDone, _) => break,
+            (ToFront::Living { launch, pid, note }, fds) => {
+                let output = Output::unpack(fds)?;
+                boot.living.push(Living { launch, pid, note, output });
+            }
+            (other, _) => return Err(unexpected(&other, "Living or BootDone")),
+        }
+    }
+    let (say, to_say) = mpsc::unbounded_channel();
+    let (events, receiver) = mpsc::channel(EVENTS);
+    tokio::spawn(async move {
+        if let Err(error) = converse(&socket, to_say, events).await {
+            tracing::error!(%error, "the connection to the warden ended");
+        }
+    });
+    Ok((boot, WardenHandle::new(say), receiver))
+}
+
+/// Carries messages both ways until one side is gone. Waiting for room to say something is
+/// no danger: the warden never waits, so it always listens.
+async fn converse(
+    socket: &UnixDatagram,
+    mut to_say: mpsc::UnboundedReceiver<ToWarden>,
+    events: mpsc::Sender<Event>,
+) -> Result<(), ConnectError> {
+    loop {
+        let event = tokio::select! {
+            message = to_say.recv() => match message {
+                Some(message) => say(socket, message).await?,
+                None => return Ok(()),
+            },
+            received = receive(socket) => match received? {
+                Some((message, fds)) => Some(event(message, fds)?),
+                None => return Ok(()),
+            },
+        };
+        if let Some(event) = event
+            && events.send(event).await.is_err()
+        {
+            return Ok(());
+        }
+    }
+}
+
+/// Says it. A launch that is too long to be said has failed, and that is the event.
+async fn say(socket: &UnixDatagram, message: ToWarden) -> Result<Option<Event>, ConnectError> {
+    let bytes = match (wire::encode(&message), message) {
+        (Ok(bytes), _) => bytes,
+        (Err(error), ToWarden::Launch { launch, .. }) => {
+            let reason = format!("cannot send the launch plan: {error}");
+            return Ok(Some(Event::LaunchFailed { launch, reason }));
+        }
+        (Err(error), message) => {
+            tracing::error!(%error, ?message, "cannot be said");
+            return Ok(None);
+        }
+    };
+    let sent = socket.async_io(Interest::WRITABLE, || Ok(wire::send(socket, &bytes, &[])?)).await;
+    match sent {
+        // What it still has to say can be read, and then the end of it.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(None),
+        other => other.map(|()| None).map_err(ConnectError::Socket),
+    }
+}
+
+async fn receive(socket: &UnixDatagram) -> Result<Option<(ToFront, Vec<OwnedFd>)>, ConnectError> {
+    // Errors of the socket are tokio's to see (it waits for more), all others are values.
+    let received = socket
+        .async_io(Interest::READABLE, || match wire::receive(socket) {
+            Err(ReceiveError::Socket(errno)) => Err(errno.into()),
+            other => Ok(other),
+        })
+        .await;
+    Ok(received.map_err(ConnectError::Socket)??)
+}
+
+fn event(message: ToFront, fds: Vec<OwnedFd>) -> Result<Event, ConnectError> {
+    Ok(match message {
+        ToFront::Launched { launch, pid } => {
+            Event::Launched { launch, pid, output: Output::unpack(fds)? }
+        }
+        ToFront::LaunchFailed { launch, reason } => Event::LaunchFailed { launch, reason },
+        ToFront::Exited { launch, exit } => Event::Exited { launch, exit },
+        ToFront::Terminate => Event::Terminate,
+        ToFront::Reload => Event::Reload,
+        other @ (ToFront::Boot { .. } | ToFront::Living { .. } | ToFront::BootDone) => {
+            return Err(unexpected(&other, "an event"));
+        }
+    })
+}
+
+fn unpack_boot(
+    tcp_listeners: usize,
+    next_launch: LaunchId,
+    note_len: usize,
+    mut fds: Vec<OwnedFd>,
+) -> Result<Boot, ConnectError> {
+    if fds.len() != tcp_listeners.saturating_add(2) {
+        return Err(wrong_fds(fds.len(), "the listeners, the admin socket and the note"));
+    }
+    let rest = fds.split_off(tcp_listeners);
+    let Ok([admin, file]) = <[OwnedFd; 2]>::try_from(rest) else {
+        return Err(wrong_fds(0, "the admin socket and the note"));
+    };
+    let mut note = vec![0; note_len];
+    File::from(file).read_exact_at(&mut note, 0).map_err(ConnectError::Socket)?;
+    Ok(Boot {
+        listeners: fds.into_iter().map(TcpListener::from).collect(),
+        admin: UnixListener::from(admin),
+        next_launch,
+        note,
+        living: Vec::new(),
+    })
+}
+
+impl Output {
+    fn unpack(fds: Vec<OwnedFd>) -> Result<Self, ConnectError> {
+        let got = fds.len();
+        let [stdout, stderr] = fds.try_into().map_err(|_| wrong_fds(got, "stdout and stderr"))?;
+        Ok(Self { stdout, stderr })
+    }
+}
+
+fn unexpected(got: &ToFront, expected: &'static str) -> ConnectError {
+    ConnectError::Unexpected { got: format!("{got:?}"), expected }
+}
+
+fn wrong_fds(count: usize, expected: &'static str) -> ConnectError {
+    ConnectError::Unexpected { got: format!("{count} descriptors"), expected }
 }

@@ -1,0 +1,199 @@
+//! cgroup v2: a folder of our own, one leaf in it for each tree.
+//!
+//! No controller is enabled here and no limit set; a leaf names every process of a tree,
+//! however it forked, and kills them in one step (kernel: admin-guide/cgroup-v2).
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind},
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::FileExt,
+    },
+    path::{Path, PathBuf},
+};
+
+/// A cgroup file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} {path}")]
+pub struct CgroupError {
+    /// What was being done.
+    pub doing: &'static str,
+    /// To which file or folder.
+    pub path: PathBuf,
+    /// Why it failed.
+    #[source]
+    pub source: io::Error,
+}
+
+impl CgroupError {
+    fn of(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self { doing, path: path.into(), source }
+    }
+}
+
+/// The folder of our leaves, below the cgroup this process is in.
+#[derive(Debug)]
+pub struct CgroupTree {
+    path: PathBuf,
+}
+
+impl CgroupTree {
+    /// Makes the folder `name`, or finds it. `None` where this host has no cgroup v2, or
+    /// none that we may write to.
+    pub fn open(name: &str) -> Result<Option<Self>, CgroupError> {
+        let read =
+            |path: &str| fs::read_to_string(path).map_err(CgroupError::of("read", path.as_ref()));
+        let Some(own) = own_folder(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)
+        else {
+            return Ok(None);
+        };
+        let path = own.join(name);
+        match fs::create_dir(&path) {
+            Ok(()) => {}
+            Err(why) if why.kind() == ErrorKind::AlreadyExists => {}
+            Err(why) if denied(why.kind()) => return Ok(None),
+            Err(why) => return Err(CgroupError::of("make the cgroup", &path)(why)),
+        }
+        // One that another user made is there, but not ours.
+        match rustix::fs::access(path.join("cgroup.procs"), rustix::fs::Access::WRITE_OK) {
+            Ok(()) => Ok(Some(Self { path })),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// A new leaf. One that a dead process left empty is used again.
+    pub fn leaf(&self, name: &str) -> Result<Leaf, CgroupError> {
+        let path = self.path.join(name);
+        match fs::create_dir(&path) {
+            Ok(()) => {}
+            Err(why) if why.kind() == ErrorKind::AlreadyExists => {}
+            Err(why) => return Err(CgroupError::of("make the cgroup", &path)(why)),
+        }
+        Leaf::open(path)
+    }
+
+    /// Removes the folder if it has no leaf.
+    pub fn remove(&self) {
+        // Otherwise it is left for whoever comes next, as it was found.
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// The cgroup of one tree.
+#[derive(Debug)]
+pub struct Leaf {
+    path: PathBuf,
+    folder: File,
+}
+
+impl Leaf {
+    /// One that exists.
+    pub fn open(path: PathBuf) -> Result<Self, CgroupError> {
+        let folder = File::open(&path).map_err(CgroupError::of("open the cgroup", &path))?;
+        Ok(Self { path, folder })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Kills every process in it and below it, and every one born meanwhile.
+    pub fn kill(&self) -> Result<(), CgroupError> {
+        let file = self.path.join("cgroup.kill");
+        fs::write(&file, "1").map_err(CgroupError::of("kill through", &file))
+    }
+
+    /// Something that tells when its last process is gone.
+    pub fn watch(&self) -> Result<Watch, CgroupError> {
+        let path = self.path.join("cgroup.events");
+        let file = File::open(&path).map_err(CgroupError::of("open", &path))?;
+        Ok(Watch { path, file })
+    }
+
+    /// Removes it and those that its processes made in it, innermost first. All must be empty.
+    pub fn remove(&self) -> Result<(), CgroupError> {
+        remove_below(&self.path).map_err(CgroupError::of("remove the cgroup", &self.path))
+    }
+}
+
+impl AsFd for Leaf {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.folder.as_fd()
+    }
+}
+
+/// Says whether a cgroup has processes. Its descriptor gets POLLPRI each time the answer
+/// may have changed since it was last asked.
+#[derive(Debug)]
+pub struct Watch {
+    path: PathBuf,
+    file: File,
+}
+
+impl Watch {
+    /// Whether any process, not counting zombies, is in the cgroup or below it.
+    pub fn is_populated(&self) -> Result<bool, CgroupError> {
+        let mut text = [0; 256];
+        let len = self.file.read_at(&mut text, 0).map_err(CgroupError::of("read", &self.path))?;
+        Ok(text[..len].split(|byte| *byte == b'\n').any(|line| line == b"populated 1"))
+    }
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+fn denied(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem | ErrorKind::NotFound
+    )
+}
+
+/// A cgroup's files are not removed, only its folders.
+fn remove_below(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)?.flatten() {
+        if entry.file_type()?.is_dir() {
+            remove_below(&entry.path())?;
+        }
+    }
+    fs::remove_dir(path)
+}
+
+/// Where this process's cgroup is in the file tree: the cgroup2 mount of mountinfo
+/// (proc_pid_mountinfo(5)) and the `0::` line of cgroup (cgroups(7)).
+fn own_folder(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
+    let (root, mount_point) = mountinfo.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        let mut fields = mount.split(' ').skip(3);
+        let found = (fields.next()?, fields.next()?);
+        kind.starts_with("cgroup2 ").then_some(found)
+    })?;
+    let own = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let below = Path::new(own).strip_prefix(root).ok()?;
+    Some(Path::new(mount_point).join(below))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_its_own_folder() {
+        let hybrid = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
+                      41 31 0:38 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
+        let in_service = "9:name=systemd:/\n0::/system.slice/ten.service\n";
+        assert_eq!(
+            own_folder(hybrid, in_service),
+            Some("/sys/fs/cgroup/unified/system.slice/ten.service".into())
+        );
+        let container = "41 31 0:38 /pod /sys/fs/cgroup ro - cgroup2 cgroup ro\n";
+        assert_eq!(own_folder(container, "0::/pod/ten\n"), Some("/sys/fs/cgroup/ten".into()));
+        assert_eq!(own_folder(container, "0::/other\n"), None);
+        assert_eq!(own_folder("31 23 0:28 / /x rw - cgroup cgroup rw\n", in_service), None);
+    }
+}

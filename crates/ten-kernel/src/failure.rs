@@ -1,0 +1,93 @@
+//! What can go wrong between a launch plan and a running program, small enough to travel
+//! from a process that has lost everything but one descriptor.
+
+use std::{fmt, io, path::Path};
+
+use rustix::io::Errno;
+
+macro_rules! steps {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// One step of a launch. What each does is its text.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        #[allow(missing_docs, reason = "the text beside each variant is its documentation")]
+        pub enum Step { $($(#[$doc])* $name,)* }
+
+        impl Step {
+            const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// What was being done, to be read after "cannot".
+            pub const fn text(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+steps! {
+    SingleThread = "fork from a process that has more than one thread",
+    Report = "open the report socket",
+    Clone = "create the process with its namespaces and cgroup",
+    Descriptors = "arrange the file descriptors",
+    Session = "start a session",
+    Subreaper = "become the reaper of orphans",
+    UserMap = "map the user and group id",
+    CgroupNamespace = "create the cgroup namespace",
+    Hostname = "set the host name",
+    PrivateMounts = "detach the mounts from the host's",
+    OpenBind = "open what is to be shown",
+    ReadOnlyTree = "make the file tree read-only",
+    MountPoint = "make a place to mount on",
+    MountProc = "mount /proc",
+    MountPrivate = "mount a private folder",
+    MountBind = "show a folder or file",
+    Capabilities = "drop the capabilities",
+    NoNewPrivileges = "give up gaining privileges",
+    Undumpable = "close init to debuggers",
+    Signals = "take over the signals",
+    Fork = "fork",
+    Limits = "set the resource limits",
+    Workdir = "enter the working folder",
+    Execute = "execute",
+}
+
+impl Step {
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+}
+
+/// A step that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Which step.
+    pub step: Step,
+    /// The error number of the system call (errno(3)).
+    pub errno: i32,
+    /// On what, such as a path; empty where the step says it all.
+    pub detail: String,
+}
+
+impl Failure {
+    /// For `map_err`: this step failed, and there is nothing more to say.
+    pub(crate) fn of(step: Step) -> impl FnOnce(Errno) -> Self {
+        move |errno| Self { step, errno: errno.raw_os_error(), detail: String::new() }
+    }
+
+    /// For `map_err`: this step failed on this path.
+    pub(crate) fn on(step: Step, path: &Path) -> impl FnOnce(Errno) -> Self {
+        move |errno| Self { step, errno: errno.raw_os_error(), detail: path.display().to_string() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = io::Error::from_raw_os_error(self.errno);
+        match self.detail.as_str() {
+            "" => write!(f, "cannot {}: {why}", self.step.text()),
+            detail => write!(f, "cannot {}: {detail}: {why}", self.step.text()),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}

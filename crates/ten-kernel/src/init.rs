@@ -1,0 +1,265 @@
+//! The first process of every tree: it builds the walls, forks the program, passes signals
+//! on, reaps, and takes the whole tree with it when the program ends.
+//!
+//! ```text
+//! prepare ──► wait for go ──► fork ──► serve ──(program ended)──► clear ──► exit
+//! ```
+//!
+//! It is a fork of its launcher that never executes anything, so it must let go of all it
+//! inherited (descriptors, session, signals) and must not be a way back: it is not
+//! dumpable, hence nobody inside can trace it or open its executable
+//! (/proc/1/exe; CVE-2019-5736). It keeps the tree's output open, so that no reader sees
+//! its end before the tree's, and never reads or writes it.
+
+use std::{
+    fs::OpenOptions,
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    fs::Mode,
+    io::Errno,
+    pipe::{PipeFlags, pipe_with},
+    process::{
+        DumpableBehavior, Pid, WaitOptions, set_child_subreaper, set_dumpable_behavior, setsid,
+        umask, wait,
+    },
+    thread::set_no_new_privs,
+};
+
+use crate::{
+    child::last_errno,
+    descendants,
+    failure::{Failure, Step},
+    launch::Given,
+    plan::{LaunchPlan, Walls},
+    program,
+    report::{FRAME, Report, Reporter},
+    signals::{self, Signals},
+    title,
+    walls::{self, Ids},
+};
+
+/// The signal (SIGRTMAX) that tells the init of a bare tree to kill all its descendants.
+/// Killing that init itself would set them free.
+pub const KILL_ORDER: i32 = 64;
+
+/// Files and folders made inside get these modes and no others taken away.
+const UMASK: Mode = Mode::from_raw_mode(0o022);
+
+/// What init needs of the descriptors it was born with.
+pub(crate) struct Ends {
+    pub(crate) null: OwnedFd,
+    pub(crate) stdout: RawFd,
+    pub(crate) stderr: RawFd,
+    pub(crate) activation: Option<RawFd>,
+}
+
+/// The whole life of an init. Called in the child of a fork; never returns into the
+/// launcher's code, not even by panic.
+pub(crate) fn run(plan: &LaunchPlan, given: &Given<'_>, ids: Option<Ids>, reporter: Reporter) -> ! {
+    let lived = catch_unwind(AssertUnwindSafe(|| match prepare(plan, given, ids, &reporter) {
+        Ok(ends) => serve(plan, ends, &reporter),
+        Err(failure) => reporter.say(&Report::Failed(failure)),
+    }));
+    exit(i32::from(lived.is_err()))
+}
+
+/// Ends this process and nothing else: no destructor and no exit handler of the launcher's.
+pub(crate) fn exit(code: i32) -> ! {
+    // SAFETY: _exit takes a number and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+fn prepare(
+    plan: &LaunchPlan,
+    given: &Given<'_>,
+    ids: Option<Ids>,
+    reporter: &Reporter,
+) -> Result<Ends, Failure> {
+    signals::block_all().map_err(Failure::of(Step::Signals))?;
+    setsid().map_err(Failure::of(Step::Session))?;
+    umask(UMASK);
+    let ends = keep_only(given, reporter)?;
+    title::set(c"ten-init", &format!("ten-init {}", plan.name));
+    match &plan.walls {
+        Walls::Bare => {
+            set_child_subreaper(Pid::from_raw(1)).map_err(Failure::of(Step::Subreaper))?
+        }
+        Walls::Namespaces { hostname, mounts } => walls::build(ids, hostname, mounts)?,
+    }
+    set_no_new_privs(true).map_err(Failure::of(Step::NoNewPrivileges))?;
+    // Last: a change of credentials resets it.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Failure::of(Step::Undumpable))?;
+    Ok(ends)
+}
+
+/// /dev/null for 0 to 2, and otherwise only what the tree needs.
+fn keep_only(given: &Given<'_>, reporter: &Reporter) -> Result<Ends, Failure> {
+    let null = Path::new("/dev/null");
+    let opened = OpenOptions::new().read(true).write(true).open(null);
+    let opened = opened.map_err(|why| Errno::from_io_error(&why).unwrap_or(Errno::IO));
+    let ends = Ends {
+        null: opened.map_err(Failure::on(Step::Descriptors, null))?.into(),
+        stdout: given.stdout.as_raw_fd(),
+        stderr: given.stderr.as_raw_fd(),
+        activation: given.activation.map(AsRawFd::as_raw_fd),
+    };
+    for standard in 0..=2 {
+        program::duplicate(ends.null.as_raw_fd(), standard)
+            .map_err(Failure::of(Step::Descriptors))?;
+    }
+    let mut keep = vec![
+        ends.null.as_raw_fd(),
+        ends.stdout,
+        ends.stderr,
+        reporter.as_fd().as_raw_fd(),
+        RawFd::MAX,
+    ];
+    keep.extend(ends.activation);
+    keep.sort_unstable();
+    let mut first = 3;
+    for fd in keep {
+        close_range(first, fd - 1, 0).map_err(Failure::of(Step::Descriptors))?;
+        first = fd.saturating_add(1);
+    }
+    Ok(ends)
+}
+
+/// Closes or marks (`flags`) all descriptors from `first` to `last`, both included.
+pub(crate) fn close_range(first: RawFd, last: RawFd, flags: u32) -> Result<(), Errno> {
+    if first > last {
+        return Ok(());
+    }
+    // SAFETY: takes no pointers. Called only between fork and execve or _exit, where no
+    // owner of a closed descriptor is ever used or dropped again.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } {
+        0 => Ok(()),
+        _ => Err(last_errno()),
+    }
+}
+
+/// Runs the program and outlives it.
+fn serve(plan: &LaunchPlan, ends: Ends, reporter: &Reporter) {
+    if !reporter.wait() {
+        return;
+    }
+    let mut init = match Init::start(plan, ends, reporter) {
+        Ok(init) => init,
+        Err(failure) => return reporter.say(&Report::Failed(failure)),
+    };
+    let status = init.watch();
+    reporter.say(&Report::Ended(status));
+    // In a PID namespace the kernel kills the rest when its first process exits.
+    if init.bare {
+        clear();
+    }
+}
+
+struct Init<'a> {
+    bare: bool,
+    program: Pid,
+    reporter: &'a Reporter,
+    signals: Signals,
+    /// Ends when the program is executed; carries a frame when it cannot be.
+    executing: Option<OwnedFd>,
+    /// Held open, see the top.
+    _ends: Ends,
+}
+
+impl<'a> Init<'a> {
+    fn start(plan: &LaunchPlan, ends: Ends, reporter: &'a Reporter) -> Result<Self, Failure> {
+        let signals = Signals::take_all().map_err(Failure::of(Step::Signals))?;
+        let (executing, failing) =
+            pipe_with(PipeFlags::CLOEXEC).map_err(Failure::of(Step::Descriptors))?;
+        // SAFETY: this process is itself the child of a fork of a single-threaded one and
+        // has started no thread, so the child may run ordinary code.
+        let pid = unsafe { libc::fork() };
+        match Pid::from_raw(pid) {
+            None => program::run(plan, &ends, reporter, &failing),
+            Some(_) if pid < 0 => Err(Failure::of(Step::Fork)(last_errno())),
+            Some(program) => Ok(Self {
+                bare: plan.walls == Walls::Bare,
+                program,
+                reporter,
+                signals,
+                executing: Some(executing),
+                _ends: ends,
+            }),
+        }
+    }
+
+    /// Until the program has ended; its raw status.
+    fn watch(&mut self) -> i32 {
+        loop {
+            let executing = self.wait();
+            if executing {
+                self.tell_executed();
+            }
+            while let Some(signal) = self.signals.next() {
+                match signal {
+                    libc::SIGCHLD => {}
+                    KILL_ORDER if self.bare => descendants::kill_all(),
+                    other => self.pass_on(other),
+                }
+            }
+            if let Some(status) = self.reap() {
+                self.tell_executed();
+                return status;
+            }
+        }
+    }
+
+    /// Waits for a signal or for news of the execution; whether the latter has come.
+    fn wait(&self) -> bool {
+        let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        fds.extend(self.executing.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        // All signals are blocked, so this cannot be interrupted; any other answer is
+        // looked at like an event.
+        let _ = poll(&mut fds, None);
+        fds.get(1).is_some_and(|fd| !fd.revents().is_empty())
+    }
+
+    fn tell_executed(&mut self) {
+        let Some(executing) = self.executing.take() else { return };
+        let mut frame = [0; FRAME];
+        match rustix::io::read(&executing, &mut frame) {
+            Ok(FRAME) => self.reporter.forward(&frame),
+            _ => self.reporter.say(&Report::Started),
+        }
+    }
+
+    /// Everyone hears it, and a stopped process is woken so that it can.
+    fn pass_on(&self, signal: i32) {
+        if self.bare {
+            return descendants::signal_all(signal);
+        }
+        signals::send(-1, signal);
+        signals::send(-1, libc::SIGCONT);
+    }
+
+    /// Reaps all who have ended; the program's status if it is among them.
+    fn reap(&self) -> Option<i32> {
+        let mut ended = None;
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            if pid == self.program {
+                ended = Some(status.as_raw());
+            }
+        }
+        ended
+    }
+}
+
+/// Kills descendants until there is none. Each death may bring an orphan, so each is
+/// followed by another look; waiting fails when there is nobody left to wait for.
+fn clear() {
+    loop {
+        descendants::kill_all();
+        if wait(WaitOptions::empty()).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Turning a plan into a tree.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::{
+    cgroup::Leaf,
+    child::{self, Child},
+    failure::{Failure, Step},
+    init,
+    plan::{LaunchPlan, Walls},
+    report::{ReportEnd, Reporter},
+    walls::Ids,
+};
+
+/// What a tree is given beside its plan. Its init and its program get copies.
+#[derive(Debug)]
+pub struct Given<'a> {
+    /// Where it is born.
+    pub cgroup: Option<&'a Leaf>,
+    /// Its stdout.
+    pub stdout: &'a OwnedFd,
+    /// Its stderr.
+    pub stderr: &'a OwnedFd,
+    /// Its listening socket, which becomes fd 3.
+    pub activation: Option<&'a OwnedFd>,
+}
+
+/// A tree in the making.
+#[derive(Debug)]
+pub struct Launch {
+    /// Its init, a child of this process.
+    pub init: Child,
+    /// What becomes of it.
+    pub report: ReportEnd,
+}
+
+/// Creates the tree's init, which sets everything up and then waits for [`ReportEnd::go`].
+/// All later failures arrive as reports.
+pub fn launch(plan: &LaunchPlan, given: &Given<'_>) -> Result<Launch, Failure> {
+    let (report, reporter) = Reporter::pair().map_err(Failure::of(Step::Report))?;
+    let ids = Ids::unless_root();
+    match child::fork(namespaces(&plan.walls, ids), given.cgroup.map(AsFd::as_fd))? {
+        Some(init) => Ok(Launch { init, report }),
+        None => init::run(plan, given, ids, reporter),
+    }
+}
+
+/// The cgroup namespace is missing here on purpose: its root would be the launcher's
+/// cgroup. Init makes it from inside the tree's own.
+fn namespaces(walls: &Walls, ids: Option<Ids>) -> u64 {
+    let Walls::Namespaces { .. } = walls else { return 0 };
+    let user = if ids.is_some() { libc::CLONE_NEWUSER } else { 0 };
+    (libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | user) as u64
+}

@@ -1,0 +1,65 @@
+//! What /proc says about processes (proc(5)). Everything here may be outdated by the time
+//! it is read; whoever acts on it holds a pidfd or is the parent.
+
+use std::{fs, io};
+
+/// The children of every thread of a process, oldest first; none where it is gone.
+pub fn children(pid: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    threads
+        .flatten()
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+        .flat_map(|list| list.split_whitespace().filter_map(|n| n.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// When a process started, in clock ticks since boot. With the boot's id and the pid, it
+/// names a process for good.
+pub fn start_time(pid: u32) -> Option<u64> {
+    stat_field(pid, 22)?.parse().ok()
+}
+
+/// The parent of a process.
+pub fn parent(pid: u32) -> Option<u32> {
+    stat_field(pid, 4)?.parse().ok()
+}
+
+/// A random id that differs between any two boots.
+pub fn boot_id() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
+}
+
+/// Field `number` of /proc/PID/stat, counted from 1 as in proc_pid_stat(5), from 3 on.
+fn stat_field(pid: u32, number: usize) -> Option<String> {
+    field(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, number)
+}
+
+/// The second field, the name, may hold spaces and parentheses, so counting starts after
+/// the last one.
+pub(crate) fn field(stat: &str, number: usize) -> Option<String> {
+    let rest = &stat[stat.rfind(')')? + 1..];
+    rest.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_name_does_not_shift_the_fields() {
+        let stat = "7 (a) R 1 (b) S 4 5 6";
+        assert_eq!(field(stat, 3).as_deref(), Some("S"));
+        assert_eq!(field(stat, 4).as_deref(), Some("4"));
+        assert_eq!(field(stat, 9), None);
+    }
+
+    #[test]
+    fn knows_this_process() {
+        let me = std::process::id();
+        assert_eq!(parent(me), Some(std::os::unix::process::parent_id()));
+        assert!(start_time(me).is_some_and(|ticks| ticks > 0));
+        assert_eq!(boot_id().unwrap().len(), 36);
+    }
+}

@@ -1,0 +1,204 @@
+//! The file tree inside: the host's, read-only, with holes and windows.
+//!
+//! Everything is mounted by descriptor: what is shown was opened before the first mount
+//! hid anything, and the place it goes to is opened (or made) once and never named again.
+//! Nothing is unmounted: what a private place covers stays covered, because inside nobody
+//! may unmount.
+
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    io,
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::fs::{DirBuilderExt, OpenOptionsExt},
+    },
+    path::Path,
+};
+
+use rustix::{
+    fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2},
+    io::Errno,
+    mount::{
+        FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+        OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change,
+        move_mount, open_tree,
+    },
+};
+
+use crate::{
+    child::last_errno,
+    failure::{Failure, Step},
+    plan::Mount,
+};
+
+/// The size of a private place, in the syntax of tmpfs(5). Its content is memory, so it is
+/// bounded even where no memory limit is set; room for spooled uploads, not for data.
+const PRIVATE_SIZE: &str = "256m";
+/// Files in a private place: each costs about a KiB of memory that the size does not count.
+const PRIVATE_FILES: &str = "65536";
+/// Parts of /proc that act on the whole host, and that root may write to by mere ownership,
+/// without any capability (runc keeps the same list).
+const HOST_WIDE: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Turns this mount namespace, a copy of the host's, into the tree that the plan describes.
+pub(super) fn make(mounts: &[Mount]) -> Result<(), Failure> {
+    let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+    mount_change("/", private).map_err(Failure::of(Step::PrivateMounts))?;
+    let sources = mounts.iter().map(source).collect::<Result<Vec<_>, _>>()?;
+    restrict_path("/".as_ref()).map_err(Failure::of(Step::ReadOnlyTree))?;
+    for (mount, source) in mounts.iter().zip(sources) {
+        match (mount, source) {
+            (Mount::Proc, _) => proc()?,
+            (Mount::Private { at, mode }, _) => private_place(at, *mode)?,
+            (Mount::Bind { from, at, writable }, Some(tree)) => bind(&tree, from, at, *writable)?,
+            (Mount::Bind { .. }, None) => unreachable!("every bind has a source"),
+        }
+    }
+    Ok(())
+}
+
+/// A copy of the mounts at and below what a bind shows, attached nowhere. It keeps its
+/// flags when the tree that it was copied from becomes read-only.
+fn source(mount: &Mount) -> Result<Option<OwnedFd>, Failure> {
+    let Mount::Bind { from, .. } = mount else { return Ok(None) };
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH
+        | OpenTreeFlags::AT_RECURSIVE;
+    open_path(from)
+        .and_then(|fd| open_tree(&fd, "", flags))
+        .map(Some)
+        .map_err(Failure::on(Step::OpenBind, from))
+}
+
+fn bind(tree: &OwnedFd, from: &Path, at: &Path, writable: bool) -> Result<(), Failure> {
+    let kind = fstat(tree).map_err(Failure::on(Step::OpenBind, from))?;
+    let kind = FileType::from_raw_mode(kind.st_mode);
+    let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID;
+    // A device that is shown by name is meant to be used.
+    if !kind.is_char_device() && !kind.is_block_device() {
+        attributes |= MountAttrFlags::MOUNT_ATTR_NODEV;
+    }
+    if !writable {
+        attributes |= MountAttrFlags::MOUNT_ATTR_RDONLY;
+    }
+    set_attributes(tree, attributes).map_err(Failure::on(Step::MountBind, at))?;
+    attach(tree, at, kind.is_dir(), Step::MountBind)
+}
+
+fn private_place(at: &Path, mode: u32) -> Result<(), Failure> {
+    let new = || -> Result<OwnedFd, Errno> {
+        let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(&fs, "size", PRIVATE_SIZE)?;
+        fsconfig_set_string(&fs, "nr_inodes", PRIVATE_FILES)?;
+        fsconfig_set_string(&fs, "mode", format!("{mode:o}"))?;
+        fsconfig_create(&fs)?;
+        let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+        fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, flags)
+    };
+    attach(&new().map_err(Failure::on(Step::MountPrivate, at))?, at, true, Step::MountPrivate)
+}
+
+/// Where the host's own /proc is partly hidden from us, the kernel refuses a new one in a
+/// user namespace (mount_too_revealing), and so do we.
+fn proc() -> Result<(), Failure> {
+    let at = Path::new("/proc");
+    let new = || -> Result<OwnedFd, Errno> {
+        let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_create(&fs)?;
+        let flags = MountAttrFlags::MOUNT_ATTR_NOSUID
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, flags)
+    };
+    attach(&new().map_err(Failure::on(Step::MountProc, at))?, at, true, Step::MountProc)?;
+    for part in HOST_WIDE.map(Path::new) {
+        match read_only_over_itself(part) {
+            // Built without it.
+            Err(Errno::NOENT) => {}
+            other => other.map_err(Failure::on(Step::MountProc, part))?,
+        }
+    }
+    Ok(())
+}
+
+fn read_only_over_itself(path: &Path) -> Result<(), Errno> {
+    let fd = open_path(path)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(&fd, "", flags)?;
+    set_attributes(&tree, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+    move_to(&tree, &fd)
+}
+
+fn attach(tree: &OwnedFd, at: &Path, is_dir: bool, step: Step) -> Result<(), Failure> {
+    let place = match open_path(at) {
+        Err(Errno::NOENT) => make_place(at, is_dir).and_then(|()| open_path(at)),
+        other => other,
+    };
+    let place = place.map_err(Failure::on(Step::MountPoint, at))?;
+    move_to(tree, &place).map_err(Failure::on(step, at))
+}
+
+fn move_to(tree: &OwnedFd, place: &OwnedFd) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, "", place, "", flags)
+}
+
+/// A folder, or an empty file, that something can be mounted on. Only a private place lets
+/// us: everything else is read-only by now.
+fn make_place(at: &Path, is_dir: bool) -> Result<(), Errno> {
+    let folders = if is_dir { Some(at) } else { at.parent() };
+    let made = folders
+        .map_or(Ok(()), |path| DirBuilder::new().recursive(true).mode(0o755).create(path))
+        .and_then(|()| match is_dir {
+            true => Ok(()),
+            false => OpenOptions::new().write(true).create_new(true).mode(0o644).open(at).map(drop),
+        });
+    made.map_err(|why: io::Error| Errno::from_io_error(&why).unwrap_or(Errno::IO))
+}
+
+/// Follows symbolic links but never the magic ones of /proc, which lead out of any tree.
+fn open_path(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
+}
+
+fn restrict_path(path: &Path) -> Result<(), Errno> {
+    set_attributes(&open_path(path)?, MountAttrFlags::MOUNT_ATTR_RDONLY)
+}
+
+/// The argument of mount_setattr(2), which neither rustix nor libc knows on every target.
+#[repr(C)]
+struct MountAttr {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    user_namespace: u64,
+}
+
+/// Adds attributes to a mount and to all below it. None is ever taken away, so this only
+/// ever makes things stricter, which even an unprivileged user namespace may.
+fn set_attributes(tree: &OwnedFd, attributes: MountAttrFlags) -> Result<(), Errno> {
+    let attr = MountAttr {
+        set: u64::from(attributes.bits()),
+        clear: 0,
+        propagation: 0,
+        user_namespace: 0,
+    };
+    // SAFETY: the empty path is NUL-terminated, `attr` is what the call expects, its size
+    // is given, and both outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_fd().as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            std::ptr::from_ref(&attr),
+            size_of::<MountAttr>(),
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
+}

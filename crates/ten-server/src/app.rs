@@ -1,0 +1,133 @@
+//! The one place where the front's parts are put together.
+//!
+//! ```text
+//! listeners ─▶ Proxy ─▶ Upstreams ─▶ Fleet ─▶ warden
+//!                └────▶ Management ─▶ API ─┤
+//! admin socket ─▶ Admin ──────────────▶ API ┘
+//! ```
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use ten_domain::{Config, RouteTable};
+use ten_logs::Logs;
+use ten_proxy::{Drain, DrainSignal, Drained, Proxy};
+use ten_runtime::{Ground, HostEnvironment};
+use ten_store::Store;
+use ten_supervisor::{Beginning, Fleet};
+use ten_warden::{Boot, Event, WardenHandle};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    FrontError, admin,
+    auth::{Auth, Verifier},
+    convert::Site,
+    handlers::{self, Api},
+    management::ToApi,
+    serve::{Birth, RUN_DIR},
+    upstreams::ToFleet,
+};
+
+/// A server at work.
+#[derive(Debug)]
+pub(crate) struct App {
+    fleet: Fleet,
+    drain: Drain,
+    stopping: CancellationToken,
+    admin: JoinHandle<()>,
+}
+
+impl App {
+    /// Builds everything, begins to serve, then spawns what `[instances]` names.
+    pub(crate) async fn start(
+        config: Config,
+        birth: Birth,
+        boot: Boot,
+        warden: WardenHandle,
+        launches: mpsc::Receiver<Event>,
+    ) -> Result<Self, FrontError> {
+        let config = Arc::new(config);
+        let store = Store::open(&birth.data_dir)?;
+        let logs = Logs::new();
+        let ground = Ground {
+            folder: config.folder.clone(),
+            data_dir: birth.data_dir.clone(),
+            run_dir: birth.data_dir.join(RUN_DIR),
+            environment: HostEnvironment::new(std::env::vars_os()),
+            services: config.services.keys().cloned().collect(),
+        };
+        let beginning = Beginning {
+            config: Arc::clone(&config),
+            ground,
+            warden,
+            next_launch: boot.next_launch,
+            living: boot.living,
+            known: store.all().await?,
+            store: store.clone(),
+            logs: logs.clone(),
+        };
+        let fleet = Fleet::start(beginning, launches);
+
+        let io = |what| move |source| FrontError::Io { what, source };
+        let addresses: Result<Vec<SocketAddr>, _> =
+            boot.listeners.iter().map(|listener| listener.local_addr()).collect();
+        let addresses = addresses.map_err(io("read the listeners' addresses"))?;
+        let stopping = CancellationToken::new();
+        let verifier = Verifier::new(store)
+            .map_err(|error| io("get random bytes")(std::io::Error::other(error)))?;
+        let port = addresses.first().map_or(0, SocketAddr::port);
+        let api = handlers::router(Api {
+            fleet: fleet.clone(),
+            logs,
+            config: Arc::clone(&config),
+            site: Arc::new(Site { domain: birth.domain.clone(), port }),
+            auth: Arc::new(Auth::new(rustix::process::geteuid().as_raw(), verifier)),
+            stopping: stopping.clone(),
+        });
+        let routes = Arc::new(RouteTable::new(&birth.domain, &config));
+        let proxy = Proxy::new(ToFleet::new(fleet.clone(), routes), ToApi(api.clone()));
+        let (drain, signal) = Drain::new();
+        for listener in boot.listeners {
+            let (proxy, signal): (_, DrainSignal) = (proxy.clone(), signal.clone());
+            tokio::spawn(async move {
+                if let Err(error) = proxy.serve(listener, signal).await {
+                    tracing::error!("cannot accept requests: {error}");
+                }
+            });
+        }
+        let admin =
+            admin::serve(boot.admin, api, stopping.clone()).map_err(io("use the admin socket"))?;
+        for address in &addresses {
+            tracing::info!("listening on http://{address} for {}", birth.domain);
+        }
+        spawn_configured(&config, &fleet);
+        Ok(Self { fleet, drain, stopping, admin: tokio::spawn(admin) })
+    }
+
+    /// Stops accepting, lets requests end for a while, then stops every instance.
+    pub(crate) async fn stop(self, drain: Duration) {
+        tracing::info!("stopping: waiting for requests in flight, then for instances");
+        self.stopping.cancel();
+        let stop_instances = async {
+            if self.drain.drain(drain).await == Drained::Cut {
+                tracing::warn!("requests were still in flight after {} s", drain.as_secs());
+            }
+            self.fleet.shutdown().await;
+        };
+        stop_instances.await;
+        self.admin.abort();
+        tracing::info!("stopped");
+    }
+}
+
+/// Spawns what `[instances]` names. One that fails does not stop the others.
+fn spawn_configured(config: &Config, fleet: &Fleet) {
+    for name in config.instances.clone() {
+        let fleet = fleet.clone();
+        tokio::spawn(async move {
+            if let Err(denied) = fleet.spawn(name.clone(), vec![], true).await {
+                tracing::error!(instance = %name, "not spawned: {denied}");
+            }
+        });
+    }
+}

@@ -1,0 +1,105 @@
+//! The front's process: everything that meets the network, and all policy.
+
+use std::{io, process::ExitCode, time::Duration};
+
+use ten_config::{ConfigErrors, Source};
+use ten_store::StoreError;
+use ten_warden::{ConnectError, Event};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{app::App, serve::Birth};
+
+/// How long connections may go on once the server has been told to stop. Then what they
+/// wait for is stopped too.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why a front cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontError {
+    /// It was not started by a warden.
+    #[error("`ten front` is started by `ten serve`, never by hand")]
+    NoWarden(#[source] io::Error),
+    /// The warden cannot be understood.
+    #[error("cannot talk to the warden")]
+    Connect(#[from] ConnectError),
+    /// What it was told at birth is not readable.
+    #[error("the warden's note to its front cannot be read")]
+    Birth(#[source] serde_json::Error),
+    /// The config was valid when the server started, and is not any more: a variable of the
+    /// environment or an `env_file` has changed.
+    #[error("the config is not valid any more:\n{0}")]
+    Config(#[source] ConfigErrors),
+    /// The store cannot be used.
+    #[error("cannot use the store")]
+    Store(#[from] StoreError),
+    /// Something the kernel refused.
+    #[error("cannot {what}")]
+    Io {
+        /// What it refused.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Serves until the warden says to stop, or is gone.
+pub fn front() -> Result<ExitCode, FrontError> {
+    let io = |what| move |source| FrontError::Io { what, source };
+    let socket = ten_kernel::take_given().map_err(FrontError::NoWarden)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(io("start the runtime"))?;
+    runtime.block_on(async {
+        let (boot, warden, events) = ten_warden::connect(socket).await?;
+        let birth: Birth = serde_json::from_slice(&boot.note).map_err(FrontError::Birth)?;
+        let source = Source::from_text(&birth.config_path, birth.config_text.clone());
+        let source = source.map_err(|error| FrontError::Io {
+            what: "use the config's folder",
+            source: io::Error::other(error),
+        })?;
+        let config = ten_config::parse(&source, &|name| std::env::var(name).ok());
+        let config = config.map_err(FrontError::Config)?;
+        let (to_fleet, launches) = mpsc::channel(EVENTS);
+        let (terminate, terminated) = oneshot::channel();
+        let mut listening = tokio::spawn(sort(events, to_fleet, terminate));
+        let app = App::start(config, birth, boot, warden.clone(), launches).await?;
+        tokio::select! {
+            _ = &mut listening => {
+                // Its tenants live on for the next one; we cannot.
+                tracing::error!("the warden is gone");
+                return Ok(ExitCode::FAILURE);
+            }
+            Ok(()) = terminated => app.stop(DRAIN).await,
+        }
+        warden.farewell();
+        // Its side of the connection closes once it has understood.
+        listening.await.map_err(|error| FrontError::Io {
+            what: "listen to the warden",
+            source: io::Error::other(error),
+        })?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Events on their way to the supervisor. Past this many, the warden's wait in its own queue.
+const EVENTS: usize = 1024;
+
+/// Tells what is for the supervisor from what is for the whole server. Ends with the warden.
+async fn sort(
+    mut events: mpsc::Receiver<Event>,
+    to_fleet: mpsc::Sender<Event>,
+    terminate: oneshot::Sender<()>,
+) {
+    let mut terminate = Some(terminate);
+    while let Some(event) = events.recv().await {
+        match event {
+            // A front that is stopping already needs no second word.
+            Event::Terminate => drop(terminate.take().map(|terminate| terminate.send(()))),
+            Event::Reload => tracing::warn!("reloading the config is not supported yet: restart"),
+            // The fleet is gone only when the whole front is.
+            launch => drop(to_fleet.send(launch).await),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The proxy's wish for leases, fulfilled by the fleet.
+
+use std::{sync::Arc, time::Duration};
+
+use ten_domain::{Address, InstanceName, Refusal, RouteTable, Target};
+use ten_proxy::{Lease, Slot, Upstreams};
+use ten_supervisor::Fleet;
+
+/// The fleet, as the proxy sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct ToFleet {
+    fleet: Fleet,
+    routes: Arc<RouteTable>,
+}
+
+impl ToFleet {
+    pub(crate) fn new(fleet: Fleet, routes: Arc<RouteTable>) -> Self {
+        Self { fleet, routes }
+    }
+}
+
+impl Upstreams for ToFleet {
+    type Lease = FleetLease;
+
+    fn routes(&self) -> Arc<RouteTable> {
+        Arc::clone(&self.routes)
+    }
+
+    async fn lease(&self, target: &Target) -> Result<FleetLease, Refusal> {
+        self.fleet.lease(target).await.map(FleetLease)
+    }
+}
+
+/// A lease of the supervisor's.
+#[derive(Debug)]
+pub(crate) struct FleetLease(ten_supervisor::Lease);
+
+impl Lease for FleetLease {
+    fn instance(&self) -> &InstanceName {
+        self.0.instance()
+    }
+
+    fn address(&self) -> &Address {
+        self.0.address()
+    }
+
+    fn request_timeout(&self) -> Option<Duration> {
+        self.0.request_timeout()
+    }
+
+    fn slot(&self) -> &Slot {
+        self.0.slot()
+    }
+
+    fn report_unreachable(&self) {
+        self.0.report_unreachable();
+    }
+}

@@ -1,0 +1,195 @@
+//! The front as the warden sees it: a process that may die at any moment, and a connection
+//! to it that is never waited for.
+//!
+//! ```text
+//! absent ──spawn──► booting ──every launch of its predecessor decided──► ready
+//!    ▲                 │                                                   │
+//!    └──── died ───────┴───────────────────────────────────────────────────┘
+//! ```
+//!
+//! A front that dies young is not started again at once: each time it takes twice as long,
+//! up to a limit.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use rustix::io::Errno;
+use ten_kernel::{Child, Failure, spawn};
+
+use crate::{
+    protocol::{LaunchId, ToFront},
+    tree::ReadEnds,
+    wire,
+};
+
+/// A front that lived shorter than this is not restarted at once.
+const YOUNG: Duration = Duration::from_secs(1);
+/// The first delay, then doubled.
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+/// No delay is longer.
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+
+/// How to start the front.
+#[derive(Debug, Clone)]
+pub struct FrontCommand {
+    /// The file to execute; `/proc/self/exe` for this same binary, even if its file was
+    /// replaced meanwhile.
+    pub program: PathBuf,
+    /// All its arguments, the zeroth included. It finds its socket as fd 3.
+    pub argv: Vec<String>,
+}
+
+/// Descriptors that go beside a message.
+#[derive(Debug, Clone)]
+pub(crate) enum Beside {
+    Nothing,
+    Output(Rc<ReadEnds>),
+    Boot(Rc<Vec<OwnedFd>>),
+}
+
+/// A running front.
+#[derive(Debug)]
+pub(crate) struct Front {
+    child: Child,
+    socket: OwnedFd,
+    born: Instant,
+    /// What the socket had no room for.
+    queue: VecDeque<(Vec<u8>, Beside)>,
+    /// Launches of an earlier front that are neither running nor failed yet; it can say
+    /// nothing before it knows of them.
+    undecided: Option<BTreeSet<LaunchId>>,
+}
+
+impl Front {
+    /// Starts one.
+    pub(crate) fn start(command: &FrontCommand) -> Result<Self, Failure> {
+        let (ours, theirs) = wire::pair().map_err(|errno| Failure {
+            step: ten_kernel::Step::Descriptors,
+            errno: errno.raw_os_error(),
+            detail: String::new(),
+        })?;
+        Ok(Self {
+            child: spawn(&command.program, &command.argv, &theirs)?,
+            socket: ours,
+            born: Instant::now(),
+            queue: VecDeque::new(),
+            undecided: Some(BTreeSet::new()),
+        })
+    }
+
+    pub(crate) fn child(&self) -> &Child {
+        &self.child
+    }
+
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    pub(crate) fn age(&self) -> Duration {
+        self.born.elapsed()
+    }
+
+    /// Whether it knows everything about the present.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.undecided.is_none()
+    }
+
+    /// Makes it wait for a launch to be decided.
+    pub(crate) fn await_decision(&mut self, launch: LaunchId) {
+        self.undecided.get_or_insert_default().insert(launch);
+    }
+
+    /// A launch was decided; whether the front waited for it.
+    pub(crate) fn decided(&mut self, launch: LaunchId) -> bool {
+        self.undecided.as_mut().is_some_and(|undecided| undecided.remove(&launch))
+    }
+
+    /// Ends the boot if there is nothing left to wait for; whether it ended just now.
+    pub(crate) fn try_ready(&mut self) -> bool {
+        let over = self.undecided.as_ref().is_some_and(BTreeSet::is_empty);
+        if over {
+            self.say(&ToFront::BootDone, Beside::Nothing);
+            self.undecided = None;
+        }
+        over
+    }
+
+    /// Sends a message, or queues it behind those that wait.
+    pub(crate) fn say(&mut self, message: &ToFront, beside: Beside) {
+        match wire::encode(message) {
+            Ok(bytes) => {
+                self.queue.push_back((bytes, beside));
+                self.flush();
+            }
+            Err(error) => tracing::error!(%error, "cannot tell the front"),
+        }
+    }
+
+    /// Sends what waits, as far as there is room.
+    pub(crate) fn flush(&mut self) {
+        while let Some((bytes, beside)) = self.queue.front() {
+            let fds: Vec<_> = match beside {
+                Beside::Nothing => Vec::new(),
+                Beside::Output(output) => vec![output.stdout.as_fd(), output.stderr.as_fd()],
+                Beside::Boot(fds) => fds.iter().map(AsFd::as_fd).collect(),
+            };
+            match wire::send(&self.socket, bytes, &fds) {
+                Err(Errno::AGAIN) => return,
+                Err(Errno::INTR) => {}
+                // A front that hung up will be seen to end.
+                Err(Errno::PIPE | Errno::CONNRESET) => return self.queue.clear(),
+                Err(error) => {
+                    tracing::error!(%error, "a message to the front is lost");
+                    self.queue.pop_front();
+                }
+                Ok(()) => drop(self.queue.pop_front()),
+            }
+        }
+    }
+
+    /// Kills it. Its end is then seen like any other.
+    pub(crate) fn kill(&self) {
+        if let Err(error) = self.child.kill() {
+            tracing::error!(%error, "cannot kill the front");
+        }
+    }
+}
+
+/// How long the next front must wait.
+#[derive(Debug, Default)]
+pub(crate) struct Restarts {
+    delay: Duration,
+}
+
+impl Restarts {
+    /// The delay after a front of this age.
+    pub(crate) fn after(&mut self, age: Duration) -> Duration {
+        self.delay = match age < YOUNG {
+            true => (self.delay * 2).clamp(FIRST_DELAY, LONGEST_DELAY),
+            false => Duration::ZERO,
+        };
+        self.delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_young_wait() {
+        let mut restarts = Restarts::default();
+        let young = |restarts: &mut Restarts| restarts.after(Duration::from_millis(5)).as_millis();
+        assert_eq!(
+            [(); 8].map(|()| young(&mut restarts)),
+            [100, 200, 400, 800, 1600, 3200, 5000, 5000]
+        );
+        assert_eq!(restarts.after(YOUNG), Duration::ZERO);
+        assert_eq!(young(&mut restarts), 100);
+    }
+}

@@ -1,0 +1,454 @@
+//! The loop: one thread that waits for the kernel and for the front, and for nothing else.
+//!
+//! ```text
+//!          signals ─┐
+//!   front's socket ─┤          ┌─► trees (launch, signal, kill, settle)
+//!     front's exit ─┼─ epoll ──┤
+//!      init's exit ─┤          └─► messages to the front, queued where it is slow
+//!    init's report ─┤
+//!  cgroup is empty ─┘
+//! ```
+//!
+//! No event is waited for in the middle of another, no process is looked for by polling,
+//! and nothing that comes from a network is ever parsed here.
+
+mod shutdown;
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    process::ExitCode,
+    rc::Rc,
+    time::Instant,
+};
+
+use rustix::{
+    event::{
+        Timespec,
+        epoll::{self, EventData, EventFlags},
+    },
+    io::Errno,
+    process::{Pid, Signal, WaitOptions, waitpid},
+};
+use ten_kernel::{DirLock, LaunchPlan, Signals, kill_orphan, procfs, remove_socket};
+
+use self::shutdown::Shutdown;
+use crate::{
+    front::{Beside, Front, FrontCommand, Restarts},
+    open::Options,
+    protocol::{LaunchId, ToFront, ToWarden},
+    source::{Part, Source},
+    tree::{End, LaunchError, News, Places, Tree},
+    wire::{self, ReceiveError},
+};
+
+/// Events taken from the kernel at once.
+const BATCH: usize = 64;
+/// Told once whenever there is something to read, or room again; each time both directions
+/// are carried on with until they would block.
+const FRONT_FLAGS: EventFlags = EventFlags::IN.union(EventFlags::OUT).union(EventFlags::ET);
+
+/// The parent of every tree. Made by [`Warden::open`].
+#[derive(Debug)]
+pub struct Warden {
+    epoll: OwnedFd,
+    signals: Signals,
+    trees: BTreeMap<LaunchId, Tree>,
+    next_launch: LaunchId,
+    places: Places,
+    front: Option<Front>,
+    /// When the next front is started, where there is none.
+    next_front: Option<Instant>,
+    restarts: Restarts,
+    shutdown: Shutdown,
+    command: FrontCommand,
+    addresses: Vec<SocketAddr>,
+    boot: Rc<Vec<OwnedFd>>,
+    note_len: usize,
+    admin_socket: PathBuf,
+    _lock: DirLock,
+}
+
+impl Warden {
+    pub(crate) fn new(
+        options: Options,
+        lock: DirLock,
+        places: Places,
+        addresses: Vec<SocketAddr>,
+        boot: Vec<OwnedFd>,
+    ) -> Result<Self, Errno> {
+        let list = [Signal::TERM, Signal::INT, Signal::HUP, Signal::CHILD];
+        let warden = Self {
+            epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
+            signals: Signals::take(&list.map(Signal::as_raw))?,
+            trees: BTreeMap::new(),
+            next_launch: LaunchId(0),
+            places,
+            front: None,
+            next_front: Some(Instant::now()),
+            restarts: Restarts::default(),
+            shutdown: Shutdown::No,
+            command: options.front,
+            addresses,
+            boot: Rc::new(boot),
+            note_len: options.note.len(),
+            admin_socket: options.admin_socket,
+            _lock: lock,
+        };
+        warden.listen_to(&warden.signals, Source::Signals, EventFlags::IN)?;
+        Ok(warden)
+    }
+
+    /// Where requests are accepted, with the ports that were taken for 0.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Serves until it is told to stop and nothing is left.
+    pub fn run(mut self) -> ExitCode {
+        let mut events = Vec::with_capacity(BATCH);
+        loop {
+            self.act_on_time();
+            if let Some(code) = self.is_over() {
+                self.leave();
+                return code;
+            }
+            let timeout = self.timeout();
+            events.clear();
+            let room = rustix::buffer::spare_capacity(&mut events);
+            match epoll::wait(&self.epoll, room, timeout.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "cannot wait for events");
+                    return ExitCode::FAILURE;
+                }
+            }
+            for event in &events {
+                self.on_event(Source::from_number(event.data.u64()));
+            }
+        }
+    }
+
+    fn on_event(&mut self, source: Source) {
+        match source {
+            Source::Signals => self.on_signals(),
+            Source::FrontSocket => self.on_front_socket(),
+            Source::FrontExit => self.on_front_exit(),
+            Source::Tree(launch, part) => self.on_tree(launch, part),
+        }
+    }
+
+    fn on_signals(&mut self) {
+        while let Some(signal) = self.signals.next() {
+            match signal {
+                signal if signal == Signal::CHILD.as_raw() => self.settle_all(),
+                signal if signal == Signal::HUP.as_raw() => self.tell(&ToFront::Reload),
+                _ => self.stop(),
+            }
+        }
+    }
+
+    // The front.
+
+    fn start_front(&mut self) {
+        self.next_front = None;
+        let started = Front::start(&self.command).map_err(|failure| failure.to_string());
+        let listened = started.and_then(|front| {
+            self.listen_to(front.child(), Source::FrontExit, EventFlags::IN)
+                .and_then(|()| self.listen_to(front.socket(), Source::FrontSocket, FRONT_FLAGS))
+                .map(|()| front)
+                .map_err(|errno| errno.to_string())
+        });
+        match listened {
+            Ok(front) => self.brief(front),
+            Err(error) => {
+                let delay = self.restarts.after(std::time::Duration::ZERO);
+                tracing::error!(error, ?delay, "cannot start the front");
+                self.next_front = Some(Instant::now() + delay);
+            }
+        }
+    }
+
+    /// Tells a new front about the present.
+    fn brief(&mut self, mut front: Front) {
+        let boot = ToFront::Boot {
+            tcp_listeners: self.addresses.len(),
+            next_launch: self.next_launch,
+            note_len: self.note_len,
+        };
+        front.say(&boot, Beside::Boot(self.boot.clone()));
+        for tree in self.trees.values() {
+            match tree.is_launching() {
+                true => front.await_decision(tree.launch),
+                false => introduce(&mut front, tree),
+            }
+        }
+        self.front = Some(front);
+        self.try_ready();
+    }
+
+    /// Ends the boot of the front once every tree was named, and tells it what happened since.
+    fn try_ready(&mut self) {
+        if self.front.as_mut().is_some_and(Front::try_ready) {
+            if let Shutdown::Asked = self.shutdown {
+                self.tell(&ToFront::Terminate);
+            }
+            self.settle_all();
+        }
+    }
+
+    fn on_front_socket(&mut self) {
+        while let Some(front) = &mut self.front {
+            front.flush();
+            match wire::receive(front.socket()) {
+                Ok(Some((message, _))) => self.obey(message),
+                Err(ReceiveError::Socket(Errno::INTR)) => {}
+                Err(ReceiveError::Socket(Errno::AGAIN)) => return,
+                Ok(None) => return self.drop_front(None),
+                Err(error) => return self.drop_front(Some(&error)),
+            }
+        }
+    }
+
+    /// A front that cannot be talked to is no front, unless it is about to leave. Its
+    /// socket leaves the loop here; its end is seen by its pidfd.
+    fn drop_front(&self, why: Option<&ReceiveError>) {
+        let Some(front) = &self.front else { return };
+        if let Some(error) = why {
+            tracing::error!(%error, "cannot understand the front");
+        }
+        if !self.shutdown.is_farewell() {
+            front.kill();
+        }
+        // It can only be missing where adding it failed.
+        let _ = epoll::delete(&self.epoll, front.socket());
+    }
+
+    fn on_front_exit(&mut self) {
+        let Some(Ok(Some(status))) = self.front.as_ref().map(|front| front.child().try_wait())
+        else {
+            return;
+        };
+        // Its last words may be a farewell.
+        self.on_front_socket();
+        let Some(front) = self.front.take() else { return };
+        match self.shutdown {
+            Shutdown::No => {
+                let delay = self.restarts.after(front.age());
+                let (code, signal) = (status.exit_status(), status.terminating_signal());
+                tracing::error!(code, signal, ?delay, "the front ended; starting another");
+                self.next_front = Some(Instant::now() + delay);
+            }
+            _ => self.front_left(),
+        }
+    }
+
+    fn obey(&mut self, message: ToWarden) {
+        match message {
+            ToWarden::Launch { launch, plan, note } => self.launch(launch, &plan, note),
+            ToWarden::Signal { launch, signal } => {
+                self.with_tree(launch, |tree| tree.signal(signal))
+            }
+            ToWarden::Kill { launch } => self.with_tree(launch, Tree::kill),
+            ToWarden::Farewell => self.farewell(),
+        }
+    }
+
+    /// A tree that has ended meanwhile needs nothing any more.
+    fn with_tree(&mut self, launch: LaunchId, act: impl FnOnce(&mut Tree)) {
+        if let Some(tree) = self.trees.get_mut(&launch) {
+            act(tree);
+        }
+    }
+
+    fn tell(&mut self, message: &ToFront) {
+        self.tell_with(message, Beside::Nothing);
+    }
+
+    fn tell_with(&mut self, message: &ToFront, beside: Beside) {
+        if let Some(front) = self.front.as_mut().filter(|front| front.is_ready()) {
+            front.say(message, beside);
+        }
+    }
+
+    // The trees.
+
+    fn launch(&mut self, launch: LaunchId, plan: &LaunchPlan, note: Vec<u8>) {
+        self.next_launch = self.next_launch.max(LaunchId(launch.0.saturating_add(1)));
+        let taken = |tree: &Tree| tree.launch == launch || tree.name() == plan.name;
+        let launched = if !self.shutdown.leaves_room_for_a_front() {
+            Err(LaunchError::Stopping)
+        } else if self.trees.values().any(taken) {
+            Err(LaunchError::Taken { name: plan.name.clone() })
+        } else {
+            Tree::launch(launch, plan, note, &self.places)
+        };
+        let tree = match launched {
+            Ok(tree) => tree,
+            Err(error) => {
+                let reason = with_causes(&error);
+                return self.tell(&ToFront::LaunchFailed { launch, reason });
+            }
+        };
+        let watched = self
+            .listen_to(tree.init(), Source::Tree(launch, Part::Init), EventFlags::IN)
+            .and_then(|()| {
+                self.listen_to(tree.report(), Source::Tree(launch, Part::Report), EventFlags::IN)
+            });
+        let tree = self.trees.entry(launch).or_insert(tree);
+        if let Err(error) = watched {
+            // SIGCHLD will tell of its end all the same.
+            tracing::error!(tree = tree.name(), %error, "cannot watch a new tree");
+            tree.kill();
+        }
+    }
+
+    fn on_tree(&mut self, launch: LaunchId, part: Part) {
+        let Some(tree) = self.trees.get_mut(&launch) else { return };
+        let heard = tree.hear();
+        let gone = match part {
+            Part::Init => tree.reap_init(),
+            Part::Report | Part::Cgroup => None,
+        };
+        if heard == Some(News::Started) {
+            self.started(launch);
+        }
+        if gone == Some(News::InitGone) {
+            // A report's end is always readable: nobody listens to it any more.
+            let tree = &self.trees[&launch];
+            let _ = epoll::delete(&self.epoll, tree.report());
+            let _ = epoll::delete(&self.epoll, tree.init());
+        }
+        self.settle(launch);
+    }
+
+    fn started(&mut self, launch: LaunchId) {
+        let (Some(tree), Some(front)) = (self.trees.get(&launch), &mut self.front) else { return };
+        let Some(pid) = tree.pid() else { return };
+        if front.decided(launch) {
+            introduce(front, tree);
+            return self.try_ready();
+        }
+        let output = Beside::Output(tree.output.clone());
+        self.tell_with(&ToFront::Launched { launch, pid }, output);
+    }
+
+    /// Brings to an end what can be brought to an end.
+    fn settle_all(&mut self) {
+        let launches: Vec<_> = self.trees.keys().copied().collect();
+        let orphans = self.sweep();
+        for launch in launches {
+            self.settle_with(launch, orphans);
+        }
+    }
+
+    fn settle(&mut self, launch: LaunchId) {
+        let may = self.trees.get(&launch).is_some_and(Tree::may_have_orphans);
+        let orphans = may && self.sweep();
+        self.settle_with(launch, orphans);
+    }
+
+    fn settle_with(&mut self, launch: LaunchId, orphans: bool) {
+        let Some(tree) = self.trees.get_mut(&launch) else { return };
+        let watched = tree.watch().is_some();
+        if !tree.settle(orphans, &self.places) {
+            if let (false, Some(watch)) = (watched, tree.watch()) {
+                let data = EventData::new_u64(Source::Tree(launch, Part::Cgroup).number());
+                if let Err(error) = epoll::add(&self.epoll, watch, data, EventFlags::PRI) {
+                    tracing::error!(%error, "cannot watch a cgroup");
+                }
+            }
+            return;
+        }
+        self.conclude(launch);
+    }
+
+    /// Tells of a tree that has ended and forgets it. Where no front is there to be told,
+    /// its end and its unread output are kept for the next, unless there will be none.
+    fn conclude(&mut self, launch: LaunchId) {
+        let Some(end) = self.trees.get(&launch).and_then(|tree| tree.end().cloned()) else {
+            return;
+        };
+        if let (Some(front), End::Failed(reason)) = (&mut self.front, &end)
+            && front.decided(launch)
+        {
+            tracing::info!(reason, "a launch of an earlier front failed");
+            self.trees.remove(&launch);
+            return self.try_ready();
+        }
+        let ready = self.front.as_ref().is_some_and(Front::is_ready);
+        let started = matches!(end, End::Exited(_));
+        if !ready && started && self.shutdown.leaves_room_for_a_front() {
+            return;
+        }
+        self.trees.remove(&launch);
+        self.tell(&match end {
+            End::Exited(exit) => ToFront::Exited { launch, exit },
+            End::Failed(reason) => ToFront::LaunchFailed { launch, reason },
+        });
+    }
+
+    /// Kills and reaps the children that are neither the front nor an init: orphans of a
+    /// tree whose init was killed. Whether any is still there.
+    fn sweep(&self) -> bool {
+        let me = std::process::id();
+        let inits = self.trees.values().map(|tree| tree.init().pid());
+        let front = self.front.as_ref().map(|front| front.child().pid());
+        let known: HashSet<_> = inits.chain(front).collect();
+        let mut left = false;
+        for pid in procfs::children(me).into_iter().filter(|pid| !known.contains(pid)) {
+            kill_orphan(pid);
+            let reaped = waitpid(Pid::from_raw(pid.cast_signed()), WaitOptions::NOHANG);
+            left |= matches!(reaped, Ok(None));
+        }
+        left
+    }
+
+    // The loop's own.
+
+    fn listen_to(&self, fd: impl AsFd, source: Source, flags: EventFlags) -> Result<(), Errno> {
+        epoll::add(&self.epoll, fd, EventData::new_u64(source.number()), flags)
+    }
+
+    fn act_on_time(&mut self) {
+        let now = Instant::now();
+        if self.next_front.is_some_and(|at| at <= now) {
+            self.start_front();
+        }
+        self.act_on_deadline(now);
+    }
+
+    fn timeout(&self) -> Option<Timespec> {
+        let next = [self.next_front, self.shutdown.deadline()].into_iter().flatten().min()?;
+        let left = next.saturating_duration_since(Instant::now());
+        Some(Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() })
+    }
+
+    fn leave(&self) {
+        if let Some(cgroups) = &self.places.cgroups {
+            cgroups.remove();
+        }
+        if let Err(error) = remove_socket(&self.admin_socket) {
+            tracing::warn!(%error, "cannot remove the admin socket");
+        }
+    }
+}
+
+fn introduce(front: &mut Front, tree: &Tree) {
+    let Some(pid) = tree.pid() else { return };
+    let living = ToFront::Living { launch: tree.launch, pid, note: tree.note.clone() };
+    front.say(&living, Beside::Output(tree.output.clone()));
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

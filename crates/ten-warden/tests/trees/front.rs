@@ -1,0 +1,170 @@
+//! A front that does what the test says and says what the warden does: lines of JSON over
+//! the admin socket, one test at a time.
+
+use std::{os::fd::OwnedFd, process::ExitCode, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use ten_kernel::LaunchPlan;
+use ten_warden::{Event, Exit, LaunchId, Output, WardenHandle, connect};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{UnixListener, unix::pipe},
+    sync::{Mutex, Notify, mpsc},
+};
+
+/// What the test tells the front.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    Launch { launch: u64, plan: Box<LaunchPlan> },
+    Signal { launch: u64, signal: i32 },
+    Kill { launch: u64 },
+    Farewell,
+}
+
+/// What the front tells the test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) enum Line {
+    Boot {
+        pid: u32,
+        note: Vec<u8>,
+        next_launch: u64,
+        listeners: Vec<String>,
+        living: Vec<(u64, u32)>,
+    },
+    Launched {
+        launch: u64,
+        pid: u32,
+    },
+    Failed {
+        launch: u64,
+        reason: String,
+    },
+    Exited {
+        launch: u64,
+        exit: Exit,
+    },
+    Output {
+        launch: u64,
+        text: String,
+    },
+    Terminate,
+    Reload,
+}
+
+pub(crate) fn run() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(serve());
+    // Readers of output may still wait: the warden's word is what counts.
+    runtime.shutdown_background();
+    ExitCode::SUCCESS
+}
+
+/// The warden's end of the connection is fd 3; opened anew because this crate may not adopt
+/// a raw descriptor. `pidfd_getfd` is the safe way to ask for one's own.
+fn socket() -> OwnedFd {
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+    let me = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+    pidfd_getfd(me, 3, PidfdGetfdFlags::empty()).unwrap()
+}
+
+async fn serve() {
+    let (boot, warden, events) = connect(socket()).await.unwrap();
+    let (lines, to_say) = mpsc::unbounded_channel();
+    let living = boot.living.iter().map(|tree| (tree.launch.0, tree.pid)).collect();
+    lines
+        .send(Line::Boot {
+            pid: std::process::id(),
+            note: boot.note,
+            next_launch: boot.next_launch.0,
+            listeners: boot.listeners.iter().map(|l| l.local_addr().unwrap().to_string()).collect(),
+            living,
+        })
+        .unwrap();
+    for tree in boot.living {
+        read_both(&lines, tree.launch, tree.output);
+    }
+    let over = Arc::new(Notify::new());
+    tokio::spawn(relay_events(events, lines, over.clone()));
+    let admin = UnixListener::from_std(boot.admin).unwrap();
+    let to_say = Arc::new(Mutex::new(to_say));
+    let leave = Arc::new(Notify::new());
+    loop {
+        tokio::select! {
+            stream = admin.accept() => {
+                let (read, write) = stream.unwrap().0.into_split();
+                tokio::spawn(say(to_say.clone(), write));
+                tokio::spawn(obey(read, warden.clone(), leave.clone()));
+            }
+            () = over.notified() => return,
+            () = leave.notified() => return,
+        }
+    }
+}
+
+async fn say(
+    lines: Arc<Mutex<mpsc::UnboundedReceiver<Line>>>,
+    mut to: tokio::net::unix::OwnedWriteHalf,
+) {
+    let mut lines = lines.lock().await;
+    while let Some(line) = lines.recv().await {
+        let mut text = serde_json::to_vec(&line).unwrap();
+        text.push(b'\n');
+        if to.write_all(&text).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn obey(from: tokio::net::unix::OwnedReadHalf, warden: WardenHandle, leave: Arc<Notify>) {
+    let mut lines = BufReader::new(from).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match serde_json::from_str(&line).unwrap() {
+            Order::Launch { launch, plan } => {
+                warden.launch(LaunchId(launch), *plan, launch.to_string().into_bytes());
+            }
+            Order::Signal { launch, signal } => warden.signal(LaunchId(launch), signal),
+            Order::Kill { launch } => warden.kill(LaunchId(launch)),
+            Order::Farewell => {
+                warden.farewell();
+                // Let the connection's task say it.
+                tokio::task::yield_now().await;
+                leave.notify_one();
+            }
+        }
+    }
+}
+
+async fn relay_events(
+    mut events: mpsc::Receiver<Event>,
+    lines: mpsc::UnboundedSender<Line>,
+    over: Arc<Notify>,
+) {
+    while let Some(event) = events.recv().await {
+        let line = match event {
+            Event::Launched { launch, pid, output } => {
+                read_both(&lines, launch, output);
+                Line::Launched { launch: launch.0, pid }
+            }
+            Event::LaunchFailed { launch, reason } => Line::Failed { launch: launch.0, reason },
+            Event::Exited { launch, exit } => Line::Exited { launch: launch.0, exit },
+            Event::Terminate => Line::Terminate,
+            Event::Reload => Line::Reload,
+        };
+        let _ = lines.send(line);
+    }
+    over.notify_one();
+}
+
+fn read_both(lines: &mpsc::UnboundedSender<Line>, launch: LaunchId, output: Output) {
+    for fd in [output.stdout, output.stderr] {
+        let lines = lines.clone();
+        tokio::spawn(async move {
+            let mut pipe = pipe::Receiver::from_owned_fd(fd).unwrap();
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = pipe.read(&mut bytes).await {
+                let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+                let _ = lines.send(Line::Output { launch: launch.0, text });
+            }
+        });
+    }
+}

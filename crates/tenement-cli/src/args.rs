@@ -1,0 +1,83 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{
+    completions, config, front, health, init, logs, ps, restart, rm, serve, spawn, stop, token_gen,
+    weight,
+};
+
+/// One server, thousands of rarely active services, each in its own walls.
+#[derive(Debug, Parser)]
+#[command(name = "ten", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The config [default: $TENEMENT_CONFIG, ./tenement.toml, /etc/tenement/tenement.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the server keeps everything [default: what the config says]
+    #[arg(long, global = true, value_name = "DIR", env = "TENEMENT_DATA_DIR", hide_env = true)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Talk to this server instead of the one on this host
+    #[arg(long, global = true, value_name = "URL", env = "TENEMENT_SERVER", hide_env = true)]
+    pub(crate) server: Option<String>,
+    /// The token for --server [default: the one in DATA_DIR/api_token]
+    #[arg(long, global = true, env = "TENEMENT_TOKEN", hide_env = true)]
+    pub(crate) token: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print only what was asked for, and errors
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Print without colours, as with NO_COLOR
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run the server in the foreground
+    Serve(serve::Serve),
+    /// The unprivileged half of the server; started by `ten serve`
+    #[command(hide = true)]
+    Front(front::Front),
+    /// Start an instance
+    Spawn(spawn::Spawn),
+    /// Drain and stop an instance; the next request wakes it
+    Stop(stop::Stop),
+    /// Stop an instance and start it again, while its requests wait
+    Restart(restart::Restart),
+    /// Stop an instance and forget it
+    Rm(rm::Rm),
+    /// List running instances
+    #[command(visible_alias = "ls")]
+    Ps(ps::Ps),
+    /// Show what instances write to stdout and stderr
+    Logs(logs::Logs),
+    /// Show the health of an instance
+    Health(health::Health),
+    /// Set an instance's share of its service's traffic
+    Weight(weight::Weight),
+    /// Show the services of the config, check it, or print its schema
+    Config(config::Config),
+    /// Write a tenement.toml for the project in this folder
+    Init(init::Init),
+    /// Make a token for the HTTP API
+    TokenGen(token_gen::TokenGen),
+    /// Print completions for a shell
+    Completions(completions::Completions),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+//! `ten serve`: check the config, then run the server in the foreground.
+
+use std::{
+    env,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::ExitCode,
+};
+
+use clap::Args;
+use ten_server::ServeOptions;
+
+use super::config;
+use crate::{args::Global, connect, failure::Failure};
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The port for HTTP
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// An address to listen on; may be repeated [default: 127.0.0.1 where the domain is
+    /// localhost, else 0.0.0.0]
+    #[arg(long, value_name = "ADDR")]
+    bind: Vec<IpAddr>,
+    /// The domain under which instances have their hostnames
+    #[arg(long, default_value = "localhost")]
+    domain: String,
+    /// Serve HTTPS with certificates from an ACME authority
+    #[arg(long)]
+    tls: bool,
+    /// The address that the ACME authority writes to
+    #[arg(long, requires = "tls")]
+    email: Option<String>,
+    /// Use the ACME authority's staging directory
+    #[arg(long, requires = "tls")]
+    staging: bool,
+}
+
+impl Serve {
+    pub(crate) fn run(self, global: &Global) -> Result<ExitCode, Failure> {
+        if self.tls {
+            return Err(Failure::unsupported("--tls").fix("put a proxy with TLS in front of it"));
+        }
+        let source = connect::read(&connect::locate(global)?)?;
+        let config = config::parse(&source, &|name| env::var(name).ok())?;
+        let data_dir = global.data_dir.clone().unwrap_or(config.settings.data_dir);
+        let data_dir = connect::absolute(&data_dir)?;
+        ten_server::telemetry::start();
+        ten_server::serve(ServeOptions {
+            source,
+            data_dir,
+            listen: self.listen(),
+            domain: self.domain.to_ascii_lowercase(),
+        })
+        .map_err(|error| Failure::new("cannot serve").because(error))
+    }
+
+    /// Whoever tries it on `localhost` shows nothing to the network; naming a domain says that
+    /// it is meant to be reached.
+    fn listen(&self) -> Vec<SocketAddr> {
+        let local = self.domain.eq_ignore_ascii_case("localhost");
+        let usual = if local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+        let addresses = if self.bind.is_empty() { &vec![usual.into()] } else { &self.bind };
+        addresses.iter().map(|address| SocketAddr::new(*address, self.port)).collect()
+    }
+}

@@ -1,0 +1,93 @@
+//! Which server, and where its data dir is.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use ten_client::{Client, Target, TargetError};
+use ten_config::Source;
+
+use crate::{args::Global, failure::Failure};
+
+/// The data dir of a server that was given no config. The same as in the config's reference.
+const DEFAULT_DATA_DIR: &str = "/var/lib/tenement";
+/// The admin socket inside the data dir.
+const SOCKET: &str = "ten.sock";
+
+/// A client of the server that was named, or else of the one on this host.
+pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
+    let Some(url) = &global.server else {
+        return Ok(Client::new(Target::Socket(data_dir(global)?.join(SOCKET)), None));
+    };
+    let target = url.parse().map_err(|error: TargetError| {
+        let failure = Failure::usage(format!("cannot use --server {url}"));
+        match error {
+            TargetError::Https => failure.why(error),
+            TargetError::Form => failure.why(format!("it {error}")),
+        }
+    })?;
+    let token = match &global.token {
+        Some(token) => Some(token.clone()),
+        None => saved_token(&data_dir(global)?)?,
+    };
+    Ok(Client::new(target, token))
+}
+
+/// `--data-dir`, else what the config says, else the default. Absolute.
+pub(crate) fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
+    if let Some(data_dir) = &global.data_dir {
+        return absolute(data_dir);
+    }
+    let Ok(path) = locate(global) else {
+        return Ok(DEFAULT_DATA_DIR.into());
+    };
+    // The operator's shell need not have the secrets that the server has.
+    let lookup = |name: &str| Some(env::var(name).unwrap_or_default());
+    let config = ten_config::parse(&read(&path)?, &lookup);
+    let config = config.map_err(|mistakes| {
+        Failure::new("cannot tell where the server keeps its data")
+            .why(format!("{} has {} mistake(s)", path.display(), mistakes.mistakes().len()))
+            .fix("`ten config check` shows them; --data-dir works without a config")
+    })?;
+    absolute(&config.settings.data_dir)
+}
+
+/// The same path however it was written: the server and its clients must mean one socket.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| {
+        Failure::new(format!("cannot tell where {} is", path.display())).because(error)
+    })
+}
+
+/// The config's path.
+pub(crate) fn locate(global: &Global) -> Result<PathBuf, Failure> {
+    let variable = env::var_os("TENEMENT_CONFIG");
+    ten_config::locate(global.config.as_deref(), variable.as_deref())
+        .map_err(|error| lines(&error.to_string()))
+}
+
+/// The config's text.
+pub(crate) fn read(path: &Path) -> Result<Source, Failure> {
+    Source::read(path).map_err(|error| lines(&error.to_string()))
+}
+
+/// An error whose text is what to know on one line and what to do on the next.
+fn lines(text: &str) -> Failure {
+    let failure = Failure::new("cannot read the config");
+    match text.split_once('\n') {
+        Some((why, fix)) => failure.why(why).fix(fix),
+        None => failure.why(text),
+    }
+}
+
+fn saved_token(data_dir: &Path) -> Result<Option<String>, Failure> {
+    let path = data_dir.join(ten_server::auth::TOKEN_FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::new(format!("cannot read {}", path.display()))
+            .because(error)
+            .fix("pass --token")),
+    }
+}

@@ -1,0 +1,116 @@
+//! Instances: the table of `ten ps`, and the words of the other verbs.
+
+use anstyle::Style;
+use ten_api::{Health, HealthReport, Instance, State};
+
+use super::{
+    BAD, FAINT, GOOD, PLAIN, WARN, span,
+    table::{self, Align, Cell},
+    visible,
+};
+
+/// The table of `ten ps`; a sentence where nothing is there to list.
+pub(crate) fn list(instances: &[Instance], all: bool, width: Option<usize>) -> String {
+    if instances.is_empty() {
+        return if all {
+            "nothing is known; a request or `ten spawn` makes an instance\n".to_owned()
+        } else {
+            "nothing runs; a request or `ten spawn` starts an instance\n".to_owned()
+        };
+    }
+    use Align::{Left, Right};
+    let heading = [
+        ("INSTANCE", Left),
+        ("STATE", Left),
+        ("HEALTH", Left),
+        ("PID", Right),
+        ("UPTIME", Right),
+        ("IDLE", Right),
+        ("RESTARTS", Right),
+        ("MEM", Right),
+        ("REQS", Right),
+        ("WEIGHT", Right),
+        ("ADDRESS", Left),
+    ];
+    let rows: Vec<_> = instances.iter().map(row).collect();
+    table::render(heading, &rows, width)
+}
+
+fn row(instance: &Instance) -> [Cell; 11] {
+    [
+        Cell::new(&instance.instance),
+        Cell::styled(instance.state, state_style(instance.state)),
+        match (instance.state, instance.health) {
+            (State::Running, health) => Cell::styled(health, health_style(health)),
+            _ => Cell::new("-"),
+        },
+        Cell::maybe(instance.pid),
+        Cell::maybe(instance.uptime_ms.map(span)),
+        Cell::maybe(instance.idle_ms.map(span)),
+        match instance.restarts {
+            0 => Cell::new(0),
+            crashes => Cell::styled(crashes, WARN),
+        },
+        // The server does not measure memory yet.
+        Cell::new("-"),
+        Cell::new(instance.requests),
+        Cell::new(instance.weight),
+        Cell::maybe(instance.address.as_deref()),
+    ]
+}
+
+/// After `ten spawn`: what it does, and where it is found.
+pub(crate) fn spawned(instance: &Instance) -> String {
+    let style = state_style(instance.state);
+    let mut text = format!("{} is {style}{}{style:#}", instance.instance, instance.state);
+    match instance.last_wake_ms {
+        Some(millis) if instance.state == State::Running => text += &format!(" ({millis} ms)\n"),
+        _ => text.push('\n'),
+    }
+    if let Some(url) = &instance.url {
+        text += &format!("  url      {url}\n");
+    }
+    if let Some(address) = &instance.address {
+        text += &format!("  address  {address}\n");
+    }
+    if matches!(instance.health, Health::Degraded | Health::Unhealthy) {
+        let style = health_style(instance.health);
+        text += &format!("  health   {style}{}{style:#}\n", instance.health);
+    }
+    text
+}
+
+/// The block of `ten health`.
+pub(crate) fn health(report: &HealthReport) -> String {
+    let style = state_style(report.state);
+    let mut text = format!("{}\n  state     {style}{}{style:#}\n", report.instance, report.state);
+    let style = health_style(report.health);
+    text += &format!("  health    {style}{}{style:#}\n", report.health);
+    let checked = match report.checked_ms {
+        Some(millis) => format!("{} ago", span(millis)),
+        None => "never".to_owned(),
+    };
+    text += &format!("  checked   {checked}\n  failures  {} in a row\n", report.failures);
+    if let Some(failure) = &report.last_failure {
+        text += &format!("  last end  {}\n", visible(failure));
+    }
+    text
+}
+
+fn state_style(state: State) -> Style {
+    match state {
+        State::Running => GOOD,
+        State::Starting | State::Backoff | State::Draining | State::Stopping => WARN,
+        State::Failed => BAD,
+        State::Sleeping => FAINT,
+    }
+}
+
+fn health_style(health: Health) -> Style {
+    match health {
+        Health::Unknown => PLAIN,
+        Health::Healthy => GOOD,
+        Health::Degraded => WARN,
+        Health::Unhealthy => BAD,
+    }
+}
