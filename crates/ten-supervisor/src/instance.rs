@@ -1,6 +1,10 @@
 //! What the driver keeps of one instance: its machine, its process, and who waits for it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use ten_domain::{Health, HealthRun, InstanceName, Refusal, ServiceSpec, State};
