@@ -13,14 +13,12 @@ use crate::{
     child::{self, Child},
     failure::Failure,
     init::{close_range, exit},
-    program::{duplicate, execute},
+    program::{NOT_EXECUTED, duplicate, execute},
     signals,
 };
 
 /// Where the program finds its socket.
 const SOCKET_FD: RawFd = 3;
-/// What the shell uses for a command that cannot be executed.
-const NOT_EXECUTED: i32 = 126;
 
 /// Starts `program` with `socket` as fd 3 and no other descriptor beyond stderr. It has its
 /// own session, so that a terminal's Ctrl-C reaches only this process, and the kernel kills

@@ -29,8 +29,8 @@ use crate::{
 const OPEN_FILES: u64 = 1024;
 /// Where an activated program finds its socket (sd_listen_fds(3)).
 const ACTIVATION_FD: RawFd = 3;
-/// What the shell uses for a command that cannot be executed. Nobody but init sees it.
-const NOT_EXECUTED: i32 = 126;
+/// What the shell uses for a command that cannot be executed.
+pub(crate) const NOT_EXECUTED: i32 = 126;
 
 /// Becomes the program, or says through `failing` why not.
 pub(crate) fn run(plan: &LaunchPlan, ends: &Ends, reporter: &Reporter, failing: &OwnedFd) -> ! {

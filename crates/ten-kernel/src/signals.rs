@@ -20,7 +20,7 @@ const SIGNAL_MAX: i32 = 64;
 pub struct Signals(OwnedFd);
 
 impl Signals {
-    /// Blocks these signals for this thread and makes them readable.
+    /// Blocks these signals and no others for this thread, and makes them readable.
     pub fn take(list: &[i32]) -> Result<Self, Errno> {
         Self::take_set(&set_of(list))
     }

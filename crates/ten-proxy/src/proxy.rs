@@ -107,7 +107,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         let upgrade =
             upgrade.zip(on_upgrade).map(|(protocol, client)| Upgrade { protocol, client });
         let mut request: Request<Upload> = forward::prepare(request);
-        let (mut leases, mut connection) = (0, Connection::Any);
+        let (mut leases, mut connection, mut lost) = (0, Connection::Any, None);
         loop {
             let lease = self.0.upstreams.lease(&target).await?;
             leases += 1;
@@ -120,9 +120,17 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
                     request = unsent;
                     fault
                 }
-                // Once: the second time goes over a new connection, where only the request
-                // itself, or a second death, can be what breaks it.
-                Err(Failure::Lost(fault, Some(copy))) if connection == Connection::Any => {
+                // The next time over a new connection. A process that breaks that one too is
+                // dying, and its successor may have the request; but no request may break
+                // process after process.
+                Err(Failure::Lost(fault, Some(copy)))
+                    if leases < MAX_LEASES
+                        && lost.is_none_or(|process| process == lease.process()) =>
+                {
+                    if connection == Connection::Fresh {
+                        lease.report_unreachable();
+                    }
+                    lost = Some(lease.process());
                     (request, connection) = (copy, Connection::Fresh);
                     fault
                 }

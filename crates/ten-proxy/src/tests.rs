@@ -83,6 +83,10 @@ impl Lease for FakeLease {
     fn instance(&self) -> &InstanceName {
         &self.name
     }
+    fn process(&self) -> u64 {
+        // Its place in memory: the test holds every generation to its end.
+        std::ptr::from_ref(&*self.generation) as u64
+    }
     fn address(&self) -> &Address {
         &self.generation.address
     }

@@ -26,6 +26,8 @@ pub trait Upstreams: Clone + Send + Sync + 'static {
 pub trait Lease: Send + Sync + 'static {
     /// Which instance.
     fn instance(&self) -> &InstanceName;
+    /// Which process of the instance: no two that it ever has are the same.
+    fn process(&self) -> u64;
     /// Where it listens.
     fn address(&self) -> &Address;
     /// How long it may take to the response head; `None`: as long as it likes.

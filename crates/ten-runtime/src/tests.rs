@@ -116,6 +116,36 @@ fn namespaces_hide_the_data_folder_and_show_the_instances_own() {
     assert_eq!(planned.plan.socket, Some(outside));
 }
 
+/// A config beside its data, in a hidden place: showing the workdir must not show the data.
+#[test]
+fn a_workdir_around_the_data_folder_does_not_uncover_it() {
+    let ground =
+        Ground { data_dir: "/tmp/data".into(), run_dir: "/tmp/data/.run".into(), ..ground() };
+    for workdir in ["/tmp", "/tmp/data"] {
+        let mut spec = spec(Isolation::Namespace);
+        spec.workdir = Template::literal(workdir);
+        // It need not exist for this question.
+        let places = places::Places::new(&ground, &spec, &"api:prod".parse().unwrap(), 1).unwrap();
+        let name = "api:prod".parse().unwrap();
+        let raised =
+            walls::raise(&ground, &spec, &name, &places, std::path::Path::new("/bin/sh")).unwrap();
+        let Walls::Namespaces { mounts, .. } = raised.walls else { panic!() };
+        let last_over = |path: &str| {
+            let covers = |m: &&Mount| match m {
+                Mount::Bind { at, .. } | Mount::Private { at, .. } => {
+                    std::path::Path::new(path).starts_with(at)
+                }
+                Mount::Proc => false,
+            };
+            mounts.iter().rfind(covers).cloned()
+        };
+        let hidden = last_over("/tmp/data/api/other");
+        assert!(matches!(hidden, Some(Mount::Private { .. })), "{workdir}: {hidden:?}");
+        let own = last_over("/tmp/data/api/prod/x");
+        assert!(matches!(own, Some(Mount::Bind { writable: true, .. })), "{workdir}: {own:?}");
+    }
+}
+
 #[test]
 fn a_socket_is_never_shown_over_a_system_folder() {
     let mut spec = spec(Isolation::Namespace);

@@ -63,36 +63,56 @@ fn namespaces(
     places: &Places,
     program: &Path,
 ) -> Result<Raised, PlanError> {
-    let hidden: Vec<&Path> =
-        SHARED.iter().map(Path::new).chain([ground.data_dir.as_path()]).collect();
-    let mut mounts = vec![Mount::Proc];
-    // Outer places first: a data folder below /tmp is made inside the private /tmp.
-    mounts.extend(SHARED.map(|at| Mount::Private { at: at.into(), mode: STICKY }));
-    mounts.push(Mount::Private { at: ground.data_dir.clone(), mode: PASSAGE });
-
-    let is_hidden = |path: &Path| hidden.iter().any(|place| path.starts_with(place));
-    let mut shown: Vec<(&Path, &Path, bool)> = Vec::new();
-    for path in [Some(places.workdir.as_path()), program.parent()].into_iter().flatten() {
-        if is_hidden(path) && !places.owns(path) {
-            shown.push((path, path, false));
-        }
-    }
-    shown.extend(places.folders.iter().map(|own| (own.as_path(), own.as_path(), true)));
-
     let (socket, scratch) = socket(ground, name, places)?;
-    if let (Some(scratch), Some(at)) = (&scratch, places.socket.parent()) {
-        shown.push((scratch, at, true));
+    let mut layers: Vec<Layer> = SHARED.map(|at| Layer::hide(at, STICKY)).into();
+    layers.push(Layer::hide(&ground.data_dir, PASSAGE));
+    let hidden = layers.clone();
+    let is_hidden = |path: &Path| hidden.iter().any(|layer| path.starts_with(&layer.at));
+    let needed = [Some(places.workdir.as_path()), program.parent()].into_iter().flatten();
+    for path in needed.filter(|path| is_hidden(path) && !places.owns(path)) {
+        layers.push(Layer::show(path, path, Rank::Shown));
     }
-    // Parents before what lies in them, so that nothing shown is covered again.
-    shown.sort_by_key(|(_, at, _)| at.components().count());
-    shown.dedup();
-    mounts.extend(shown.into_iter().map(|(from, at, writable)| Mount::Bind {
-        from: from.into(),
-        at: at.into(),
-        writable,
-    }));
+    layers.extend(places.folders.iter().map(|own| Layer::show(own, own, Rank::Own)));
+    if let (Some(scratch), Some(at)) = (&scratch, places.socket.parent()) {
+        layers.push(Layer::show(scratch, at, Rank::Own));
+    }
+    // What lies deeper comes later, so that nothing is covered by what it lies in: a workdir
+    // that holds the data folder is shown first, then the data folder in it is hidden.
+    layers.sort_by_key(|layer| (layer.at.components().count(), layer.rank));
+    layers.dedup();
+    let mounts = layers.into_iter().map(|layer| layer.mount);
+    let mounts = [Mount::Proc].into_iter().chain(mounts).collect();
     let walls = Walls::Namespaces { hostname: name.id.to_string(), mounts };
     Ok(Raised { walls, socket, scratch, folder: None })
+}
+
+/// One mount, and where it comes among the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Layer {
+    at: PathBuf,
+    rank: Rank,
+    mount: Mount,
+}
+
+/// Which of two layers on the same place comes later, and so is the one that is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    Shown,
+    Hidden,
+    Own,
+}
+
+impl Layer {
+    fn hide(at: impl Into<PathBuf>, mode: u32) -> Self {
+        let at = at.into();
+        Self { at: at.clone(), rank: Rank::Hidden, mount: Mount::Private { at, mode } }
+    }
+
+    fn show(from: &Path, at: &Path, rank: Rank) -> Self {
+        let writable = rank == Rank::Own;
+        let mount = Mount::Bind { from: from.into(), at: at.into(), writable };
+        Self { at: at.into(), rank, mount }
+    }
 }
 
 /// Where the socket is outside, and the folder that has to be shown as its folder inside.

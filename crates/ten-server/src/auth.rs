@@ -126,7 +126,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 /// The same for a missing, a malformed, an unknown, a wrong and an expired token.
 fn unauthenticated() -> Problem {
     Problem::new(ProblemType::Unauthenticated, "the request carries no valid token")
-        .with_hint("send `Authorization: Bearer ten_…`; `ten token-gen` makes a token")
+        .with_hint("`ten token-gen` makes a token; send it as `Authorization: Bearer ten_…`")
 }
 
 fn stranger(uid: u32, own_uid: u32) -> Problem {

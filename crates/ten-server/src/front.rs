@@ -74,7 +74,7 @@ pub fn front() -> Result<ExitCode, FrontError> {
             Ok(()) = terminated => app.stop(DRAIN).await,
         }
         warden.farewell();
-        // Its side of the connection closes once it has understood.
+        // Ends once that is said.
         listening.await.map_err(|error| FrontError::Io {
             what: "listen to the warden",
             source: io::Error::other(error),

@@ -40,6 +40,10 @@ impl Lease for FleetLease {
         self.0.instance()
     }
 
+    fn process(&self) -> u64 {
+        self.0.process()
+    }
+
     fn address(&self) -> &Address {
         self.0.address()
     }

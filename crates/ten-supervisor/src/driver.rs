@@ -28,6 +28,7 @@ use std::{
 use ten_domain::{Address, Config, InstanceName, Refusal, ServiceSpec, Weight};
 use ten_logs::Logs;
 use ten_runtime::Ground;
+use ten_store::Origin;
 use ten_warden::{Event as WardenEvent, LaunchId, Living, WardenHandle};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -140,6 +141,14 @@ impl Driver {
             let Some(spec) = driver.spec(&entry.name) else { continue };
             driver.admit(spec, Arc::clone(entry), false, true);
         }
+        for name in driver.parts.config.instances.clone() {
+            // Known before the first request can come; spawned once requests can.
+            if let Some(spec) = driver.spec(&name).filter(|_| !driver.instances.contains_key(&name))
+            {
+                driver.create(spec, &name, Weight::FULL, false);
+                driver.write_down(&name, Origin::Operator);
+            }
+        }
         driver
     }
 
@@ -206,6 +215,7 @@ impl Driver {
             machine,
             entry,
             extra_env: Default::default(),
+            folders: Vec::new(),
             stored,
             process: None,
             waiters: VecDeque::new(),
@@ -228,6 +238,9 @@ impl Driver {
         let entry = Entry::asleep(name.clone(), weight);
         self.parts.published.insert(Arc::clone(&entry));
         self.admit(spec, entry, provisional, false);
+        if weight > Weight::NONE {
+            self.parts.published.refresh_pool(&name.service);
+        }
     }
 
     /// Lets one event happen to an instance, and all that follows from it.

@@ -145,6 +145,11 @@ impl Lease {
         &self.0.instance
     }
 
+    /// Which process of the instance: the number of its launch.
+    pub fn process(&self) -> u64 {
+        self.0.launch.0
+    }
+
     /// Where it listens.
     pub fn address(&self) -> &Address {
         &self.0.address

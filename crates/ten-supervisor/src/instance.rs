@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -32,6 +33,8 @@ pub(crate) struct Instance {
     pub(crate) entry: Arc<Entry>,
     /// What an operator added to its environment with its last spawn.
     pub(crate) extra_env: BTreeMap<String, String>,
+    /// Its folders below the data folder, as of its last start.
+    pub(crate) folders: Vec<PathBuf>,
     /// Whether it is written down in the store.
     pub(crate) stored: bool,
     pub(crate) process: Option<Process>,
@@ -186,7 +189,7 @@ pub(crate) struct Note {
     instance: String,
     port: u16,
     tcp: Option<std::net::SocketAddr>,
-    unix: Option<std::path::PathBuf>,
+    unix: Option<PathBuf>,
 }
 
 impl Note {

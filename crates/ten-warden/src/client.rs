@@ -120,7 +120,8 @@ impl WardenHandle {
         self.send(ToWarden::Kill { launch });
     }
 
-    /// Says that everything is stopped and stored.
+    /// Says that everything is stopped and stored. Nothing can be said after it, and the
+    /// events end once it is said.
     pub fn farewell(&self) {
         self.send(ToWarden::Farewell);
     }
@@ -187,7 +188,7 @@ pub async fn connect(
     Ok((boot, WardenHandle::new(say), receiver))
 }
 
-/// Carries messages both ways until one side is gone. Waiting for room to say something is
+/// Carries messages both ways until the farewell is said or one side is gone. Waiting for room to say something is
 /// no danger: the warden never waits, so it always listens.
 async fn converse(
     socket: &UnixDatagram,
@@ -197,7 +198,14 @@ async fn converse(
     loop {
         let event = tokio::select! {
             message = to_say.recv() => match message {
-                Some(message) => say(socket, message).await?,
+                Some(message) => {
+                    let last = message == ToWarden::Farewell;
+                    let event = say(socket, message).await?;
+                    if last {
+                        return Ok(());
+                    }
+                    event
+                }
                 None => return Ok(()),
             },
             received = receive(socket) => match received? {

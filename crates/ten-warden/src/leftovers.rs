@@ -1,6 +1,6 @@
 //! Clearing away what a warden that was killed left behind.
 //!
-//! Its trees live on without it. Until they can be adopted they are ended here, before
+//! Its front dies with it, but may take a moment to let go of the sockets. Its trees live on. Until they can be adopted they are ended here, before
 //! anything else is started: two processes on one data folder must never happen.
 
 use std::{
@@ -13,8 +13,9 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
+    process::Signal,
 };
-use ten_kernel::{CgroupError, Child, KILL_ORDER, Leaf, procfs};
+use ten_kernel::{CgroupError, Child, KILL_ORDER, Leaf};
 
 use crate::record::{Record, RunDir};
 
@@ -55,19 +56,19 @@ pub enum LeftoverError {
         source: CgroupError,
     },
     /// It does not die.
-    #[error("{name} (init {pid}) is still running {} s after it was killed", PATIENCE.as_secs())]
+    #[error("{name} (process {pid}) is still running {} s after it was killed", PATIENCE.as_secs())]
     Alive {
-        /// The tree.
+        /// The tree, or the front.
         name: String,
-        /// Its init.
+        /// Its first process.
         pid: u32,
     },
     /// It cannot be killed.
-    #[error("cannot kill {name} (init {pid})")]
+    #[error("cannot kill {name} (process {pid})")]
     Kill {
-        /// The tree.
+        /// The tree, or the front.
         name: String,
-        /// Its init.
+        /// Its first process.
         pid: u32,
         /// Why.
         #[source]
@@ -75,17 +76,19 @@ pub enum LeftoverError {
     },
 }
 
-/// Ends every tree on record and removes its traces.
+/// Ends the front and every tree on record, and removes their traces.
 pub(crate) fn clear(run_dir: &Path, folders: &RunDir, boot_id: &str) -> Result<(), LeftoverError> {
     let unreadable = |path: &Path| {
         let path = path.to_path_buf();
         move |source| LeftoverError::Record { path, source }
     };
+    let front = folders.front().map_err(unreadable(run_dir))?;
+    if let Some(front) = front.and_then(|front| front.find(boot_id)) {
+        end_process("the front", &front, Child::kill)?;
+    }
     for (path, record) in folders.records().map_err(unreadable(run_dir))? {
         let record = record.map_err(unreadable(&path))?;
-        if record.boot_id == boot_id {
-            end(&record)?;
-        }
+        end_tree(&record, boot_id)?;
         let removed =
             folders.remove(&record.name, record.scratch.as_deref(), record.socket.as_deref());
         removed.map_err(|source| LeftoverError::Files {
@@ -98,14 +101,19 @@ pub(crate) fn clear(run_dir: &Path, folders: &RunDir, boot_id: &str) -> Result<(
     folders.remove_stray_pipes().map_err(unreadable(run_dir))
 }
 
-fn end(record: &Record) -> Result<(), LeftoverError> {
+fn end_tree(record: &Record, boot_id: &str) -> Result<(), LeftoverError> {
     if let Some(path) = &record.cgroup
+        && record.init.boot_id == boot_id
         && path.exists()
     {
         end_cgroup(record, path)?;
     }
     // Without a cgroup, and for whoever moved out of it.
-    end_init(record)
+    let Some(init) = record.init.find(boot_id) else { return Ok(()) };
+    end_process(&record.name, &init, |init| match record.bare {
+        true => init.signal(Signal::CONT.as_raw()).and_then(|()| init.signal(KILL_ORDER)),
+        false => init.kill(),
+    })
 }
 
 fn end_cgroup(record: &Record, path: &Path) -> Result<(), LeftoverError> {
@@ -115,47 +123,37 @@ fn end_cgroup(record: &Record, path: &Path) -> Result<(), LeftoverError> {
     leaf.kill().map_err(failed)?;
     let deadline = Instant::now() + PATIENCE;
     while watch.is_populated().map_err(failed)? {
-        wait(record, watch.as_fd(), PollFlags::PRI, deadline)?;
+        if !is_ready_by(deadline, watch.as_fd(), PollFlags::PRI) {
+            return Err(LeftoverError::Alive { name: record.name.clone(), pid: record.init.pid });
+        }
     }
     leaf.remove().map_err(failed)
 }
 
-fn end_init(record: &Record) -> Result<(), LeftoverError> {
-    // The pidfd first, the start time second: what the pidfd names is then what was looked at.
-    let Ok(init) = Child::open(record.init) else { return Ok(()) };
-    if procfs::start_time(record.init) != Some(record.start_time) {
-        return Ok(());
+fn end_process(
+    name: &str,
+    process: &Child,
+    kill: impl FnOnce(&Child) -> Result<(), Errno>,
+) -> Result<(), LeftoverError> {
+    let (name, pid) = (name.to_owned(), process.pid());
+    if let Err(source) = kill(process) {
+        return Err(LeftoverError::Kill { name, pid, source });
     }
-    let killed = if record.bare {
-        init.signal(rustix::process::Signal::CONT.as_raw()).and_then(|()| init.signal(KILL_ORDER))
-    } else {
-        init.kill()
-    };
-    killed.map_err(|source| LeftoverError::Kill {
-        name: record.name.clone(),
-        pid: record.init,
-        source,
-    })?;
-    wait(record, init.as_fd(), PollFlags::IN, Instant::now() + PATIENCE)
+    match is_ready_by(Instant::now() + PATIENCE, process.as_fd(), PollFlags::IN) {
+        true => Ok(()),
+        false => Err(LeftoverError::Alive { name, pid }),
+    }
 }
 
-/// Until `fd` is ready; an error at the deadline.
-fn wait(
-    record: &Record,
-    fd: BorrowedFd<'_>,
-    flags: PollFlags,
-    deadline: Instant,
-) -> Result<(), LeftoverError> {
+/// Waits until `fd` is ready, or until the deadline.
+fn is_ready_by(deadline: Instant, fd: BorrowedFd<'_>, flags: PollFlags) -> bool {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout =
             Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
         match poll(&mut [PollFd::from_borrowed_fd(fd, flags)], Some(&timeout)) {
             Err(Errno::INTR) => {}
-            Ok(1..) => return Ok(()),
-            _ => {
-                return Err(LeftoverError::Alive { name: record.name.clone(), pid: record.init });
-            }
+            ready => return ready.is_ok_and(|count| count > 0),
         }
     }
 }

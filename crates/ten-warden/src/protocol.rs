@@ -8,7 +8,8 @@
 use serde::{Deserialize, Serialize};
 use ten_kernel::LaunchPlan;
 
-/// Names one launch for as long as the warden lives. Chosen by the front, ever rising.
+/// Names one launch for as long as the warden lives. Chosen by the front, ever rising,
+/// below 2^62.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LaunchId(pub u64);
 
@@ -26,6 +27,7 @@ pub enum ToWarden {
     },
     /// Send a signal to every process of the tree, and SIGCONT after it, so that a stopped
     /// process hears it too. Unknown launches are ignored: it may have exited meanwhile.
+    /// SIGKILL is `Kill`; SIGSTOP, SIGCHLD and 64 (SIGRTMAX) cannot be sent to a tree.
     Signal {
         /// To which tree.
         launch: LaunchId,

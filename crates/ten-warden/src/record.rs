@@ -11,19 +11,41 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use ten_kernel::remove_socket;
+use ten_kernel::{Child, procfs, remove_socket};
+
+/// A process, named for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Named {
+    /// In which boot it lived.
+    pub(crate) boot_id: String,
+    /// Its pid then.
+    pub(crate) pid: u32,
+    /// When it started, in ticks since boot.
+    pub(crate) start_time: u64,
+}
+
+impl Named {
+    /// The name of a child that is running, or that nobody has reaped yet.
+    pub(crate) fn of(child: &Child, boot_id: &str) -> Option<Self> {
+        let (pid, boot_id) = (child.pid(), boot_id.to_owned());
+        Some(Self { boot_id, pid, start_time: procfs::start_time(pid)? })
+    }
+
+    /// The process, if it is still there.
+    pub(crate) fn find(&self, boot_id: &str) -> Option<Child> {
+        // The pidfd first, the start time second: then what was looked at is what the pidfd names.
+        let child = (self.boot_id == boot_id).then(|| Child::open(self.pid))?.ok()?;
+        (procfs::start_time(self.pid) == Some(self.start_time)).then_some(child)
+    }
+}
 
 /// One tree's traces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     /// The tree's name.
     pub(crate) name: String,
-    /// In which boot its processes lived.
-    pub(crate) boot_id: String,
     /// Its init.
-    pub(crate) init: u32,
-    /// When its init started, in ticks since boot.
-    pub(crate) start_time: u64,
+    pub(crate) init: Named,
     /// Whether that init has no PID namespace.
     pub(crate) bare: bool,
     /// Its cgroup.
@@ -34,9 +56,10 @@ pub(crate) struct Record {
     pub(crate) socket: Option<PathBuf>,
 }
 
-/// The folders in which trees leave traces: `{run_dir}/launches` and `{run_dir}/output`.
+/// Where traces are: `{run_dir}/launches`, `{run_dir}/output`, and the front's record.
 #[derive(Debug)]
 pub(crate) struct RunDir {
+    front: PathBuf,
     launches: PathBuf,
     output: PathBuf,
 }
@@ -44,7 +67,11 @@ pub(crate) struct RunDir {
 impl RunDir {
     /// Makes the folders where they are missing.
     pub(crate) fn open(run_dir: &Path) -> io::Result<Self> {
-        let folders = Self { launches: run_dir.join("launches"), output: run_dir.join("output") };
+        let folders = Self {
+            front: run_dir.join("front.json"),
+            launches: run_dir.join("launches"),
+            output: run_dir.join("output"),
+        };
         for folder in [run_dir, &folders.launches, &folders.output] {
             make_private_folder(folder)?;
         }
@@ -56,12 +83,27 @@ impl RunDir {
         ["out", "err"].map(|stream| self.output.join(format!("{name}.{stream}")))
     }
 
-    /// Writes a record, whole or not at all.
+    /// Writes a tree's record.
     pub(crate) fn write(&self, record: &Record) -> io::Result<()> {
-        let path = self.record(&record.name);
-        let draft = path.with_extension("draft");
-        fs::write(&draft, serde_json::to_vec(record)?)?;
-        fs::rename(draft, path)
+        write_whole(&self.record(&record.name), record)
+    }
+
+    /// Writes the front's record.
+    pub(crate) fn write_front(&self, front: &Named) -> io::Result<()> {
+        write_whole(&self.front, front)
+    }
+
+    /// The front's record, if there is one.
+    pub(crate) fn front(&self) -> io::Result<Option<Named>> {
+        match fs::read(&self.front) {
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+            read => Ok(Some(serde_json::from_slice(&read?)?)),
+        }
+    }
+
+    /// Removes the front's record.
+    pub(crate) fn remove_front(&self) -> io::Result<()> {
+        remove_file(&self.front)
     }
 
     /// All records, with the files that they are in. Drafts of a killed warden are removed:
@@ -115,6 +157,13 @@ impl RunDir {
     fn record(&self, name: &str) -> PathBuf {
         self.launches.join(format!("{name}.json"))
     }
+}
+
+/// Writes a file, whole or not at all.
+fn write_whole(path: &Path, content: &impl Serialize) -> io::Result<()> {
+    let draft = path.with_extension("draft");
+    fs::write(&draft, serde_json::to_vec(content)?)?;
+    fs::rename(draft, path)
 }
 
 /// Makes a folder for this user alone, and its parents for everyone, where they are missing.

@@ -9,49 +9,20 @@
 //! A tree never waits and never talks to the front: it takes what the kernel reports and
 //! says what that means.
 
-use std::{
-    io,
-    os::fd::OwnedFd,
-    path::{Path, PathBuf},
-    rc::Rc,
-};
+mod launch;
+
+use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
 
 use rustix::process::Signal;
 use ten_kernel::{
-    CgroupError, CgroupTree, Child, Failure, Fifo, Given, KILL_ORDER, LaunchPlan, Leaf, Report,
-    ReportEnd, Walls, Watch, launch, listen_unix, make_fifo, procfs, remove_socket,
+    CgroupError, CgroupTree, Child, Failure, KILL_ORDER, Leaf, Report, ReportEnd, Watch,
 };
 
+pub(crate) use self::launch::LaunchError;
 use crate::{
     protocol::{Exit, LaunchId},
-    record::{Record, RunDir, make_private_folder, remove_folder},
+    record::RunDir,
 };
-
-/// A tree's name is part of file names, which end at 255 bytes (NAME_MAX).
-const NAME_MAX: usize = 200;
-
-/// Why a tree cannot be launched.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LaunchError {
-    #[error(
-        "{name:?} cannot name a tree: it must be one path component of at most {NAME_MAX} bytes"
-    )]
-    Name { name: String },
-    #[error("a tree named {name} is still there")]
-    Taken { name: String },
-    #[error("ten is stopping")]
-    Stopping,
-    #[error("cannot prepare {path}")]
-    Path { path: PathBuf, source: io::Error },
-    #[error(transparent)]
-    Cgroup(#[from] CgroupError),
-    #[error(transparent)]
-    Kernel(#[from] Failure),
-    #[error("its init ended before it could be recorded")]
-    InitEnded,
-    #[error("its init did not hear that it may start")]
-    Go(#[source] rustix::io::Errno),
-}
 
 /// Where trees leave traces, and in which boot.
 #[derive(Debug)]
@@ -113,72 +84,6 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// Prepares everything that the plan names, starts the tree and puts it on record. What
-    /// was prepared for one that cannot start is removed again.
-    pub(crate) fn launch(
-        launch: LaunchId,
-        plan: &LaunchPlan,
-        note: Vec<u8>,
-        places: &Places,
-    ) -> Result<Self, LaunchError> {
-        let path = Path::new(&plan.name);
-        let is_component =
-            path.components().count() == 1 && path.file_name() == Some(path.as_os_str());
-        if !is_component || plan.name.len() > NAME_MAX || plan.name.contains('\0') {
-            return Err(LaunchError::Name { name: plan.name.clone() });
-        }
-        let launched = Self::start(launch, plan, note, places);
-        if launched.is_err() {
-            let scratch = plan.scratch.as_deref();
-            if let Err(error) = places.folders.remove(&plan.name, scratch, plan.socket.as_deref()) {
-                tracing::warn!(tree = plan.name, %error, "cannot remove what was prepared");
-            }
-        }
-        launched
-    }
-
-    fn start(
-        launch: LaunchId,
-        plan: &LaunchPlan,
-        note: Vec<u8>,
-        places: &Places,
-    ) -> Result<Self, LaunchError> {
-        prepare_folders(plan)?;
-        let [stdout, stderr] = places.folders.pipes(&plan.name);
-        let stdout = make_fifo(&stdout).map_err(on(&stdout))?;
-        let stderr = make_fifo(&stderr).map_err(on(&stderr))?;
-        let activation = activation(plan)?;
-        let cgroup = places.cgroups.as_ref().map(|tree| tree.leaf(&plan.name)).transpose()?;
-        let begun = begin(plan, places, cgroup.as_ref(), activation.as_ref(), [&stdout, &stderr]);
-        if begun.is_err()
-            && let Some(Err(error)) = cgroup.as_ref().map(Leaf::remove)
-        {
-            tracing::warn!(tree = plan.name, %error, "cannot remove an unused cgroup");
-        }
-        let (init, report) = begun?;
-        Ok(Self {
-            launch,
-            note,
-            output: Rc::new(ReadEnds { stdout: stdout.reader, stderr: stderr.reader }),
-            name: plan.name.clone(),
-            bare: plan.walls == Walls::Bare,
-            scratch: plan.scratch.clone(),
-            socket: plan.socket.clone(),
-            init,
-            report,
-            cgroup,
-            watch: None,
-            main: None,
-            started: false,
-            failure: None,
-            status: None,
-            killed: false,
-            init_gone: false,
-            cleared: false,
-            end: None,
-        })
-    }
-
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -342,66 +247,6 @@ impl Tree {
             None => Exit::Lost,
         })
     }
-}
-
-/// Starts init, writes the record, and only then lets the tree run.
-fn begin(
-    plan: &LaunchPlan,
-    places: &Places,
-    cgroup: Option<&Leaf>,
-    activation: Option<&OwnedFd>,
-    [stdout, stderr]: [&Fifo; 2],
-) -> Result<(Child, ReportEnd), LaunchError> {
-    let given = Given { cgroup, stdout: &stdout.writer, stderr: &stderr.writer, activation };
-    let begun = launch(plan, &given)?;
-    let recorded = || {
-        places
-            .folders
-            .write(&Record {
-                name: plan.name.clone(),
-                boot_id: places.boot_id.clone(),
-                init: begun.init.pid(),
-                start_time: procfs::start_time(begun.init.pid()).ok_or(LaunchError::InitEnded)?,
-                bare: plan.walls == Walls::Bare,
-                cgroup: cgroup.map(|leaf| leaf.path().into()),
-                scratch: plan.scratch.clone(),
-                socket: plan.socket.clone(),
-            })
-            .map_err(on(plan.name.as_ref()))?;
-        // An init that failed already has said why; its report is not lost.
-        begun.report.go().or_else(|errno| match errno {
-            rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET => Ok(()),
-            errno => Err(LaunchError::Go(errno)),
-        })
-    };
-    if let Err(error) = recorded() {
-        // It runs nothing yet, so there is only init to end, and it ends at once.
-        let _ = begun.init.kill();
-        let _ = begun.init.wait();
-        return Err(error);
-    }
-    Ok((begun.init, begun.report))
-}
-
-fn prepare_folders(plan: &LaunchPlan) -> Result<(), LaunchError> {
-    for folder in &plan.folders {
-        make_private_folder(folder).map_err(on(folder))?;
-    }
-    if let Some(scratch) = &plan.scratch {
-        remove_folder(scratch).map_err(on(scratch))?;
-        make_private_folder(scratch).map_err(on(scratch))?;
-    }
-    plan.socket.as_deref().map_or(Ok(()), |socket| remove_socket(socket).map_err(on(socket)))
-}
-
-fn activation(plan: &LaunchPlan) -> Result<Option<OwnedFd>, LaunchError> {
-    let Some(socket) = plan.socket.as_deref().filter(|_| plan.activation) else { return Ok(None) };
-    listen_unix(socket).map(Some).map_err(on(socket))
-}
-
-fn on(path: &Path) -> impl FnOnce(io::Error) -> LaunchError {
-    let path = path.to_path_buf();
-    move |source| LaunchError::Path { path, source }
 }
 
 /// A raw wait status as the protocol has it.

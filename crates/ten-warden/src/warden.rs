@@ -13,15 +13,16 @@
 //! and nothing that comes from a network is ever parsed here.
 
 mod shutdown;
+mod trees;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     net::SocketAddr,
     os::fd::{AsFd, OwnedFd},
     path::PathBuf,
     process::ExitCode,
     rc::Rc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -30,17 +31,18 @@ use rustix::{
         epoll::{self, EventData, EventFlags},
     },
     io::Errno,
-    process::{Pid, Signal, WaitOptions, waitpid},
+    process::Signal,
 };
-use ten_kernel::{DirLock, LaunchPlan, Signals, kill_orphan, procfs, remove_socket};
+use ten_kernel::{DirLock, Signals, remove_socket};
 
 use self::shutdown::Shutdown;
 use crate::{
     front::{Beside, Front, FrontCommand, Restarts},
     open::Options,
     protocol::{LaunchId, ToFront, ToWarden},
-    source::{Part, Source},
-    tree::{End, LaunchError, News, Places, Tree},
+    record::Named,
+    source::Source,
+    tree::{Places, Tree},
     wire::{self, ReceiveError},
 };
 
@@ -164,15 +166,20 @@ impl Warden {
         match listened {
             Ok(front) => self.brief(front),
             Err(error) => {
-                let delay = self.restarts.after(std::time::Duration::ZERO);
+                let delay = self.restarts.after(Duration::ZERO);
                 tracing::error!(error, ?delay, "cannot start the front");
                 self.next_front = Some(Instant::now() + delay);
             }
         }
     }
 
-    /// Tells a new front about the present.
+    /// Puts a new front on record and tells it about the present.
     fn brief(&mut self, mut front: Front) {
+        if let Some(named) = Named::of(front.child(), &self.places.boot_id)
+            && let Err(error) = self.places.folders.write_front(&named)
+        {
+            tracing::warn!(%error, "cannot put the front on record");
+        }
         let boot = ToFront::Boot {
             tcp_listeners: self.addresses.len(),
             next_launch: self.next_launch,
@@ -249,7 +256,7 @@ impl Warden {
         match message {
             ToWarden::Launch { launch, plan, note } => self.launch(launch, &plan, note),
             ToWarden::Signal { launch, signal } => {
-                self.with_tree(launch, |tree| tree.signal(signal))
+                self.with_tree(launch, |tree| tree.signal(signal));
             }
             ToWarden::Kill { launch } => self.with_tree(launch, Tree::kill),
             ToWarden::Farewell => self.farewell(),
@@ -271,139 +278,6 @@ impl Warden {
         if let Some(front) = self.front.as_mut().filter(|front| front.is_ready()) {
             front.say(message, beside);
         }
-    }
-
-    // The trees.
-
-    fn launch(&mut self, launch: LaunchId, plan: &LaunchPlan, note: Vec<u8>) {
-        self.next_launch = self.next_launch.max(LaunchId(launch.0.saturating_add(1)));
-        let taken = |tree: &Tree| tree.launch == launch || tree.name() == plan.name;
-        let launched = if !self.shutdown.leaves_room_for_a_front() {
-            Err(LaunchError::Stopping)
-        } else if self.trees.values().any(taken) {
-            Err(LaunchError::Taken { name: plan.name.clone() })
-        } else {
-            Tree::launch(launch, plan, note, &self.places)
-        };
-        let tree = match launched {
-            Ok(tree) => tree,
-            Err(error) => {
-                let reason = with_causes(&error);
-                return self.tell(&ToFront::LaunchFailed { launch, reason });
-            }
-        };
-        let watched = self
-            .listen_to(tree.init(), Source::Tree(launch, Part::Init), EventFlags::IN)
-            .and_then(|()| {
-                self.listen_to(tree.report(), Source::Tree(launch, Part::Report), EventFlags::IN)
-            });
-        let tree = self.trees.entry(launch).or_insert(tree);
-        if let Err(error) = watched {
-            // SIGCHLD will tell of its end all the same.
-            tracing::error!(tree = tree.name(), %error, "cannot watch a new tree");
-            tree.kill();
-        }
-    }
-
-    fn on_tree(&mut self, launch: LaunchId, part: Part) {
-        let Some(tree) = self.trees.get_mut(&launch) else { return };
-        let heard = tree.hear();
-        let gone = match part {
-            Part::Init => tree.reap_init(),
-            Part::Report | Part::Cgroup => None,
-        };
-        if heard == Some(News::Started) {
-            self.started(launch);
-        }
-        if gone == Some(News::InitGone) {
-            // A report's end is always readable: nobody listens to it any more.
-            let tree = &self.trees[&launch];
-            let _ = epoll::delete(&self.epoll, tree.report());
-            let _ = epoll::delete(&self.epoll, tree.init());
-        }
-        self.settle(launch);
-    }
-
-    fn started(&mut self, launch: LaunchId) {
-        let (Some(tree), Some(front)) = (self.trees.get(&launch), &mut self.front) else { return };
-        let Some(pid) = tree.pid() else { return };
-        if front.decided(launch) {
-            introduce(front, tree);
-            return self.try_ready();
-        }
-        let output = Beside::Output(tree.output.clone());
-        self.tell_with(&ToFront::Launched { launch, pid }, output);
-    }
-
-    /// Brings to an end what can be brought to an end.
-    fn settle_all(&mut self) {
-        let launches: Vec<_> = self.trees.keys().copied().collect();
-        let orphans = self.sweep();
-        for launch in launches {
-            self.settle_with(launch, orphans);
-        }
-    }
-
-    fn settle(&mut self, launch: LaunchId) {
-        let may = self.trees.get(&launch).is_some_and(Tree::may_have_orphans);
-        let orphans = may && self.sweep();
-        self.settle_with(launch, orphans);
-    }
-
-    fn settle_with(&mut self, launch: LaunchId, orphans: bool) {
-        let Some(tree) = self.trees.get_mut(&launch) else { return };
-        let watched = tree.watch().is_some();
-        if !tree.settle(orphans, &self.places) {
-            if let (false, Some(watch)) = (watched, tree.watch()) {
-                let data = EventData::new_u64(Source::Tree(launch, Part::Cgroup).number());
-                if let Err(error) = epoll::add(&self.epoll, watch, data, EventFlags::PRI) {
-                    tracing::error!(%error, "cannot watch a cgroup");
-                }
-            }
-            return;
-        }
-        self.conclude(launch);
-    }
-
-    /// Tells of a tree that has ended and forgets it. Where no front is there to be told,
-    /// its end and its unread output are kept for the next, unless there will be none.
-    fn conclude(&mut self, launch: LaunchId) {
-        let Some(end) = self.trees.get(&launch).and_then(|tree| tree.end().cloned()) else {
-            return;
-        };
-        if let (Some(front), End::Failed(reason)) = (&mut self.front, &end)
-            && front.decided(launch)
-        {
-            tracing::info!(reason, "a launch of an earlier front failed");
-            self.trees.remove(&launch);
-            return self.try_ready();
-        }
-        let ready = self.front.as_ref().is_some_and(Front::is_ready);
-        let started = matches!(end, End::Exited(_));
-        if !ready && started && self.shutdown.leaves_room_for_a_front() {
-            return;
-        }
-        self.trees.remove(&launch);
-        self.tell(&match end {
-            End::Exited(exit) => ToFront::Exited { launch, exit },
-            End::Failed(reason) => ToFront::LaunchFailed { launch, reason },
-        });
-    }
-
-    /// Kills and reaps the children that are neither the front nor an init: orphans of a
-    /// tree whose init was killed. Whether any is still there.
-    fn sweep(&self) -> bool {
-        let me = std::process::id();
-        let inits = self.trees.values().map(|tree| tree.init().pid());
-        let front = self.front.as_ref().map(|front| front.child().pid());
-        let known: HashSet<_> = inits.chain(front).collect();
-        let mut left = false;
-        for pid in procfs::children(me).into_iter().filter(|pid| !known.contains(pid)) {
-            kill_orphan(pid);
-            let reaped = waitpid(Pid::from_raw(pid.cast_signed()), WaitOptions::NOHANG);
-            left |= matches!(reaped, Ok(None));
-        }
-        left
     }
 
     // The loop's own.
@@ -430,8 +304,10 @@ impl Warden {
         if let Some(cgroups) = &self.places.cgroups {
             cgroups.remove();
         }
-        if let Err(error) = remove_socket(&self.admin_socket) {
-            tracing::warn!(%error, "cannot remove the admin socket");
+        let removed =
+            remove_socket(&self.admin_socket).and_then(|()| self.places.folders.remove_front());
+        if let Err(error) = removed {
+            tracing::warn!(%error, "cannot remove the admin socket and the front's record");
         }
     }
 }
@@ -440,15 +316,4 @@ fn introduce(front: &mut Front, tree: &Tree) {
     let Some(pid) = tree.pid() else { return };
     let living = ToFront::Living { launch: tree.launch, pid, note: tree.note.clone() };
     front.say(&living, Beside::Output(tree.output.clone()));
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -64,7 +64,7 @@ pub async fn issue(
         .map_err(|source| IssueError::Save { path: data_dir.to_owned(), source })?;
     let store = Store::open(data_dir)?;
     let text = token::generate()?;
-    let prefix = token::prefix(&text).unwrap_or_default().to_owned();
+    let prefix = text[..token::PREFIX_LEN].to_owned();
     let hash: PasswordHash = Argon2::default().hash_password(text.as_bytes())?;
     let row = Token {
         prefix: prefix.clone(),
@@ -96,6 +96,12 @@ fn save(data_dir: &Path, text: &str) -> Result<PathBuf, IssueError> {
         file.sync_all()?;
         fs::rename(&fresh, &path)
     };
-    let written: io::Result<()> = write();
-    written.map(|()| path.clone()).map_err(|source| IssueError::Save { path, source })
+    match write() {
+        Ok(()) => Ok(path),
+        Err(source) => {
+            // What is left of it may hold a token; where even that fails, the first error tells.
+            let _ = fs::remove_file(&fresh);
+            Err(IssueError::Save { path, source })
+        }
+    }
 }

@@ -9,7 +9,8 @@ const MARK: &str = "ten_";
 const PUBLIC_LEN: usize = 8;
 /// 62^43 is just above 2^256.
 const SECRET_LEN: usize = 43;
-const PREFIX_LEN: usize = MARK.len() + PUBLIC_LEN;
+/// The public part of a token is its first so many characters.
+pub(super) const PREFIX_LEN: usize = MARK.len() + PUBLIC_LEN;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// Makes a token from the kernel's random numbers (getrandom(2)).

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use ten_domain::{Address, Routing, Settings, Template};
+use ten_domain::Address;
 
 use super::*;
 

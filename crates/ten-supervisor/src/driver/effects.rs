@@ -19,6 +19,9 @@ use crate::{
     scribe::Fact,
 };
 
+/// Time for the end of a process to be reported, before it is looked for.
+const EXIT_GRACE: Duration = Duration::from_millis(10);
+
 impl Driver {
     pub(super) fn perform(&mut self, name: &InstanceName, effect: Effect) {
         match effect {
@@ -63,6 +66,7 @@ impl Driver {
             self.ports.give_back(port);
             error.to_string()
         })?;
+        instance.folders = planned.folders;
         let launch = self.parts.next_launch;
         self.parts.next_launch = LaunchId(launch.0 + 1);
         let note = Note::of(name, port, &planned.listener);
@@ -188,6 +192,8 @@ impl Driver {
         };
         let (name, listener) = (name.clone(), process.listener.clone());
         let task = tokio::spawn(async move {
+            // A process that is just dying may still have an open socket.
+            tokio::time::sleep(EXIT_GRACE).await;
             let found = tokio::time::timeout(patience, probe::accepting(&listener)).await.is_ok();
             report(&notices, Notice::Sought(name, launch, found));
         });
@@ -281,6 +287,11 @@ impl Driver {
         let stored = self.instances.get(name).is_some_and(|instance| instance.stored);
         if stored {
             self.parts.scribe.write(name, Fact::Forgotten);
+        }
+        let folders = self.instances.get(name).map(|instance| &instance.folders);
+        for folder in folders.into_iter().flatten() {
+            // Empty, it says nothing to anybody; else it holds data, and stays (rmdir(2)).
+            let _ = std::fs::remove_dir(folder);
         }
         self.parts.published.remove(name);
         self.parts.published.refresh_pool(&name.service);

@@ -11,9 +11,10 @@ use crate::{
     host::{Host, Level, Setting, signal_pid},
 };
 
-type Case<T> = (&'static str, T);
+type Case = fn(&mut Host);
+type CaseOfLevel = fn(&mut Host, Level);
 
-pub(crate) const EACH_LEVEL: &[Case<fn(&mut Host, Level)>] = &[
+pub(crate) const EACH_LEVEL: &[(&str, CaseOfLevel)] = &[
     ("kill_reaches_everyone", kill_reaches_everyone),
     ("the_end_of_main_is_the_end_of_all", the_end_of_main_is_the_end_of_all),
     ("a_stopped_process_hears_the_signal", a_stopped_process_hears_the_signal),
@@ -26,12 +27,14 @@ pub(crate) const EACH_LEVEL: &[Case<fn(&mut Host, Level)>] = &[
     ("init_is_closed", init_is_closed),
     ("a_killed_init_sets_nobody_free", a_killed_init_sets_nobody_free),
     ("a_front_that_dies_is_replaced", a_front_that_dies_is_replaced),
+    ("a_launch_outlives_the_front_that_asked", a_launch_outlives_the_front_that_asked),
+    ("kill_outruns_those_who_fork", kill_outruns_those_who_fork),
     ("a_killed_warden_leaves_nothing", a_killed_warden_leaves_nothing),
     ("a_front_that_dies_while_stopping", a_front_that_dies_while_stopping),
     ("scratch_lives_with_the_tree", scratch_lives_with_the_tree),
 ];
 
-pub(crate) const EACH_SETTING: &[Case<fn(&mut Host)>] = &[
+pub(crate) const EACH_SETTING: &[(&str, Case)] = &[
     ("sees_only_itself", sees_only_itself),
     ("the_tree_is_read_only", the_tree_is_read_only),
     ("powerless", powerless),
@@ -55,7 +58,7 @@ const STUBBORN: &str = "
 fn kill_reaches_everyone(host: &mut Host, level: Level) {
     let (launch, _) = host.start_script(level, &format!("{STUBBORN} while :; do sleep 1000; done"));
     host.order(&Order::Signal { launch, signal: 15 });
-    assert!(host.processes().len() >= 6, "{:?}", host.processes());
+    host.wait_for_processes(6);
     host.order(&Order::Kill { launch });
     assert_eq!(host.exit_of(launch), Exit::Signal(9));
     assert_eq!(host.processes(), [0; 0]);
@@ -223,8 +226,40 @@ fn a_front_that_dies_is_replaced(host: &mut Host, level: Level) {
     assert_eq!(host.exit_of(launch), Exit::Signal(9));
 }
 
+/// Whether it was decided before, while or after the front died: the next one knows of it,
+/// or it was never asked for.
+fn a_launch_outlives_the_front_that_asked(host: &mut Host, level: Level) {
+    for _ in 0..4 {
+        let Line::Boot { pid: front, .. } = host.boot() else { unreachable!() };
+        let (launch, plan) = host.plan(level, "exec sleep 1000");
+        host.launch(launch, plan);
+        signal_pid(front, 9);
+        host.reconnect();
+        let Line::Boot { living, .. } = host.boot() else { unreachable!() };
+        if living.is_empty() {
+            assert_eq!(host.processes(), [0; 0]);
+            continue;
+        }
+        assert_eq!(living[0].0, launch);
+        host.order(&Order::Kill { launch });
+        assert_eq!(host.exit_of(launch), Exit::Signal(9));
+    }
+}
+
+fn kill_outruns_those_who_fork(host: &mut Host, level: Level) {
+    let forks =
+        "trap '' TERM; f() { while :; do (setsid sleep 0.01 &); done; }; f & f & echo ready; f";
+    let (launch, _) = host.start_script(level, forks);
+    host.order(&Order::Signal { launch, signal: 15 });
+    host.wait_for_processes(5);
+    host.order(&Order::Kill { launch });
+    assert_eq!(host.exit_of(launch), Exit::Signal(9));
+    assert_eq!(host.processes(), [0; 0]);
+}
+
 fn a_killed_warden_leaves_nothing(host: &mut Host, level: Level) {
     host.start_script(level, &format!("{STUBBORN} while :; do sleep 1000; done"));
+    host.wait_for_processes(6);
     host.kill_warden();
     assert!(host.processes().len() >= 6);
     host.restart_warden();

@@ -1,10 +1,10 @@
 //! A front that does what the test says and says what the warden does: lines of JSON over
 //! the admin socket, one test at a time.
 
-use std::{os::fd::OwnedFd, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
 use serde::{Deserialize, Serialize};
-use ten_kernel::LaunchPlan;
+use ten_kernel::{LaunchPlan, take_given};
 use ten_warden::{Event, Exit, LaunchId, Output, WardenHandle, connect};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -59,16 +59,8 @@ pub(crate) fn run() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The warden's end of the connection is fd 3; opened anew because this crate may not adopt
-/// a raw descriptor. `pidfd_getfd` is the safe way to ask for one's own.
-fn socket() -> OwnedFd {
-    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-    let me = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
-    pidfd_getfd(me, 3, PidfdGetfdFlags::empty()).unwrap()
-}
-
 async fn serve() {
-    let (boot, warden, events) = connect(socket()).await.unwrap();
+    let (boot, warden, events) = connect(take_given().unwrap()).await.unwrap();
     let (lines, to_say) = mpsc::unbounded_channel();
     let living = boot.living.iter().map(|tree| (tree.launch.0, tree.pid)).collect();
     lines

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Write},
     os::unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
@@ -39,7 +39,8 @@ impl Setting {
         match self {
             _ if !root => Some("the tests of trees run as root, and become nobody by themselves"),
             Self::RootWithCgroups => {
-                let tree = ten_kernel::CgroupTree::open("tenement-test-probe");
+                let name = format!("tenement-test-probe-{}", std::process::id());
+                let tree = ten_kernel::CgroupTree::open(&name);
                 let missing = !matches!(&tree, Ok(Some(_)));
                 if let Ok(Some(tree)) = tree {
                     tree.remove();
@@ -72,16 +73,16 @@ pub(crate) struct Host {
     launches: u64,
 }
 
-/// The role of the warden: `warden FOLDER CGROUP_NAME`.
+/// The role of the warden: `warden FOLDER CGROUP_NAME ADDRESS`.
 pub(crate) fn warden(args: Vec<String>) -> ExitCode {
-    let [folder, cgroup_name] = args.try_into().expect("two arguments");
+    let [folder, cgroup_name, address] = args.try_into().expect("three arguments");
     let folder = PathBuf::from(folder);
     let program = PathBuf::from("/proc/self/exe");
     let opened = Warden::open(Options {
         data_dir: folder.join("data"),
         run_dir: folder.join("run"),
         cgroup_name,
-        listen: vec!["127.0.0.1:0".parse().unwrap()],
+        listen: vec![address.parse().unwrap()],
         admin_socket: folder.join("data/ten.sock"),
         front: FrontCommand { program, argv: vec!["test-front".into(), "front".into()] },
         note: b"a note".to_vec(),
@@ -100,7 +101,7 @@ impl Host {
         let folder = tempfile::Builder::new().prefix("ten-trees-").tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         let tag = folder.path().file_name().unwrap().to_str().unwrap().to_owned();
-        let warden = start_warden(folder.path(), setting, &tag);
+        let warden = command(folder.path(), setting, &tag, "127.0.0.1:0").spawn().unwrap();
         let stream = connect(folder.path());
         Self { folder, setting, tag, warden, stream, lines: Vec::new(), launches: 0 }
     }
@@ -238,17 +239,32 @@ impl Host {
     }
 
     fn read_line(&mut self) {
-        let mut text = String::new();
-        match self.stream.read_line(&mut text) {
-            Ok(1..) => self.lines.push(serde_json::from_str(&text).unwrap()),
-            other => panic!("nothing more ({other:?}) after {:?}", self.lines),
+        if let Err(error) = self.try_read_line() {
+            panic!("nothing more ({error}) after {:?}", self.lines);
         }
     }
 
-    /// Connects to the front that is there now, forgetting what the last one said.
+    fn try_read_line(&mut self) -> io::Result<()> {
+        let mut text = String::new();
+        if self.stream.read_line(&mut text)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.lines.push(serde_json::from_str(&text)?);
+        Ok(())
+    }
+
+    /// Connects to the front that comes now, forgetting what the last one said, which may
+    /// still have accepted a connection while it died.
     pub(crate) fn reconnect(&mut self) {
         self.lines.clear();
-        self.stream = connect(self.folder.path());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.stream = connect(self.folder.path());
+            match self.try_read_line() {
+                Ok(()) => return,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        }
     }
 
     pub(crate) fn boot(&mut self) -> Line {
@@ -260,14 +276,17 @@ impl Host {
         self.warden.wait().unwrap();
     }
 
+    /// Starts another one after it, which listens where the first did.
     pub(crate) fn restart_warden(&mut self) {
-        self.warden = start_warden(self.folder.path(), self.setting, &self.tag);
+        let Line::Boot { listeners, .. } = self.boot() else { unreachable!() };
+        let mut command = command(self.folder.path(), self.setting, &self.tag, &listeners[0]);
+        self.warden = command.spawn().unwrap();
         self.reconnect();
     }
 
     /// A warden on the same folder, to its end.
     pub(crate) fn second_warden(&self) -> std::process::Output {
-        command(self.folder.path(), self.setting, &self.tag)
+        command(self.folder.path(), self.setting, &self.tag, "127.0.0.1:0")
             .stderr(Stdio::piped())
             .output()
             .unwrap()
@@ -297,6 +316,16 @@ impl Host {
             .collect()
     }
 
+    /// Waits until the case has this many processes: a shell says "ready" before those that
+    /// it put into the background have begun.
+    pub(crate) fn wait_for_processes(&self, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.processes().len() < count {
+            assert!(Instant::now() < deadline, "{:?}", self.describe());
+            std::thread::yield_now();
+        }
+    }
+
     /// Checks that the case left nothing, first with the warden there, then without.
     pub(crate) fn nothing_is_left(mut self) {
         // Inits show the warden's environment as it was when it began, so they count too.
@@ -306,7 +335,7 @@ impl Host {
                 .unwrap()
                 .map(|e| e.unwrap().path())
                 .collect();
-            assert_eq!(left, [PathBuf::new(); 0]);
+            assert!(left.is_empty(), "{left:?}");
         }
         if self.warden.try_wait().unwrap().is_none() {
             self.signal_warden(15);
@@ -316,8 +345,8 @@ impl Host {
         }
         assert!(!self.folder().join("data/ten.sock").exists());
         if self.setting == Setting::RootWithCgroups {
-            let tree = cgroup_folder(&self.tag);
-            assert!(!tree.exists(), "{} is left", tree.display());
+            let left = folders_named(&self.tag, Path::new("/sys/fs/cgroup"));
+            assert!(left.is_empty(), "{left:?}");
         }
     }
 
@@ -337,11 +366,24 @@ impl Drop for Host {
         for pid in self.processes() {
             signal_pid(pid, 9);
         }
+        for tree in folders_named(&self.tag, Path::new("/sys/fs/cgroup")) {
+            let leaves = fs::read_dir(&tree).into_iter().flatten().flatten();
+            leaves.for_each(|leaf| drop(fs::remove_dir(leaf.path())));
+            let _ = fs::remove_dir(tree);
+        }
     }
 }
 
-pub(crate) fn cgroup_folder(tag: &str) -> PathBuf {
-    Path::new("/sys/fs/cgroup/unified").join(tag)
+fn folders_named(name: &str, below: &Path) -> Vec<PathBuf> {
+    // Other tests remove theirs while this looks.
+    let entries = fs::read_dir(below).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders
+        .flat_map(|folder| match folder.file_name() == name {
+            true => vec![folder.path()],
+            false => folders_named(name, &folder.path()),
+        })
+        .collect()
 }
 
 pub(crate) fn signal_pid(pid: u32, signal: i32) {
@@ -354,12 +396,19 @@ fn all_pids() -> impl Iterator<Item = u32> {
     entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok())
 }
 
-fn start_warden(folder: &Path, setting: Setting, tag: &str) -> Child {
-    command(folder, setting, tag).spawn().unwrap()
-}
-
-fn command(folder: &Path, setting: Setting, tag: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+fn command(folder: &Path, setting: Setting, tag: &str, address: &str) -> Command {
+    let mut program = std::env::current_exe().unwrap();
+    if setting == Setting::Nobody {
+        // Where nobody can reach it.
+        let copy = folder.join("trees");
+        if !copy.exists() {
+            fs::hard_link(&program, &copy)
+                .or_else(|_| fs::copy(&program, &copy).map(drop))
+                .unwrap();
+        }
+        program = copy;
+    }
+    let mut command = Command::new(program);
     if setting == Setting::Nobody {
         command.uid(NOBODY).gid(NOBODY);
     }
@@ -368,7 +417,7 @@ fn command(folder: &Path, setting: Setting, tag: &str) -> Command {
         Setting::RootWithoutCgroups => format!("missing/{tag}"),
         _ => tag.to_owned(),
     };
-    command.arg("warden").arg(folder).arg(cgroup).env(TAG, tag);
+    command.arg("warden").arg(folder).arg(cgroup).arg(address).env(TAG, tag);
     command
 }
 

@@ -6,6 +6,7 @@ use ten_domain::ServiceName;
 
 use crate::{args::Global, connect, failure::Failure, output, render};
 
+/// On a terminal that is too narrow, columns are left out from the right
 #[derive(Debug, Args)]
 pub(crate) struct Ps {
     /// Also those that sleep or failed

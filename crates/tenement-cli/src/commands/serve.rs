@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use ten_domain::Host;
 use ten_server::ServeOptions;
 
 use super::config;
@@ -22,7 +23,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDR")]
     bind: Vec<IpAddr>,
     /// The domain under which instances have their hostnames
-    #[arg(long, default_value = "localhost")]
+    #[arg(long, default_value = "localhost", value_parser = domain)]
     domain: String,
     /// Serve HTTPS with certificates from an ACME authority
     #[arg(long)]
@@ -44,22 +45,64 @@ impl Serve {
         let config = config::parse(&source, &|name| env::var(name).ok())?;
         let data_dir = global.data_dir.clone().unwrap_or(config.settings.data_dir);
         let data_dir = connect::absolute(&data_dir)?;
+        let listen = self.listen();
         ten_server::telemetry::start();
-        ten_server::serve(ServeOptions {
-            source,
-            data_dir,
-            listen: self.listen(),
-            domain: self.domain.to_ascii_lowercase(),
-        })
-        .map_err(|error| Failure::new("cannot serve").because(error))
+        ten_server::serve(ServeOptions { source, data_dir, listen, domain: self.domain })
+            .map_err(|error| Failure::new("cannot serve").because(error))
     }
 
     /// Whoever tries it on `localhost` shows nothing to the network; naming a domain says that
     /// it is meant to be reached.
     fn listen(&self) -> Vec<SocketAddr> {
-        let local = self.domain.eq_ignore_ascii_case("localhost");
+        let local = self.domain == "localhost";
         let usual = if local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
         let addresses = if self.bind.is_empty() { &vec![usual.into()] } else { &self.bind };
         addresses.iter().map(|address| SocketAddr::new(*address, self.port)).collect()
+    }
+}
+
+/// A domain in its one spelling, as hosts of requests are compared with it.
+fn domain(text: &str) -> Result<String, String> {
+    match Host::parse(text) {
+        Ok(Host::Name(name)) if !text.contains(':') => Ok(name),
+        Ok(_) => Err("it is a name such as example.com, without a port".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        serve: Serve,
+    }
+
+    fn listen(line: &str) -> Vec<String> {
+        let typed = Typed::parse_from(line.split_whitespace());
+        typed.serve.listen().iter().map(SocketAddr::to_string).collect()
+    }
+
+    #[test]
+    fn only_a_domain_of_its_own_is_shown_to_the_network() {
+        assert_eq!(listen("ten"), ["127.0.0.1:8080"]);
+        assert_eq!(listen("ten --domain LOCALHOST"), ["127.0.0.1:8080"]);
+        assert_eq!(listen("ten --domain example.com --port 80"), ["0.0.0.0:80"]);
+        assert_eq!(
+            listen("ten --domain example.com --bind 10.0.0.1 --bind ::1"),
+            ["10.0.0.1:8080", "[::1]:8080"]
+        );
+    }
+
+    #[test]
+    fn domains_have_one_spelling() {
+        assert_eq!(domain("Example.com."), Ok("example.com".to_owned()));
+        for bad in ["", "example.com:80", "10.0.0.1", "[::1]", "a b", "http://a"] {
+            assert!(domain(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -1,17 +1,17 @@
 //! `ten spawn`: start an instance, and say where it is.
 
-use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, io::IsTerminal, time::Duration};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use ten_api::{Instance, SpawnRequest};
+use ten_api::{Instance, SpawnRequest, State};
 use ten_client::Client;
 use ten_domain::InstanceName;
 
 use crate::{args::Global, connect, failure::Failure, instance::InstanceArg, output, render};
 
-/// How often the spinner turns, and asks for the state that it shows.
-const TURN: Duration = Duration::from_millis(100);
+/// How often the spinner turns, and the state is asked for.
+const TURN: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Args)]
 pub(crate) struct Spawn {
@@ -36,15 +36,11 @@ impl Spawn {
             wait: !self.no_wait,
         };
         let quiet = global.quiet || global.json || !std::io::stderr().is_terminal();
-        let spawned = if quiet {
-            client.spawn(&request).await
+        let instance = if quiet {
+            spawn(&client, &name, &request).await?
         } else {
-            with_spinner(&client, &name, &request).await
+            with_spinner(&client, &name, &request).await?
         };
-        spawned.map_err(|error| Failure::call(format!("cannot spawn {name}"), error))?;
-        let instance: Instance = client.instance(&name).await.map_err(|error| {
-            Failure::call(format!("{name} was spawned, but cannot be looked at"), error)
-        })?;
         if global.json {
             return output::print_json(&instance);
         }
@@ -52,32 +48,65 @@ impl Spawn {
     }
 }
 
+/// Spawns; with `wait`, stays until it is known whether the health path answers, too.
+async fn spawn(
+    client: &Client,
+    name: &InstanceName,
+    request: &SpawnRequest,
+) -> Result<Instance, Failure> {
+    let spawned = client.spawn(request).await;
+    spawned.map_err(|error| Failure::call(format!("cannot spawn {name}"), error))?;
+    // The server answers when the listener accepts, and ends `starting` by itself: within
+    // `startup_timeout`, whatever the health path says.
+    let mut turns = tokio::time::interval(TURN);
+    loop {
+        turns.tick().await;
+        let instance: Instance = client.instance(name).await.map_err(|error| {
+            Failure::call(format!("{name} was spawned, but cannot be looked at"), error)
+        })?;
+        match instance.state {
+            State::Starting if request.wait => {}
+            State::Backoff | State::Failed => {
+                return Err(Failure::new(format!("{name} started and ended again"))
+                    .why(instance.last_failure.unwrap_or_else(|| "it gave no reason".to_owned()))
+                    .fix(format!("`ten logs {name}` shows what it said")));
+            }
+            State::Starting
+            | State::Running
+            | State::Sleeping
+            | State::Draining
+            | State::Stopping => return Ok(instance),
+        }
+    }
+}
+
 async fn with_spinner(
     client: &Client,
     name: &InstanceName,
     request: &SpawnRequest,
-) -> Result<ten_api::Done, ten_client::Error> {
+) -> Result<Instance, Failure> {
     let style = ProgressStyle::with_template("{spinner:.green} {msg} {elapsed:.dim}");
     let spinner = ProgressBar::new_spinner()
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
         .with_message(format!("{name} is starting"));
     spinner.enable_steady_tick(TURN);
-    let watch = async {
-        let mut turns = tokio::time::interval(TURN);
-        loop {
-            turns.tick().await;
-            // Only decoration: why the spawn fails is told by the spawn itself.
-            if let Ok(seen) = client.instance(name).await {
-                spinner.set_message(format!("{name} is {}", seen.state));
-            }
-        }
-    };
     let end = tokio::select! {
-        end = client.spawn(request) => end,
-        () = watch => unreachable!("it watches for ever"),
+        end = spawn(client, name, request) => end,
+        never = watch(client, name, &spinner) => match never {},
     };
     spinner.finish_and_clear();
     end
+}
+
+async fn watch(client: &Client, name: &InstanceName, spinner: &ProgressBar) -> Infallible {
+    let mut turns = tokio::time::interval(TURN);
+    loop {
+        turns.tick().await;
+        // Only decoration: why the spawn fails is told by the spawn itself.
+        if let Ok(seen) = client.instance(name).await {
+            spinner.set_message(format!("{name} is {}", seen.state));
+        }
+    }
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

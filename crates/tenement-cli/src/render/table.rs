@@ -45,8 +45,9 @@ pub(crate) enum Align {
     Right,
 }
 
-/// Renders rows under a heading. The last column is cut where a line would be wider than
-/// `width`; without a width it never is.
+/// Renders rows under a heading. Where a line would be wider than `width`, the last column is
+/// cut; where that is not enough, columns are left out from the right. Without a width, as for
+/// a file or a pipe, everything is there.
 pub(crate) fn render<const N: usize>(
     heading: [(&str, Align); N],
     rows: &[[Cell; N]],
@@ -59,21 +60,19 @@ pub(crate) fn render<const N: usize>(
             *widest = cell.width().max(*widest);
         }
     }
-    let before_last: usize = widths.iter().take(N - 1).map(|width| width + GAP.len()).sum();
-    let last = width.map(|width| width.saturating_sub(before_last).max(MIN_LAST));
+    let columns = fit(&mut widths, width.unwrap_or(usize::MAX));
     let mut text = String::new();
     for row in [&heading_row].into_iter().chain(rows) {
         let mut line = String::new();
-        for (i, cell) in row.iter().enumerate() {
-            let shown = if i + 1 == N { cut(&cell.text, last) } else { cell.text.clone() };
-            let style = cell.style;
-            let pad = " ".repeat(widths[i].saturating_sub(shown.chars().count()));
+        for (i, cell) in row.iter().take(columns).enumerate() {
+            let gap = if i == 0 { "" } else { GAP };
+            let shown = cut(&cell.text, widths[i]);
+            let pad = " ".repeat(widths[i] - shown.chars().count());
             let (left, right) = match heading[i].1 {
-                Align::Left if i + 1 == N => ("", ""),
                 Align::Left => ("", pad.as_str()),
                 Align::Right => (pad.as_str(), ""),
             };
-            let gap = if i == 0 { "" } else { GAP };
+            let style = cell.style;
             write!(line, "{gap}{left}{style}{shown}{style:#}{right}").expect("a String takes all");
         }
         text += line.trim_end();
@@ -82,14 +81,29 @@ pub(crate) fn render<const N: usize>(
     text
 }
 
-/// Keeps the end, which tells paths apart.
-fn cut(text: &str, width: Option<usize>) -> String {
-    let len = text.chars().count();
-    match width {
-        Some(width) if len > width => {
-            let end: String = text.chars().skip(len + 1 - width).collect();
-            format!("…{end}")
-        }
-        _ => text.to_owned(),
+/// How many columns there is room for. Narrows the last one where that keeps it.
+fn fit(widths: &mut [usize], width: usize) -> usize {
+    let last = widths.len() - 1;
+    let before: usize = widths[..last].iter().map(|width| width + GAP.len()).sum();
+    let room = width.saturating_sub(before);
+    if widths[last] <= room || room >= MIN_LAST {
+        widths[last] = widths[last].min(room);
+        return widths.len();
     }
+    let mut used = 0;
+    let fits = |own: &&usize| {
+        used += **own + GAP.len();
+        used - GAP.len() <= width
+    };
+    widths[..last].iter().take_while(fits).count().max(1)
+}
+
+/// Keeps the end, which tells paths apart.
+fn cut(text: &str, width: usize) -> String {
+    let len = text.chars().count();
+    if len <= width {
+        return text.to_owned();
+    }
+    let end: String = text.chars().skip(len + 1 - width).collect();
+    format!("…{end}")
 }

@@ -83,6 +83,20 @@ fn a_narrow_terminal_cuts_the_address_at_its_start() {
 }
 
 #[test]
+fn what_does_not_fit_is_left_out_from_the_right() {
+    let shown = |width| {
+        let text = instances::list(&[running("notes:alice")], false, Some(width));
+        let text = strip_str(&text).to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+        text.lines().next().unwrap().split_whitespace().last().unwrap().to_owned()
+    };
+    assert_eq!(shown(120), "ADDRESS");
+    assert_eq!(shown(80), "WEIGHT");
+    assert_eq!(shown(60), "RESTARTS");
+    assert_eq!(shown(12), "INSTANCE");
+}
+
+#[test]
 fn nothing_is_a_sentence() {
     let empty = instances::list(&[], false, Some(80));
     assert_eq!(empty, "nothing runs; a request or `ten spawn` starts an instance\n");

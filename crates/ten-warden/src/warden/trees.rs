@@ -1,0 +1,161 @@
+//! The trees of a warden: launched, listened to, and brought to their end.
+
+use std::collections::HashSet;
+
+use rustix::{
+    event::epoll::{self, EventData, EventFlags},
+    process::{Pid, WaitOptions, waitpid},
+};
+use ten_kernel::{LaunchPlan, kill_orphan, procfs};
+
+use super::{Warden, introduce};
+use crate::{
+    front::{Beside, Front},
+    protocol::{LaunchId, ToFront},
+    source::{Part, Source},
+    tree::{End, LaunchError, News, Tree},
+};
+
+impl Warden {
+    pub(super) fn launch(&mut self, launch: LaunchId, plan: &LaunchPlan, note: Vec<u8>) {
+        self.next_launch = self.next_launch.max(LaunchId(launch.0.saturating_add(1)));
+        let taken = |tree: &Tree| tree.launch == launch || tree.name() == plan.name;
+        let launched = if !self.shutdown.leaves_room_for_a_front() {
+            Err(LaunchError::Stopping)
+        } else if self.trees.values().any(taken) {
+            Err(LaunchError::Taken { name: plan.name.clone() })
+        } else {
+            Tree::launch(launch, plan, note, &self.places)
+        };
+        let tree = match launched {
+            Ok(tree) => tree,
+            Err(error) => {
+                let reason = with_causes(&error);
+                return self.tell(&ToFront::LaunchFailed { launch, reason });
+            }
+        };
+        let watched = self
+            .listen_to(tree.init(), Source::Tree(launch, Part::Init), EventFlags::IN)
+            .and_then(|()| {
+                self.listen_to(tree.report(), Source::Tree(launch, Part::Report), EventFlags::IN)
+            });
+        let tree = self.trees.entry(launch).or_insert(tree);
+        if let Err(error) = watched {
+            // SIGCHLD will tell of its end all the same.
+            tracing::error!(tree = tree.name(), %error, "cannot watch a new tree");
+            tree.kill();
+        }
+    }
+
+    pub(super) fn on_tree(&mut self, launch: LaunchId, part: Part) {
+        let Some(tree) = self.trees.get_mut(&launch) else { return };
+        let heard = tree.hear();
+        let gone = match part {
+            Part::Init => tree.reap_init(),
+            Part::Report | Part::Cgroup => None,
+        };
+        if heard == Some(News::Started) {
+            self.started(launch);
+        }
+        if gone == Some(News::InitGone) {
+            // A report's end is always readable: nobody listens to it any more.
+            let tree = &self.trees[&launch];
+            let _ = epoll::delete(&self.epoll, tree.report());
+            let _ = epoll::delete(&self.epoll, tree.init());
+        }
+        self.settle(launch);
+    }
+
+    fn started(&mut self, launch: LaunchId) {
+        let (Some(tree), Some(front)) = (self.trees.get(&launch), &mut self.front) else { return };
+        let Some(pid) = tree.pid() else { return };
+        if front.decided(launch) {
+            introduce(front, tree);
+            return self.try_ready();
+        }
+        let output = Beside::Output(tree.output.clone());
+        self.tell_with(&ToFront::Launched { launch, pid }, output);
+    }
+
+    /// Brings to an end what can be brought to an end.
+    pub(super) fn settle_all(&mut self) {
+        let launches: Vec<_> = self.trees.keys().copied().collect();
+        let orphans = self.sweep();
+        for launch in launches {
+            self.settle_with(launch, orphans);
+        }
+    }
+
+    fn settle(&mut self, launch: LaunchId) {
+        let may = self.trees.get(&launch).is_some_and(Tree::may_have_orphans);
+        let orphans = may && self.sweep();
+        self.settle_with(launch, orphans);
+    }
+
+    fn settle_with(&mut self, launch: LaunchId, orphans: bool) {
+        let Some(tree) = self.trees.get_mut(&launch) else { return };
+        let watched = tree.watch().is_some();
+        if !tree.settle(orphans, &self.places) {
+            if let (false, Some(watch)) = (watched, tree.watch()) {
+                let data = EventData::new_u64(Source::Tree(launch, Part::Cgroup).number());
+                if let Err(error) = epoll::add(&self.epoll, watch, data, EventFlags::PRI) {
+                    tracing::error!(%error, "cannot watch a cgroup");
+                }
+            }
+            return;
+        }
+        self.conclude(launch);
+    }
+
+    /// Tells of a tree that has ended and forgets it. Where no front is there to be told,
+    /// its end and its unread output are kept for the next, unless there will be none.
+    fn conclude(&mut self, launch: LaunchId) {
+        let Some(end) = self.trees.get(&launch).and_then(|tree| tree.end().cloned()) else {
+            return;
+        };
+        if let (Some(front), End::Failed(reason)) = (&mut self.front, &end)
+            && front.decided(launch)
+        {
+            tracing::info!(reason, "a launch of an earlier front failed");
+            self.trees.remove(&launch);
+            return self.try_ready();
+        }
+        let ready = self.front.as_ref().is_some_and(Front::is_ready);
+        let started = matches!(end, End::Exited(_));
+        if !ready && started && self.shutdown.leaves_room_for_a_front() {
+            return;
+        }
+        self.trees.remove(&launch);
+        self.tell(&match end {
+            End::Exited(exit) => ToFront::Exited { launch, exit },
+            End::Failed(reason) => ToFront::LaunchFailed { launch, reason },
+        });
+    }
+
+    /// Kills and reaps the children that are neither the front nor an init: orphans of a
+    /// tree whose init was killed. Whether any is still there.
+    fn sweep(&self) -> bool {
+        let me = std::process::id();
+        let inits = self.trees.values().map(|tree| tree.init().pid());
+        let front = self.front.as_ref().map(|front| front.child().pid());
+        let known: HashSet<_> = inits.chain(front).collect();
+        let mut left = false;
+        for pid in procfs::children(me).into_iter().filter(|pid| !known.contains(pid)) {
+            kill_orphan(pid);
+            let reaped = waitpid(Pid::from_raw(pid.cast_signed()), WaitOptions::NOHANG);
+            left |= matches!(reaped, Ok(None));
+        }
+        left
+    }
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

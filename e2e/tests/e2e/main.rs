@@ -1,0 +1,17 @@
+//! Black-box cases: the real `ten`, real tenants, real requests. Nothing here knows how ten
+//! is made. After each case the testkit checks that no process, mount, cgroup, socket or
+//! port is left.
+
+mod api;
+mod cli;
+mod hosts;
+mod lifecycle;
+mod one_server;
+mod restart;
+mod rootless;
+mod service;
+mod sleep;
+mod stop;
+mod survive;
+mod wake;
+mod walls;
