@@ -261,8 +261,8 @@ impl Driver {
 
     /// Shows what has become of an instance, and wakes it where it sleeps while a request waits.
     fn settle(&mut self, name: &InstanceName) {
+        self.publish(name);
         let Some(instance) = self.instances.get_mut(name) else { return };
-        let takes_part_changed = instance.publish();
         match instance.machine.phase() {
             Phase::Sleeping | Phase::Gone => {
                 instance.waiters.retain(|waiter| !waiter.reply.is_closed());
@@ -274,14 +274,19 @@ impl Driver {
             _ => {}
         }
         let forgotten = instance.machine.phase() == Phase::Gone;
-        if takes_part_changed && instance.entry.status.load().weight > Weight::NONE {
-            self.parts.published.refresh_pool(&name.service);
-        }
         if forgotten {
             self.instances.remove(name);
             self.census.was_forgotten(&name.service);
         }
         self.tell_closed();
+    }
+
+    /// Brings what readers see of an instance up to date.
+    fn publish(&self, name: &InstanceName) {
+        let Some(instance) = self.instances.get(name) else { return };
+        if instance.publish() && instance.entry.status.load().weight > Weight::NONE {
+            self.parts.published.refresh_pool(&name.service);
+        }
     }
 
     /// Tells those who wait for the end that nothing is left.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use ten_testkit::{Ten, http::Request};
 
-use crate::service::{app, named};
+use crate::service::{PATIENCE, app, named};
 
 fn tree(folder: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -127,6 +127,10 @@ admin = \"admin-app\"
     // Management is no longer at the domain, but where no tenant is.
     assert_eq!(ten.get("example.test", "/health").text(), "healthy", "the tenant's own");
     assert!(ten.get("localhost", "/health").text().contains("ok"));
+    ten.wait_until("both run", PATIENCE, || {
+        !ten.processes_of("api:v1").is_empty()
+            && ten.cli(&["ps"]).stdout.matches("running").count() >= 4
+    });
     // Weighted: both, in turn; a weight of 0 takes no part.
     let seen: BTreeSet<_> = (0..4).map(|_| text("api.example.test", "/")).collect();
     assert_eq!(seen, ["api:v1".to_owned(), "api:v2".to_owned()].into());

@@ -41,7 +41,7 @@ fn killing_the_front_under_load_loses_no_tenant_and_refuses_no_connection() {
                 }
             });
         }
-        for _ in 0..10 {
+        for _ in 0..5 {
             let front = ten.front().expect("a front");
             let so_far = served.load(Ordering::Relaxed);
             ten.wait_until("it serves", PATIENCE, || served.load(Ordering::Relaxed) > so_far + 50);
@@ -94,8 +94,9 @@ fn after_the_warden_is_killed_nobody_runs_twice_on_one_folder() {
 
 #[test]
 fn a_tenant_that_dies_between_requests_costs_none() {
-    let config =
-        "[settings]\nbackoff_base_ms = 10\nmax_restarts = 1000\n".to_owned() + &app("", "");
+    let config = "[settings]\nbackoff_base_ms = 10\nbackoff_max_ms = 20\nmax_restarts = 1000\n"
+        .to_owned()
+        + &app("", "");
     let ten = Ten::with_config(&config).start();
     let mut connection = ten.connect();
     for round in 0..30 {

@@ -243,8 +243,9 @@ impl Driver {
     }
 
     fn tell(&mut self, name: &InstanceName, goal: Goal, result: impl Fn() -> Result<Done, Denied>) {
+        // Who is told so must also see it so.
+        self.publish(name);
         if let Some(instance) = self.instances.get_mut(name) {
-            instance.publish();
             instance.tell(goal, result);
         }
     }
