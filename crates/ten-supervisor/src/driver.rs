@@ -125,12 +125,13 @@ pub(crate) struct Driver {
 impl Driver {
     /// A driver of what is known, none of which runs.
     pub(crate) fn new(parts: Parts, notices: mpsc::UnboundedSender<Notice>) -> Self {
+        let ports = Ports::new(&parts.ground.data_dir);
         let mut driver = Self {
             parts,
             instances: HashMap::new(),
             launches: HashMap::new(),
             census: Census::default(),
-            ports: Ports::new(),
+            ports,
             timers: DelayQueue::new(),
             notices,
             pending: VecDeque::new(),

@@ -65,7 +65,7 @@ fn logs_are_shown_searched_and_followed() {
     assert!(last.is_some(), "the stream ended");
     follow.kill().unwrap();
     follow.wait().unwrap();
-    let found = ten.cli(&["logs", "app", "--search", "19", "--limit", "5"]);
+    let found = ten.cli(&["logs", "app", "--search", "FLOOD 19", "--limit", "5"]);
     assert_eq!(found.stdout.lines().count(), 1, "{found:?}");
     // A document a line, the same for a listing and for a stream without end.
     let json = ten.cli(&["logs", "app:a", "--limit", "3", "--json"]).stdout;
