@@ -30,51 +30,63 @@ use crate::driver::Notice;
 
 const CLOSED: u64 = 1 << 63;
 
-/// One process of an instance, from the moment it is ready.
+/// One process of an instance, from the moment when its listener accepts.
 #[derive(Debug)]
 pub(crate) struct Generation {
-    pub(crate) instance: InstanceName,
-    pub(crate) launch: LaunchId,
-    pub(crate) address: Address,
-    pub(crate) request_timeout: Option<Duration>,
-    pub(crate) since: Instant,
+    birth: Birth,
+    /// Times below count from here.
+    since: Instant,
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
     word: AtomicU64,
     /// Milliseconds from `since` to the moment when the last lease ended.
     unused_since: AtomicU64,
-    requests: Arc<AtomicU64>,
-    notices: mpsc::UnboundedSender<Notice>,
+}
+
+/// What a generation is from its beginning to its end.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    pub(crate) instance: InstanceName,
+    pub(crate) launch: LaunchId,
+    pub(crate) address: Address,
+    pub(crate) launched: Instant,
+    pub(crate) request_timeout: Option<Duration>,
+    /// Counts for all processes of the instance.
+    pub(crate) requests: Arc<AtomicU64>,
+    pub(crate) notices: mpsc::UnboundedSender<Notice>,
 }
 
 impl Generation {
-    /// A process whose gate is open. `requests` counts for all processes of the instance.
-    pub(crate) fn new(
-        instance: InstanceName,
-        launch: LaunchId,
-        address: Address,
-        request_timeout: Option<Duration>,
-        requests: Arc<AtomicU64>,
-        notices: mpsc::UnboundedSender<Notice>,
-    ) -> Arc<Self> {
+    /// A process whose gate is open.
+    pub(crate) fn new(birth: Birth) -> Arc<Self> {
         Arc::new(Self {
-            instance,
-            launch,
-            address,
-            request_timeout,
+            birth,
             since: Instant::now(),
             slot: OnceLock::new(),
             word: AtomicU64::new(0),
             unused_since: AtomicU64::new(0),
-            requests,
-            notices,
         })
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &Address {
+        &self.birth.address
+    }
+
+    /// Which launch it is of.
+    pub(crate) fn launch(&self) -> LaunchId {
+        self.birth.launch
+    }
+
+    /// How long ago it was launched.
+    pub(crate) fn age(&self) -> Duration {
+        self.birth.launched.elapsed()
     }
 
     /// A lease, unless the gate is closed.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Lease> {
         let admit = |word: u64| (word & CLOSED == 0).then_some(word + 1);
         self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, admit).ok()?;
-        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.birth.requests.fetch_add(1, Ordering::Relaxed);
         Some(Lease(Arc::clone(self)))
     }
 
@@ -95,9 +107,9 @@ impl Generation {
     fn suspend(&self) {
         let before = self.word.fetch_or(CLOSED, Ordering::AcqRel);
         if before & CLOSED == 0 {
-            let notice = Notice::Unreachable(self.instance.clone(), self.launch);
+            let notice = Notice::Unreachable(self.birth.instance.clone(), self.birth.launch);
             // The driver may be gone already when the server ends.
-            let _ = self.notices.send(notice);
+            let _ = self.birth.notices.send(notice);
         }
     }
 
@@ -131,7 +143,8 @@ impl Generation {
 
     /// The driver may be gone already when the server ends; then nobody needs to know.
     fn report_drained(&self) {
-        let _ = self.notices.send(Notice::Drained(self.instance.clone(), self.launch));
+        let notice = Notice::Drained(self.birth.instance.clone(), self.birth.launch);
+        let _ = self.birth.notices.send(notice);
     }
 }
 
@@ -142,22 +155,22 @@ pub struct Lease(Arc<Generation>);
 impl Lease {
     /// Which instance.
     pub fn instance(&self) -> &InstanceName {
-        &self.0.instance
+        &self.0.birth.instance
     }
 
     /// Which process of the instance: the number of its launch.
     pub fn process(&self) -> u64 {
-        self.0.launch.0
+        self.0.birth.launch.0
     }
 
     /// Where it listens.
     pub fn address(&self) -> &Address {
-        &self.0.address
+        &self.0.birth.address
     }
 
     /// How long it may take to the response head.
     pub fn request_timeout(&self) -> Option<Duration> {
-        self.0.request_timeout
+        self.0.birth.request_timeout
     }
 
     /// Says that nobody accepts at its address. Nobody gets a lease on this process until it
@@ -187,7 +200,16 @@ mod tests {
         let (notices, seen) = mpsc::unbounded_channel();
         let address = Address::Unix("/s".into());
         let name = "api:prod".parse().unwrap();
-        (Generation::new(name, LaunchId(7), address, None, Arc::default(), notices), seen)
+        let generation = Generation::new(Birth {
+            instance: name,
+            launch: LaunchId(7),
+            address,
+            launched: Instant::now(),
+            request_timeout: None,
+            requests: Arc::default(),
+            notices,
+        });
+        (generation, seen)
     }
 
     #[test]

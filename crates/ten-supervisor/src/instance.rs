@@ -2,11 +2,13 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
     path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use ten_domain::{Health, HealthRun, InstanceName, Refusal, ServiceSpec, State};
 use ten_runtime::Listener;
@@ -188,8 +190,10 @@ impl Instance {
 pub(crate) struct Note {
     instance: String,
     port: u16,
-    tcp: Option<std::net::SocketAddr>,
+    tcp: Option<SocketAddr>,
     unix: Option<PathBuf>,
+    /// Milliseconds since boot.
+    launched: u64,
 }
 
 impl Note {
@@ -199,14 +203,24 @@ impl Note {
             port,
             tcp: listener.tcp,
             unix: listener.unix.clone(),
+            launched: since_boot().as_millis() as u64,
         };
         serde_json::to_vec(&note).expect("a note has only texts and numbers")
     }
 
-    /// Reads a note; `None` where it is not one of ours.
-    pub(crate) fn read(bytes: &[u8]) -> Option<(InstanceName, u16, Listener)> {
+    /// Reads the note of a launch; `None` where it is not one of ours.
+    pub(crate) fn read(launch: LaunchId, bytes: &[u8]) -> Option<(InstanceName, Process)> {
         let note: Self = serde_json::from_slice(bytes).ok()?;
         let listener = Listener { tcp: note.tcp, unix: note.unix };
-        Some((note.instance.parse().ok()?, note.port, listener))
+        let mut process = Process::new(launch, note.port, listener);
+        let age = since_boot().saturating_sub(Duration::from_millis(note.launched));
+        process.launched = process.launched.checked_sub(age).unwrap_or(process.launched);
+        Some((note.instance.parse().ok()?, process))
     }
+}
+
+/// Time since the machine was started: the clock that all processes share, and that nobody
+/// can set (clock_gettime(2), CLOCK_BOOTTIME).
+fn since_boot() -> Duration {
+    clock_gettime(ClockId::Boottime).try_into().unwrap_or_default()
 }

@@ -13,7 +13,7 @@ pub struct InstanceView {
     pub state: State,
     /// The pid of its main process, while it has one.
     pub pid: Option<u32>,
-    /// How long it has been ready, while it runs.
+    /// How long ago its process was launched, while it runs.
     pub uptime: Option<Duration>,
     /// How long it has had no request, while it runs and has none.
     pub idle: Option<Duration>,

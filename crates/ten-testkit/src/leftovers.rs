@@ -50,7 +50,11 @@ impl Footprint {
             if let (Some(root), Some(path)) = (&root, process.cgroup())
                 && Some(&path) != own.as_ref()
             {
-                self.cgroups.insert(root.join(path.trim_start_matches('/')));
+                let cgroup = root.join(path.trim_start_matches('/'));
+                // The server's folder goes only when all in it have gone: also those of
+                // instances that sleep by now.
+                self.cgroups.extend(cgroup.parent().map(Path::to_path_buf));
+                self.cgroups.insert(cgroup);
             }
         }
     }

@@ -18,9 +18,10 @@ fn a_crash_is_noticed_at_once_and_restarted() {
     ten.get("a.app.localhost", "/");
     assert_eq!(ten.send(&once("a.app.localhost", "/abort")).unwrap().status, 502);
     // No request is needed: the kernel says so.
-    ten.wait_until("it runs again", PATIENCE, || state(&ten, "app:a") == "running");
-    let list = ten.cli_json(&["ps", "--json"]);
-    assert_eq!(list["instances"][0]["restarts"], 1, "{list}");
+    ten.wait_until("it runs again", PATIENCE, || {
+        let list = ten.cli_json(&["ps", "--json"]);
+        list["instances"][0]["restarts"] == 1 && list["instances"][0]["state"] == "running"
+    });
     assert_eq!(ten.get("a.app.localhost", "/count").text(), "1");
 }
 

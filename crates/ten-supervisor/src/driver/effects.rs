@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Driver, Notice};
 use crate::{
     Denied, Done,
-    gate::Generation,
+    gate::{Birth, Generation},
     instance::{Goal, Note, Process, Timer, Watch},
     machine::{Effect, Event, Why},
     probe,
@@ -122,11 +122,17 @@ impl Driver {
             return;
         }
         let requests = Arc::clone(&instance.entry.requests);
-        let limit = instance.spec.request_timeout;
-        let generation = Generation::new(name.clone(), launch, address, limit, requests, notices);
-        if let Some(process) = instance.process.as_mut() {
-            process.generation = Some(generation);
-        }
+        let request_timeout = instance.spec.request_timeout;
+        let Some(process) = instance.process.as_mut() else { return };
+        process.generation = Some(Generation::new(Birth {
+            instance: name.clone(),
+            launch,
+            address,
+            launched: process.launched,
+            request_timeout,
+            requests,
+            notices,
+        }));
     }
 
     /// Gives leases to all who wait.
@@ -170,7 +176,8 @@ impl Driver {
             process.health.record(true);
             process.health_checked = Some(Instant::now());
         }
-        let (name, launch, address) = (name.clone(), generation.launch, generation.address.clone());
+        let (name, launch, address) =
+            (name.clone(), generation.launch(), generation.address().clone());
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(check.interval).await;

@@ -10,9 +10,8 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{Command, Driver, Notice, Verb};
 use crate::{
     Denied, Done,
-    instance::{Goal, Instance, MAX_WAITERS, Note, Operator, Process, Waiter},
+    instance::{Goal, Instance, MAX_WAITERS, Note, Operator, Waiter},
     machine::{Event, Phase},
-    publish::Entry,
 };
 
 impl Driver {
@@ -295,22 +294,20 @@ impl Driver {
 
     pub(super) fn adopt_one(&mut self, living: Living) {
         let Living { launch, pid, note, output } = living;
-        let known = Note::read(&note)
-            .and_then(|(name, port, listener)| Some((self.spec(&name)?, name, port, listener)));
-        let Some((spec, name, port, listener)) = known else {
+        let known = Note::read(launch, &note)
+            .and_then(|(name, process)| Some((self.spec(&name)?, name, process)));
+        let Some((spec, name, process)) = known else {
             tracing::warn!(pid, "a process of a service that is not configured any more: killed");
             return self.parts.warden.kill(launch);
         };
         if !self.instances.contains_key(&name) {
-            let entry = Entry::asleep(name.clone(), Weight::NONE);
-            self.parts.published.insert(Arc::clone(&entry));
-            self.admit(spec, entry, true, false);
+            self.create(spec, &name, Weight::NONE, true);
         }
-        self.ports.adopt(port);
+        self.ports.adopt(process.port);
         self.census.got_process(&name.service);
         self.launches.insert(launch, name.clone());
         let Some(instance) = self.instances.get_mut(&name) else { return };
-        instance.process = Some(Process::new(launch, port, listener));
+        instance.process = Some(process);
         self.step(&name, Event::Adopted);
         self.launched(&name, pid, output);
     }
