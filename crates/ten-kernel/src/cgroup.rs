@@ -8,7 +8,7 @@ use std::{
     io::{self, ErrorKind},
     os::{
         fd::{AsFd, BorrowedFd},
-        unix::fs::FileExt,
+        unix::fs::{FileExt, MetadataExt},
     },
     path::{Path, PathBuf},
 };
@@ -97,6 +97,13 @@ impl Leaf {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The number by which the kernel names it elsewhere: the inode of its folder (cgroups(7)).
+    pub fn id(&self) -> Result<u64, CgroupError> {
+        let meta =
+            self.folder.metadata().map_err(CgroupError::of("look at the cgroup", &self.path));
+        meta.map(|meta| meta.ino())
     }
 
     /// Kills every process in it and below it, and every one born meanwhile.

@@ -26,6 +26,7 @@ pub mod procfs;
 mod program;
 mod report;
 mod signals;
+mod sock_diag;
 mod title;
 mod walls;
 
@@ -43,3 +44,4 @@ pub use lock::{DirLock, LockError};
 pub use plan::{LaunchPlan, Mount, Walls};
 pub use report::{Report, ReportEnd};
 pub use signals::{Signals, raise_open_files};
+pub use sock_diag::{Listening, SockDiag};

@@ -56,6 +56,8 @@ pub(crate) struct Process {
     pub(crate) listener: Listener,
     pub(crate) launched: Instant,
     pub(crate) pid: Option<u32>,
+    /// The number of its cgroup, where it has one: whose listener is its own.
+    pub(crate) cgroup: Option<u64>,
     /// From the moment it is ready; a worker has none.
     pub(crate) generation: Option<Arc<Generation>>,
     /// Finds out whether it is ready, then whether it is healthy.
@@ -79,6 +81,7 @@ impl Process {
             listener,
             launched: Instant::now(),
             pid: None,
+            cgroup: None,
             generation: None,
             watch: None,
             seek: None,

@@ -1,14 +1,17 @@
 //! Finding out whether an instance is ready, and whether it still is.
 //!
-//! The kernel tells nobody when a process begins to listen, so we try: once a millisecond
-//! while an instance starts, never while it sleeps.
+//! The kernel tells nobody when a process begins to listen, so we ask: once a millisecond
+//! while an instance starts, never while it sleeps. For a port we ask the kernel whose
+//! listener it is: a program that took the port before its owner is not believed to be the
+//! instance, and no connection is spent on finding out.
 
-use std::{error::Error, io, time::Duration};
+use std::{error::Error, io, net::SocketAddr, path::Path, sync::OnceLock, time::Duration};
 
 use http_body_util::Empty;
 use hyper::{Request, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use ten_domain::{Address, HealthCheck};
+use ten_kernel::SockDiag;
 use ten_runtime::Listener;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -16,27 +19,86 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use crate::instance::Watch;
+use crate::instance::{Process, Watch};
 
 /// Time between two attempts on a starting instance.
 const PERIOD: Duration = Duration::from_millis(1);
-/// A loopback connection that takes longer than this has met a full backlog; try again.
+/// A local connection that takes longer than this has met a full backlog; try again.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Where a process may listen, and by what its listener is known to be its own.
+#[derive(Debug)]
+pub(crate) struct Place {
+    listener: Listener,
+    cgroup: Option<u64>,
+}
+
+impl Place {
+    pub(crate) fn of(process: &Process) -> Self {
+        Self { listener: process.listener.clone(), cgroup: process.cgroup }
+    }
+}
+
 /// Waits until one of the places accepts, and says which.
-pub(crate) async fn accepting(listener: &Listener) -> Address {
+pub(crate) async fn accepting(place: &Place) -> Address {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let unix = listener.unix.clone().map(Address::Unix);
-        let tcp = listener.tcp.map(Address::Tcp);
-        for address in [unix, tcp].into_iter().flatten() {
-            if matches!(timeout(CONNECT_TIMEOUT, connect(&address)).await, Ok(Ok(_))) {
-                return address;
-            }
+        if let Some(path) = &place.listener.unix
+            && unix_accepts(path).await
+        {
+            return Address::Unix(path.clone());
+        }
+        if let Some(at) = place.listener.tcp
+            && tcp_accepts(at, place.cgroup).await
+        {
+            return Address::Tcp(at);
         }
     }
+}
+
+async fn unix_accepts(path: &Path) -> bool {
+    // Most of the time there is nothing yet, and looking costs less than connecting.
+    let connected = async { path.exists() && UnixStream::connect(path).await.is_ok() };
+    timeout(CONNECT_TIMEOUT, connected).await.unwrap_or(false)
+}
+
+async fn tcp_accepts(at: SocketAddr, cgroup: Option<u64>) -> bool {
+    if !kernel_tells_who_listens() {
+        return matches!(timeout(CONNECT_TIMEOUT, connect_tcp(at)).await, Ok(Ok(_)));
+    }
+    match SockDiag::open().and_then(|diag| diag.listening(at)) {
+        Ok(Some(found)) => match (found.cgroup, cgroup) {
+            (Some(whose), Some(own)) => whose == own,
+            _ => true,
+        },
+        Ok(None) => false,
+        Err(error) => {
+            tracing::warn!(%at, "cannot ask who listens: {error}");
+            false
+        }
+    }
+}
+
+/// Found out once, by asking for a listener of our own; said loudly where it is not so.
+fn kernel_tells_who_listens() -> bool {
+    static TELLS: OnceLock<bool> = OnceLock::new();
+    let ask = || -> io::Result<bool> {
+        let own = std::net::TcpListener::bind("127.0.0.1:0")?;
+        Ok(SockDiag::open()?.listening(own.local_addr()?)?.is_some())
+    };
+    *TELLS.get_or_init(|| match ask() {
+        Ok(true) => true,
+        told => {
+            tracing::warn!(
+                ?told,
+                "this kernel does not tell who listens on a port (sock_diag(7), CONFIG_INET_DIAG): \
+                 an instance is taken to be ready when anybody accepts on its port"
+            );
+            false
+        }
+    })
 }
 
 /// Waits until the health path answers 2xx.
@@ -71,14 +133,16 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 async fn connect(address: &Address) -> io::Result<Box<dyn Stream>> {
     match address {
         Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-        Address::Tcp(to) => {
-            let stream = TcpStream::connect(to).await?;
-            // Inside the ephemeral range an attempt can meet itself (a simultaneous open,
-            // RFC 9293, section 3.5) and would keep the instance from binding.
-            if stream.local_addr()? == stream.peer_addr()? {
-                return Err(io::ErrorKind::ConnectionRefused.into());
-            }
-            Ok(Box::new(stream))
-        }
+        Address::Tcp(to) => Ok(Box::new(connect_tcp(*to).await?)),
     }
+}
+
+async fn connect_tcp(to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(to).await?;
+    // Inside the ephemeral range an attempt can meet itself (a simultaneous open, RFC 9293,
+    // section 3.5) and would keep the instance from binding.
+    if stream.local_addr()? == stream.peer_addr()? {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
 }

@@ -47,6 +47,8 @@ pub struct Living {
     pub launch: LaunchId,
     /// The pid of its main process.
     pub pid: u32,
+    /// The number of its cgroup, where it has one.
+    pub cgroup: Option<u64>,
     /// What the earlier front wrote down about it.
     pub note: Vec<u8>,
     /// Its output.
@@ -71,6 +73,8 @@ pub enum Event {
         launch: LaunchId,
         /// The pid of its main process.
         pid: u32,
+        /// The number of its cgroup, where it has one.
+        cgroup: Option<u64>,
         /// Its output.
         output: Output,
     },
@@ -171,9 +175,9 @@ pub async fn connect(
     loop {
         match receive(&socket).await?.ok_or(ConnectError::Gone)? {
             (ToFront::BootDone, _) => break,
-            (ToFront::Living { launch, pid, note }, fds) => {
+            (ToFront::Living { launch, pid, cgroup, note }, fds) => {
                 let output = Output::unpack(fds)?;
-                boot.living.push(Living { launch, pid, note, output });
+                boot.living.push(Living { launch, pid, cgroup, note, output });
             }
             (other, _) => return Err(unexpected(&other, "Living or BootDone")),
         }
@@ -255,8 +259,8 @@ async fn receive(socket: &UnixDatagram) -> Result<Option<(ToFront, Vec<OwnedFd>)
 
 fn event(message: ToFront, fds: Vec<OwnedFd>) -> Result<Event, ConnectError> {
     Ok(match message {
-        ToFront::Launched { launch, pid } => {
-            Event::Launched { launch, pid, output: Output::unpack(fds)? }
+        ToFront::Launched { launch, pid, cgroup } => {
+            Event::Launched { launch, pid, cgroup, output: Output::unpack(fds)? }
         }
         ToFront::LaunchFailed { launch, reason } => Event::LaunchFailed { launch, reason },
         ToFront::Exited { launch, exit } => Event::Exited { launch, exit },

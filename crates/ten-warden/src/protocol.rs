@@ -61,6 +61,8 @@ pub enum ToFront {
         launch: LaunchId,
         /// The pid of its main process, as the host sees it.
         pid: u32,
+        /// The number of its cgroup, where it has one.
+        cgroup: Option<u64>,
         /// What came with its launch.
         note: Vec<u8>,
     },
@@ -72,6 +74,8 @@ pub enum ToFront {
         launch: LaunchId,
         /// The pid of its main process, as the host sees it.
         pid: u32,
+        /// The number of its cgroup, where it has one.
+        cgroup: Option<u64>,
     },
     /// It could not be started; nothing of it is left.
     LaunchFailed {

@@ -69,6 +69,7 @@ pub(crate) struct Tree {
     init: Child,
     report: ReportEnd,
     cgroup: Option<Leaf>,
+    cgroup_id: Option<u64>,
     /// There from the moment that init has gone and its cgroup is not empty.
     watch: Option<Watch>,
     /// The main process, once it exists.
@@ -106,6 +107,11 @@ impl Tree {
     /// The main process of a tree that has started.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.main.filter(|_| self.started)
+    }
+
+    /// The number of its cgroup, where it has one.
+    pub(crate) fn cgroup_id(&self) -> Option<u64> {
+        self.cgroup_id
     }
 
     /// Whether it is not yet known if it will start.

@@ -314,6 +314,11 @@ impl Warden {
 
 fn introduce(front: &mut Front, tree: &Tree) {
     let Some(pid) = tree.pid() else { return };
-    let living = ToFront::Living { launch: tree.launch, pid, note: tree.note.clone() };
+    let living = ToFront::Living {
+        launch: tree.launch,
+        pid,
+        cgroup: tree.cgroup_id(),
+        note: tree.note.clone(),
+    };
     front.say(&living, Beside::Output(tree.output.clone()));
 }

@@ -103,6 +103,28 @@ fn a_start_in_vain_is_answered_503_with_retry_after_and_no_reason() {
     }
 }
 
+/// Whoever takes the port first is not the instance, and gets none of its requests.
+#[test]
+fn a_stranger_on_its_port_is_not_taken_for_it() {
+    let keys = "listen = \"port\"\nstartup_timeout = 2";
+    let ten = Ten::with_config(&app("--startup-delay-ms 700", keys)).start();
+    std::thread::scope(|scope| {
+        let request = scope.spawn(|| ten.get("a.app.localhost", "/"));
+        ten.wait_until("it has its port", PATIENCE, || !ten.processes_of("app:a").is_empty());
+        let env = ten.processes_of("app:a").into_iter().flat_map(|process| process.env);
+        let port: u16 = env
+            .filter_map(|var| var.strip_prefix("PORT=").and_then(|port| port.parse().ok()))
+            .next()
+            .expect("PORT");
+        let stranger = std::net::TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+        stranger.set_nonblocking(true).unwrap();
+        let answer = request.join().unwrap();
+        assert_eq!(answer.status, 503, "{}", answer.text());
+        let met = stranger.accept().map(|(_, peer)| peer);
+        assert!(met.is_err(), "the stranger was connected to: {met:?}");
+    });
+}
+
 #[test]
 fn bodies_stream_both_ways() {
     let ten = Ten::with_config(&app("", "")).start();

@@ -15,7 +15,7 @@ use crate::{
     gate::{Birth, Generation},
     instance::{Goal, Note, Process, Timer, Watch},
     machine::{Effect, Event, Why},
-    probe,
+    probe::{self, Place},
     scribe::Fact,
 };
 
@@ -99,12 +99,12 @@ impl Driver {
         let listens = instance.spec.listen != Listen::None;
         let Some(process) = instance.process.as_mut() else { return };
         let (name, launch) = (name.clone(), process.launch);
-        let listener = process.listener.clone();
+        let place = Place::of(process);
         let task = tokio::spawn(async move {
             if !listens {
                 return report(&notices, Notice::Ready(name, launch, None));
             }
-            let address = probe::accepting(&listener).await;
+            let address = probe::accepting(&place).await;
             if let Some(check) = health {
                 report(&notices, Notice::Accepting(name.clone(), launch, address.clone()));
                 probe::healthy(&address, &check).await;
@@ -197,11 +197,11 @@ impl Driver {
         let Some(process) = instance.process.as_mut().filter(|p| p.launch == launch) else {
             return;
         };
-        let (name, listener) = (name.clone(), process.listener.clone());
+        let (name, place) = (name.clone(), Place::of(process));
         let task = tokio::spawn(async move {
             // A process that is just dying may still have an open socket.
             tokio::time::sleep(EXIT_GRACE).await;
-            let found = tokio::time::timeout(patience, probe::accepting(&listener)).await.is_ok();
+            let found = tokio::time::timeout(patience, probe::accepting(&place)).await.is_ok();
             report(&notices, Notice::Sought(name, launch, found));
         });
         process.seek = Some(Watch(task.abort_handle()));

@@ -154,8 +154,10 @@ impl Driver {
 
     pub(super) fn on_warden(&mut self, event: WardenEvent) {
         match event {
-            WardenEvent::Launched { launch, pid, output } => {
-                self.with_process(launch, |driver, name| driver.launched(name, pid, output));
+            WardenEvent::Launched { launch, pid, cgroup, output } => {
+                self.with_process(launch, |driver, name| {
+                    driver.launched(name, pid, cgroup, output);
+                });
             }
             WardenEvent::LaunchFailed { launch, reason } => {
                 self.with_process(launch, |driver, name| {
@@ -179,10 +181,11 @@ impl Driver {
         }
     }
 
-    fn launched(&mut self, name: &InstanceName, pid: u32, output: Output) {
+    fn launched(&mut self, name: &InstanceName, pid: u32, cgroup: Option<u64>, output: Output) {
         let Some(instance) = self.instances.get_mut(name) else { return };
         let Some(process) = instance.process.as_mut() else { return };
         process.pid = Some(pid);
+        process.cgroup = cgroup;
         let ended = process.ended.clone();
         self.record(name, output, ended);
         self.watch_start(name);
@@ -293,7 +296,7 @@ impl Driver {
     }
 
     pub(super) fn adopt_one(&mut self, living: Living) {
-        let Living { launch, pid, note, output } = living;
+        let Living { launch, pid, cgroup, note, output } = living;
         let known = Note::read(launch, &note)
             .and_then(|(name, process)| Some((self.spec(&name)?, name, process)));
         let Some((spec, name, process)) = known else {
@@ -309,7 +312,7 @@ impl Driver {
         let Some(instance) = self.instances.get_mut(&name) else { return };
         instance.process = Some(process);
         self.step(&name, Event::Adopted);
-        self.launched(&name, pid, output);
+        self.launched(&name, pid, cgroup, output);
     }
 }
 

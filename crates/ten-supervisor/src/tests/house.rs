@@ -148,6 +148,7 @@ impl House {
             let of = |(launch, tenant): (&LaunchId, &Tenant)| Living {
                 launch: *launch,
                 pid: launch.0 as u32,
+                cgroup: None,
                 note: tenant.note.clone(),
                 output: output(),
             };
@@ -233,7 +234,12 @@ async fn obey(world: Arc<Mutex<World>>, mut inbox: mpsc::UnboundedReceiver<ToWar
                     world.most_at_once = world.most_at_once.max(at_once);
                     (world.events.clone(), world.script)
                 };
-                let launched = Event::Launched { launch, pid: launch.0 as u32, output: output() };
+                let launched = Event::Launched {
+                    launch,
+                    pid: launch.0 as u32,
+                    cgroup: None,
+                    output: output(),
+                };
                 events.send(launched).await.unwrap();
                 tokio::spawn(live(Arc::clone(&world), launch, script));
             }

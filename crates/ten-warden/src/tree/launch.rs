@@ -83,6 +83,7 @@ impl Tree {
         let stderr = make_fifo(&stderr).map_err(on(&stderr))?;
         let activation = activation(plan)?;
         let cgroup = places.cgroups.as_ref().map(|tree| tree.leaf(&plan.name)).transpose()?;
+        let cgroup_id = cgroup.as_ref().map(Leaf::id).transpose()?;
         let begun = begin(plan, places, cgroup.as_ref(), activation.as_ref(), [&stdout, &stderr]);
         if begun.is_err()
             && let Some(Err(error)) = cgroup.as_ref().map(Leaf::remove)
@@ -101,6 +102,7 @@ impl Tree {
             init,
             report,
             cgroup,
+            cgroup_id,
             watch: None,
             main: None,
             started: false,

@@ -74,7 +74,8 @@ impl Warden {
             return self.try_ready();
         }
         let output = Beside::Output(tree.output.clone());
-        self.tell_with(&ToFront::Launched { launch, pid }, output);
+        let cgroup = tree.cgroup_id();
+        self.tell_with(&ToFront::Launched { launch, pid, cgroup }, output);
     }
 
     /// Brings to an end what can be brought to an end.

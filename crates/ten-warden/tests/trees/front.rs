@@ -133,7 +133,7 @@ async fn relay_events(
 ) {
     while let Some(event) = events.recv().await {
         let line = match event {
-            Event::Launched { launch, pid, output } => {
+            Event::Launched { launch, pid, output, .. } => {
                 read_both(&lines, launch, output);
                 Line::Launched { launch: launch.0, pid }
             }
