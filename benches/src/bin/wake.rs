@@ -1,0 +1,45 @@
+//! How long waking takes, beside the same programs spawned without ten.
+
+use std::{fs, path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+use ten_benches::{Failure, build, machine, report::Report, wake};
+
+/// Measures what waking an instance costs, beside the same program spawned bare
+#[derive(Debug, Parser)]
+struct Args {
+    /// Rounds of single wakes
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Writes the result there too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            let mut cause = std::error::Error::source(&failure);
+            while let Some(error) = cause {
+                eprintln!("  because: {error}");
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    build::build()?;
+    let machine = machine::describe();
+    let wake = wake::measure(args.rounds as usize)?;
+    let report = Report { machine, wake };
+    print!("{report}");
+    if let Some(path) = &args.json {
+        fs::write(path, format!("{:#}\n", report.json()))
+            .map_err(|source| Failure::Path { path: path.clone(), source })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! The programs that are measured, each described once for both sides: as an argv with an
+//! environment, and as a service of a config.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use crate::Failure;
+
+/// A level of isolation that is measured, as the config spells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// No walls.
+    Process,
+    /// Namespaces as the product has them now, on the host's network.
+    Namespace,
+}
+
+impl Level {
+    /// Every level, weakest first.
+    pub const ALL: [Self; 2] = [Self::Process, Self::Namespace];
+
+    /// Its name in the config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Namespace => "namespace",
+        }
+    }
+}
+
+/// Where a program listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Listen {
+    Socket,
+    Port,
+}
+
+impl Listen {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Socket => "socket",
+            Self::Port => "port",
+        }
+    }
+}
+
+/// A program and what it needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    pub(crate) name: &'static str,
+    pub(crate) listen: Listen,
+    pub(crate) argv: Vec<String>,
+    pub(crate) workdir: PathBuf,
+    /// Time between two attempts to connect to it where it is spawned bare. An attempt costs
+    /// the program that it waits for about 7 µs (measured), a pause on average half of itself:
+    /// the sum is smallest near the square root of 14 µs times the time that it starts in.
+    pub(crate) pause: Duration,
+    /// In addition to what every instance has. `{instance_dir}` is its own folder.
+    pub(crate) env: Vec<(&'static str, &'static str)>,
+}
+
+impl Program {
+    /// The testkit's tenant: a small binary that listens about a millisecond after its start.
+    pub(crate) fn tenant(listen: Listen) -> Self {
+        let binary = ten_testkit::tenant_binary().display().to_string();
+        Self {
+            name: "tenant",
+            listen,
+            argv: vec![binary, "--listen".into(), listen.name().into()],
+            workdir: "/".into(),
+            pause: Duration::from_micros(50),
+            env: Vec::new(),
+        }
+    }
+
+    /// The example of a Python app with a SQLite file.
+    pub(crate) fn notes() -> Result<Self, Failure> {
+        Ok(Self {
+            name: "notes",
+            listen: Listen::Port,
+            argv: vec![interpreter()?, "app.py".into()],
+            workdir: Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/notes"),
+            pause: Duration::from_millis(1),
+            env: vec![("DATABASE_PATH", "{instance_dir}/notes.db")],
+        })
+    }
+
+    /// The service that runs it at this level.
+    pub(crate) fn service(&self, level: Level) -> String {
+        format!("{}-{}-{}", self.name, self.listen.name(), level.name())
+    }
+
+    /// That service as a section of a config. Only the listener is waited for, as on the other
+    /// side.
+    pub(crate) fn section(&self, level: Level) -> String {
+        let service = self.service(level);
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let mut text = format!(
+            "[service.{service}]\ncommand = {}\nworkdir = {}\nlisten = {}\nisolation = {}\n\
+             socket = \"{{instance_dir}}/s\"\n[service.{service}.env]\n",
+            quoted(&self.argv.join(" ")),
+            quoted(&self.workdir.display().to_string()),
+            quoted(self.listen.name()),
+            quoted(level.name()),
+        );
+        for (name, value) in &self.env {
+            text.push_str(&format!("{name} = {}\n", quoted(value)));
+        }
+        text
+    }
+}
+
+/// The interpreter itself. What `python3` names may be a script of a version manager, which
+/// takes longer than Python does and would be measured in its place.
+fn interpreter() -> Result<String, Failure> {
+    let program = "python3";
+    let print = "import os, sys; print(os.path.realpath(sys.executable), end='')";
+    let output = Command::new(program).args(["-c", print]).output();
+    let output = output.map_err(|source| Failure::Spawn { program, source })?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
