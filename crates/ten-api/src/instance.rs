@@ -19,6 +19,8 @@ pub struct Instance {
     pub health: Health,
     /// The pid of its main process, while it has one.
     pub pid: Option<u32>,
+    /// Bytes of memory that its processes use, page cache included, where the host counts them.
+    pub memory_bytes: Option<u64>,
     /// How long it has been ready, while it runs.
     pub uptime_ms: Option<u64>,
     /// How long it has had no request, while it runs and has none.

@@ -85,6 +85,8 @@ problem_types! {
     UnknownInstance = "urn:tenement:problem:unknown-instance", 404, "There is no such instance";
     /// The endpoint exists, the method does not.
     BadMethod = "urn:tenement:problem:bad-method", 405, "The path does not take this method";
+    /// It runs, and variables were to be added to its environment.
+    RunsAlready = "urn:tenement:problem:runs-already", 409, "The instance runs already";
     /// Another command on the same instance came in between.
     Superseded = "urn:tenement:problem:superseded", 409, "Another command came in between";
     /// `max_instances` is reached.

@@ -213,18 +213,24 @@ impl Check {
         None
     }
 
+    /// As a text: a user whose name is a number is who chown(1) would take it for.
     fn user(&mut self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Typed> {
+        let span = value.span();
         let given = match value.get_ref() {
-            DeValue::String(text) if text == "inherit" => return Some(Typed::Word("inherit")),
-            DeValue::String(text) => format!("{text:?}"),
+            DeValue::String(text) => text.to_string(),
             other => other.as_integer().map(ToString::to_string).unwrap_or_default(),
         };
-        self.mistakes.push(
-            Mistake::at(value.span(), format!("`{key} = {given}` is not supported yet"))
-                .label("only \"inherit\", ten's own user")
-                .help(format!("remove it, or start ten as that user; {NOTHING_WEAKER}")),
-        );
-        None
+        let is_number = given.parse::<i128>().is_ok();
+        // The highest number means "no change" to the kernel (setresuid(2)).
+        let is_uid = given.parse::<u32>().is_ok_and(|uid| uid != u32::MAX);
+        if given.is_empty() || given.contains([':', '\0', '/']) || is_number && !is_uid {
+            self.mistakes.push(
+                Mistake::at(span, format!("`{key}` cannot be {given:?}"))
+                    .label(format!("must be {}", Kind::User.expected())),
+            );
+            return None;
+        }
+        Some(Typed::Text(Text { value: given, span }))
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) enum Kind {
     },
     /// A signal that asks a process to stop.
     Signal,
-    /// A user: `"inherit"`, and not built yet `"dynamic"`, a name or a uid.
+    /// A user: `"inherit"`, `"dynamic"`, a name or a uid.
     User,
     /// A table with these keys.
     Table(&'static [Key]),
@@ -150,7 +150,7 @@ impl Kind {
             Self::Seconds { min } => format!("a number of seconds from {min} to {YEAR} (a year)"),
             Self::Word { words, .. } => suggest::one_of(words.iter().copied()),
             Self::Signal => suggest::one_of(ten_domain::StopSignal::names()),
-            Self::User => "\"inherit\"".into(),
+            Self::User => "\"inherit\", \"dynamic\", a user name or a uid".into(),
             Self::Table(_) => "a table".into(),
             Self::Named(Kind::Table(_)) => "a table of tables, such as [service.api]".into(),
             Self::Named(inner) => match **inner {

@@ -5,6 +5,7 @@ mod env;
 mod routing;
 mod service;
 mod settings;
+mod walls;
 
 use std::{collections::BTreeMap, ops::Range, path::PathBuf, sync::Arc};
 

@@ -67,7 +67,7 @@ fn kind(kind: &Kind) -> Value {
             let short = StopSignal::names().filter_map(|name| name.strip_prefix("SIG"));
             json!({"enum": StopSignal::names().chain(short).collect::<Vec<_>>()})
         }
-        Kind::User => json!({"enum": ["inherit"]}),
+        Kind::User => json!({"type": ["string", "integer"], "minLength": 1, "minimum": 0}),
         Kind::Table(keys) => table(keys),
         Kind::Named(inner) => json!({"type": "object", "additionalProperties": self::kind(inner)}),
     }

@@ -87,12 +87,14 @@ impl Section {
 
     /// The given number, else the default.
     pub(crate) fn integer(&self, name: &str) -> u64 {
-        let number = match self.value(name) {
-            Some(Typed::Integer(number)) => *number,
-            Some(other) => wrong(name, other),
-            None => self.default_number(name),
-        };
-        u64::try_from(number).expect("no built key allows a number below 0")
+        self.integer_given(name).unwrap_or_else(|| not_negative(self.default_number(name)))
+    }
+
+    pub(crate) fn integer_given(&self, name: &str) -> Option<u64> {
+        match self.value(name)? {
+            Typed::Integer(number) => Some(not_negative(*number)),
+            other => wrong(name, other),
+        }
     }
 
     /// The given duration, else the default.
@@ -159,6 +161,10 @@ impl Section {
         let found = self.keys.iter().find(|key| key.name == name);
         found.unwrap_or_else(|| panic!("the table has no key `{name}`"))
     }
+}
+
+fn not_negative(number: i64) -> u64 {
+    u64::try_from(number).expect("no built key allows a number below 0")
 }
 
 fn wrong(name: &str, value: &Typed) -> ! {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use ten_config::{ConfigErrors, Source, parse};
 use ten_domain::{
     Backoff, Config, CrashLimit, EnvPattern, HealthCheck, Isolation, Listen, OnDemand,
-    RestartPolicy, Routing, Settings, StopSignal, Template,
+    ResourceLimits, RestartPolicy, Routing, Settings, StopSignal, Template,
 };
 
 const FULL: &str = include_str!("good/full.toml");
@@ -77,6 +77,18 @@ fn every_built_key_means_what_it_says() {
     assert_eq!(Ok(api.stop_signal), "SIGINT".parse());
     assert_eq!(api.stop_timeout, Duration::ZERO);
     assert_eq!(api.request_timeout, None);
+    assert_eq!(
+        api.limits,
+        ResourceLimits {
+            memory_limit_mb: Some(256),
+            memory_swap_max_mb: Some(0),
+            cpu_shares: Some(300),
+            cpu_max_percent: Some(150),
+            pids_limit: 64,
+            pids_asked: true,
+            io_weight: Some(50),
+        }
+    );
 
     let jobs = &config.services["jobs"];
     assert_eq!(jobs.argv, ["sh", "-c", "exec work \"$HOME\"", "{id}"].map(template));
@@ -117,6 +129,7 @@ fn what_is_absent_has_the_default_of_the_specification() {
     assert_eq!(api.startup_timeout, Duration::from_secs(10));
     assert_eq!(api.idle_timeout, None);
     assert_eq!(api.restart, RestartPolicy::OnFailure);
+    assert_eq!(api.limits, ResourceLimits::DEFAULT);
     assert_eq!(api.isolation, Isolation::Namespace);
     assert_eq!((api.listen, api.on_demand), (Listen::Auto, OnDemand::Any));
     assert_eq!((api.max_instances, api.max_known), (1000, 10_000));

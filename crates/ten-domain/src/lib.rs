@@ -29,7 +29,8 @@ pub use refusal::{Refusal, Target};
 pub use rotation::Rotation;
 pub use route::{Route, RouteError, RouteTable};
 pub use service::{
-    EnvPattern, HealthCheck, Isolation, Listen, OnDemand, RestartPolicy, ServiceSpec,
+    Bind, EnvPattern, HealthCheck, Isolation, Listen, OnDemand, ResourceLimits, RestartPolicy,
+    ServiceSpec, User,
 };
 pub use signal::StopSignal;
 pub use state::{State, Weight};

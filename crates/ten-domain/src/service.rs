@@ -1,6 +1,6 @@
 //! What a service is: the meaning of one `[service.NAME]` section.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use crate::{ServiceName, StopSignal, Template};
 
@@ -46,6 +46,73 @@ pub struct ServiceSpec {
     pub stop_timeout: Duration,
     /// How long it may take to the response head; `None`: as long as it likes.
     pub request_timeout: Option<Duration>,
+    /// As whom it runs; `None`: as nobody else where ten is root and there are walls, else
+    /// as ten.
+    pub user: Option<User>,
+    /// More of the host that it sees through its walls.
+    pub bind: Vec<Bind>,
+    /// What each instance may use of the machine.
+    pub limits: ResourceLimits,
+}
+
+/// What one instance may use of the machine, by cgroup v2. `None`: as much as there is.
+/// An instance does not start where a limit that the config asks for cannot be applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResourceLimits {
+    /// Memory in MiB.
+    pub memory_limit_mb: Option<u64>,
+    /// Swap in MiB.
+    pub memory_swap_max_mb: Option<u64>,
+    /// Its share of a busy CPU, 1 to 10,000. Instances without one have 100.
+    pub cpu_shares: Option<u16>,
+    /// CPU time in percent of one CPU.
+    pub cpu_max_percent: Option<u32>,
+    /// Processes and threads.
+    pub pids_limit: u64,
+    /// Whether the config asks for `pids_limit`, or it is the default, which is applied
+    /// where the host can.
+    pub pids_asked: bool,
+    /// Its share of a busy disk, 1 to 10,000. Instances without one have 100.
+    pub io_weight: Option<u16>,
+}
+
+impl ResourceLimits {
+    /// Processes and threads of an instance whose service says nothing: far above what a web
+    /// app has, far below what a machine with thousands of them can bear.
+    pub const PIDS: u64 = 512;
+
+    /// Those of a service that asks for none.
+    pub const DEFAULT: Self = Self {
+        memory_limit_mb: None,
+        memory_swap_max_mb: None,
+        cpu_shares: None,
+        cpu_max_percent: None,
+        pids_limit: Self::PIDS,
+        pids_asked: false,
+        io_weight: None,
+    };
+}
+
+/// As whom an instance runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum User {
+    /// As ten itself.
+    Inherit,
+    /// As a user that nobody else is.
+    Dynamic,
+    /// As this uid of the host.
+    Uid(u32),
+    /// As the user of the host that has this name.
+    Name(String),
+}
+
+/// A path of the host that an instance sees through its walls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// The path, absolute; the same on both sides.
+    pub path: PathBuf,
+    /// Whether it may be changed, as far as the instance's user is allowed to.
+    pub writable: bool,
 }
 
 /// Walls, from thin to thick.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, poll};
-use ten_kernel::{CgroupTree, Given, LaunchPlan, Mount, Report, Walls, launch};
+use ten_kernel::{CgroupTree, Given, LaunchPlan, Mount, Report, User, Walls, launch};
 
 fn main() {
     let rounds = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(500);
@@ -23,10 +23,11 @@ fn main() {
     let here = std::env::current_dir().unwrap();
     let full = vec![
         Mount::Proc,
+        Mount::Sys,
+        Mount::Devices,
         private("/tmp"),
         private("/var/tmp"),
         private("/run"),
-        private("/dev/shm"),
         private("/home"),
         private("/root"),
         Mount::Bind { from: here.clone(), at: here, writable: true },
@@ -40,12 +41,14 @@ fn main() {
         child.wait().unwrap();
         took
     });
-    for (name, walls) in [
-        ("bare", Walls::Bare),
-        ("namespaces", namespaces(vec![])),
-        ("namespaces, 8 mounts", namespaces(full)),
+    let own = tempfile::tempdir().unwrap();
+    for (name, walls, user) in [
+        ("bare", Walls::Bare, User::Inherit),
+        ("namespaces", namespaces(vec![]), User::Inherit),
+        ("full walls", namespaces(full.clone()), User::Inherit),
+        ("full walls, own user", namespaces(full), User::Own { ledger: own.path().join("ledger") }),
     ] {
-        let plan = plan(walls);
+        let plan = LaunchPlan { user, folders: vec![own.path().into()], ..plan(walls) };
         let given =
             Given { cgroup: leaf.as_ref(), stdout: &stdout, stderr: &stderr, activation: None };
         measure(name, rounds, || once(&plan, &given));
@@ -68,7 +71,9 @@ fn plan(walls: Walls) -> LaunchPlan {
         scratch: None,
         socket: None,
         activation: false,
+        user: ten_kernel::User::Inherit,
         walls,
+        limits: ten_kernel::Limits::default(),
     }
 }
 

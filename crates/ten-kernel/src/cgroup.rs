@@ -1,17 +1,32 @@
 //! cgroup v2: a folder of our own, one leaf in it for each tree.
 //!
-//! No controller is enabled here and no limit set; a leaf names every process of a tree,
-//! however it forked, and kills them in one step (kernel: admin-guide/cgroup-v2).
+//! A leaf names every process of a tree, however it forked, limits what they use together,
+//! and kills them in one step (kernel: admin-guide/cgroup-v2). The controllers have a file
+//! each. Nothing here is shared with another writer: below our own cgroup we are the only one.
+
+mod controllers;
+mod cpu;
+mod io;
+mod limits;
+mod memory;
+mod pids;
+
+pub use controllers::{Controller, Lack};
+pub use limits::{LimitError, limit};
+pub use memory::memory_used;
 
 use std::{
     fs::{self, File},
-    io::{self, ErrorKind},
+    io::ErrorKind,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::fs::{FileExt, MetadataExt},
     },
     path::{Path, PathBuf},
+    str::FromStr,
 };
+
+use controllers::{Delegation, base_of, is_writable};
 
 /// A cgroup file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -23,11 +38,11 @@ pub struct CgroupError {
     pub path: PathBuf,
     /// Why it failed.
     #[source]
-    pub source: io::Error,
+    pub source: std::io::Error,
 }
 
 impl CgroupError {
-    fn of(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    fn of(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self { doing, path: path.into(), source }
     }
 }
@@ -36,11 +51,14 @@ impl CgroupError {
 #[derive(Debug)]
 pub struct CgroupTree {
     path: PathBuf,
+    delegation: Delegation,
 }
 
 impl CgroupTree {
-    /// Makes the folder `name`, or finds it. `None` where this host has no cgroup v2, or
-    /// none that we may write to.
+    /// Makes the folder `name`, or finds it, and enables the controllers that can be had.
+    /// `None` where this host has no cgroup v2, or none that we may write to.
+    ///
+    /// This process may move to a cgroup `ten` beside the folder.
     pub fn open(name: &str) -> Result<Option<Self>, CgroupError> {
         let read =
             |path: &str| fs::read_to_string(path).map_err(CgroupError::of("read", path.as_ref()));
@@ -48,7 +66,8 @@ impl CgroupTree {
         else {
             return Ok(None);
         };
-        let path = own.join(name);
+        let base = base_of(own);
+        let path = base.join(name);
         match fs::create_dir(&path) {
             Ok(()) => {}
             Err(why) if why.kind() == ErrorKind::AlreadyExists => {}
@@ -56,27 +75,41 @@ impl CgroupTree {
             Err(why) => return Err(CgroupError::of("make the cgroup", &path)(why)),
         }
         // One that another user made is there, but not ours.
-        match rustix::fs::access(path.join("cgroup.procs"), rustix::fs::Access::WRITE_OK) {
-            Ok(()) => Ok(Some(Self { path })),
-            Err(_) => Ok(None),
+        if !is_writable(&path) {
+            return Ok(None);
         }
+        let delegation = Delegation::begin(&base, &path)
+            .map_err(CgroupError::of("give on the controllers of", &base))?;
+        Ok(Some(Self { path, delegation }))
     }
 
-    /// A new leaf. One that a dead process left empty is used again.
+    /// Every controller that leaves lack, and why.
+    pub fn lacks(&self) -> impl Iterator<Item = &Lack> {
+        self.delegation.lacks().iter().map(|(_, lack)| lack)
+    }
+
+    fn lack(&self, controller: Controller) -> Option<&Lack> {
+        let found = self.delegation.lacks().iter().find(|(lacking, _)| *lacking == controller);
+        found.map(|(_, lack)| lack)
+    }
+
+    /// A new leaf, in place of an empty one that a dead process left: that has its limits
+    /// and its counts.
     pub fn leaf(&self, name: &str) -> Result<Leaf, CgroupError> {
         let path = self.path.join(name);
-        match fs::create_dir(&path) {
-            Ok(()) => {}
-            Err(why) if why.kind() == ErrorKind::AlreadyExists => {}
-            Err(why) => return Err(CgroupError::of("make the cgroup", &path)(why)),
+        if path.exists() {
+            remove_below(&path).map_err(CgroupError::of("remove the old cgroup", &path))?;
         }
+        fs::create_dir(&path).map_err(CgroupError::of("make the cgroup", &path))?;
         Leaf::open(path)
     }
 
-    /// Removes the folder if it has no leaf.
+    /// Removes the folder if it has no leaf, and goes back to where this process was.
     pub fn remove(&self) {
         // Otherwise it is left for whoever comes next, as it was found.
-        let _ = fs::remove_dir(&self.path);
+        if fs::remove_dir(&self.path).is_ok() {
+            self.delegation.end();
+        }
     }
 }
 
@@ -117,6 +150,12 @@ impl Leaf {
         let path = self.path.join("cgroup.events");
         let file = File::open(&path).map_err(CgroupError::of("open", &path))?;
         Ok(Watch { path, file })
+    }
+
+    /// Whether the kernel has killed any of its processes because memory ran out.
+    pub fn ran_out_of_memory(&self) -> Result<bool, CgroupError> {
+        let kills = memory::oom_kills(&self.path);
+        kills.map(|kills| kills > 0).map_err(CgroupError::of("read the events of", &self.path))
     }
 
     /// Removes it and those that its processes made in it, innermost first. All must be empty.
@@ -161,8 +200,13 @@ fn denied(kind: ErrorKind) -> bool {
     )
 }
 
+/// The number after `key` in a file of keys and numbers.
+fn field<T: FromStr>(text: &str, key: &str) -> Option<T> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.parse().ok())
+}
+
 /// A cgroup's files are not removed, only its folders.
-fn remove_below(path: &Path) -> io::Result<()> {
+fn remove_below(path: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(path)?.flatten() {
         if entry.file_type()?.is_dir() {
             remove_below(&entry.path())?;

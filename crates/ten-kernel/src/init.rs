@@ -34,13 +34,13 @@ use crate::{
     child::last_errno,
     descendants,
     failure::{Failure, Step},
-    launch::Given,
+    identity::Identity,
+    launch::{Credentials, Given},
     plan::{LaunchPlan, Walls},
     program,
     report::{FRAME, Report, Reporter},
     signals::{self, Signals},
-    title,
-    walls::{self, Ids},
+    title, walls,
 };
 
 /// The signal (SIGRTMAX) that tells the init of a bare tree to kill all its descendants.
@@ -60,11 +60,17 @@ pub(crate) struct Ends {
 
 /// The whole life of an init. Called in the child of a fork; never returns into the
 /// launcher's code, not even by panic.
-pub(crate) fn run(plan: &LaunchPlan, given: &Given<'_>, ids: Option<Ids>, reporter: Reporter) -> ! {
-    let lived = catch_unwind(AssertUnwindSafe(|| match prepare(plan, given, ids, &reporter) {
-        Ok(ends) => serve(plan, ends, &reporter),
-        Err(failure) => reporter.say(&Report::Failed(failure)),
-    }));
+pub(crate) fn run(
+    plan: &LaunchPlan,
+    given: &Given<'_>,
+    credentials: Credentials,
+    reporter: Reporter,
+) -> ! {
+    let lived =
+        catch_unwind(AssertUnwindSafe(|| match prepare(plan, given, &credentials, &reporter) {
+            Ok(ends) => serve(plan, ends, &reporter),
+            Err(failure) => reporter.say(&Report::Failed(failure)),
+        }));
     exit(i32::from(lived.is_err()))
 }
 
@@ -77,7 +83,7 @@ pub(crate) fn exit(code: i32) -> ! {
 fn prepare(
     plan: &LaunchPlan,
     given: &Given<'_>,
-    ids: Option<Ids>,
+    Credentials { ids, identity }: &Credentials,
     reporter: &Reporter,
 ) -> Result<Ends, Failure> {
     signals::block_all().map_err(Failure::of(Step::Signals))?;
@@ -85,13 +91,22 @@ fn prepare(
     umask(UMASK);
     let ends = keep_only(given, reporter)?;
     title::set(c"ten-init", &format!("ten-init {}", plan.name));
+    identity.as_ref().map_or(Ok(()), |identity| identity.give(plan, given))?;
+    let take_on = || {
+        let taken = identity.as_ref().map_or(Ok(()), Identity::take_on);
+        taken.map_err(Failure::of(Step::User))
+    };
     match &plan.walls {
         Walls::Bare => {
-            set_child_subreaper(Pid::from_raw(1)).map_err(Failure::of(Step::Subreaper))?
+            set_child_subreaper(Pid::from_raw(1)).map_err(Failure::of(Step::Subreaper))?;
+            take_on()?;
         }
-        Walls::Namespaces { hostname, mounts } => walls::build(ids, hostname, mounts)?,
+        Walls::Namespaces { hostname, mounts } => walls::build(*ids, hostname, mounts, take_on)?,
     }
     set_no_new_privs(true).map_err(Failure::of(Step::NoNewPrivileges))?;
+    if let Walls::Namespaces { mounts, .. } = &plan.walls {
+        walls::close(mounts, [given.stdout, given.stderr])?;
+    }
     // Last: a change of credentials resets it.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Failure::of(Step::Undumpable))?;
     Ok(ends)

@@ -6,10 +6,11 @@ use crate::{
     cgroup::Leaf,
     child::{self, Child},
     failure::{Failure, Step},
+    identity::Identity,
     init,
     plan::{LaunchPlan, Walls},
     report::{ReportEnd, Reporter},
-    walls::Ids,
+    walls::{self, Ids},
 };
 
 /// What a tree is given beside its plan. Its init and its program get copies.
@@ -34,14 +35,24 @@ pub struct Launch {
     pub report: ReportEnd,
 }
 
+/// What a tree gets of its launcher's credentials.
+pub(crate) struct Credentials {
+    /// To be mapped, where the launcher is not root.
+    pub(crate) ids: Option<Ids>,
+    /// To be taken on, where the launcher is.
+    pub(crate) identity: Option<Identity>,
+}
+
 /// Creates the tree's init, which sets everything up and then waits for [`ReportEnd::go`].
 /// All later failures arrive as reports.
 pub fn launch(plan: &LaunchPlan, given: &Given<'_>) -> Result<Launch, Failure> {
     let (report, reporter) = Reporter::pair().map_err(Failure::of(Step::Report))?;
     let ids = Ids::unless_root();
+    let identity = Identity::of(plan)?;
+    walls::prepare();
     match child::fork(namespaces(&plan.walls, ids), given.cgroup.map(AsFd::as_fd))? {
         Some(init) => Ok(Launch { init, report }),
-        None => init::run(plan, given, ids, reporter),
+        None => init::run(plan, given, Credentials { ids, identity }, reporter),
     }
 }
 

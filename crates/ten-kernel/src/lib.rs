@@ -16,6 +16,7 @@ mod descendants;
 mod exec;
 mod failure;
 mod fifo;
+mod identity;
 mod inherited;
 mod init;
 mod launch;
@@ -28,9 +29,13 @@ mod report;
 mod signals;
 mod sock_diag;
 mod title;
+mod trash;
+mod users;
 mod walls;
 
-pub use cgroup::{CgroupError, CgroupTree, Leaf, Watch};
+pub use cgroup::{
+    CgroupError, CgroupTree, Controller, Lack, Leaf, LimitError, Watch, limit, memory_used,
+};
 pub use child::Child;
 pub use descendants::kill_orphan;
 pub use exec::spawn;
@@ -41,7 +46,9 @@ pub use init::KILL_ORDER;
 pub use launch::{Given, Launch, launch};
 pub use listen::{BACKLOG, listen_tcp, listen_unix, remove_socket};
 pub use lock::{DirLock, LockError};
-pub use plan::{LaunchPlan, Mount, Walls};
+pub use plan::{LaunchPlan, Limits, Mount, User, Walls};
 pub use report::{Report, ReportEnd};
 pub use signals::{Signals, raise_open_files};
 pub use sock_diag::{Listening, SockDiag};
+pub use trash::empty_in_child;
+pub use users::{HostUser, is_root};

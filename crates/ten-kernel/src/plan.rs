@@ -22,7 +22,8 @@ pub struct LaunchPlan {
     pub env: Vec<(String, String)>,
     /// The folder to start in, as seen inside the walls.
     pub workdir: PathBuf,
-    /// Folders to create (mode 0700, parents 0755) before the start where they are missing. They are kept.
+    /// Folders to create (mode 0700, parents 0755) before the start where they are missing.
+    /// They are kept, and given to `user` with all that is in them.
     pub folders: Vec<PathBuf>,
     /// A folder that lives and dies with the tree: emptied before, removed after.
     pub scratch: Option<PathBuf>,
@@ -31,8 +32,55 @@ pub struct LaunchPlan {
     pub socket: Option<PathBuf>,
     /// Whether to bind `socket` ourselves and pass it as fd 3 (sd_listen_fds(3)).
     pub activation: bool,
+    /// As whom it runs.
+    pub user: User,
     /// What surrounds it.
     pub walls: Walls,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// What a tree may use of the machine; `None`: as much as there is. In force before its
+/// first process is born. What cannot be applied fails the launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// Bytes of memory (`memory.max`).
+    pub memory_max: Option<u64>,
+    /// Bytes of swap (`memory.swap.max`).
+    pub memory_swap_max: Option<u64>,
+    /// Its share of a busy CPU, 1 to 10000; the kernel's default is 100 (`cpu.weight`).
+    pub cpu_weight: Option<u16>,
+    /// CPU time in percent of one CPU, at least 1 (`cpu.max`).
+    pub cpu_max_percent: Option<u32>,
+    /// Processes and threads, not counting its init (`pids.max`).
+    pub pids_max: Option<u64>,
+    /// Whether it must not be started where `pids_max` cannot be applied.
+    pub pids_required: bool,
+    /// Its share of a busy disk, 1 to 10000; the kernel's default is 100 (`io.weight`).
+    pub io_weight: Option<u16>,
+}
+
+/// As whom a tree runs. Whoever is not root can only pass on what it is itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum User {
+    /// As its launcher.
+    Inherit,
+    /// As a user of the host.
+    Named {
+        /// User id.
+        uid: u32,
+        /// Primary group.
+        gid: u32,
+        /// Supplementary groups.
+        groups: Vec<u32>,
+    },
+    /// As one that no other tree and nobody on the host is: the owner of the first of
+    /// `folders` if it was given to such a user before, else a new one.
+    Own {
+        /// A file whose owner is the last user that was made so. It is made when missing,
+        /// two levels above the first of `folders`.
+        ledger: PathBuf,
+    },
 }
 
 /// What surrounds a process tree. In every case it has its own session, its own cgroup
@@ -54,8 +102,14 @@ pub enum Walls {
 /// One mount inside the walls. Mount points that a private place hides are made anew.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mount {
-    /// A /proc of the new PID namespace.
+    /// A /proc of the new PID namespace, without what it tells about the kernel's insides.
     Proc,
+    /// The same for /sys; where the host has cgroup v2 there, /sys/fs/cgroup begins with the
+    /// tree's own cgroup, else it is empty.
+    Sys,
+    /// A /dev with the devices that every program may expect, its own terminals and its own
+    /// /dev/shm.
+    Devices,
     /// An empty, writable tmpfs (nosuid, nodev) with these mode bits.
     Private {
         /// Where.

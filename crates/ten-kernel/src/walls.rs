@@ -1,10 +1,17 @@
 //! What init builds around itself before it forks: ids, name, mounts, and then the loss of
 //! every power that could undo them. The order matters: each step needs what the next
 //! takes away.
+//!
+//! ```text
+//! build: ids ► cgroup namespace ► host name ► mounts ► bounding set ► user ► capabilities
+//! close: Landlock (places) ► seccomp (syscalls), which both need no_new_privs
+//! ```
 
 mod mounts;
+mod places;
+mod syscalls;
 
-use std::fs;
+use std::{fs, os::fd::OwnedFd};
 
 use rustix::{
     io::Errno,
@@ -25,8 +32,14 @@ use crate::{
 const CAPABILITY_BITS: u32 = 64;
 
 /// Builds the walls of [`Walls::Namespaces`](crate::Walls) around this process, which was
-/// born in those namespaces.
-pub(crate) fn build(ids: Option<Ids>, hostname: &str, mounts: &[Mount]) -> Result<(), Failure> {
+/// born in those namespaces. `take_on` is called when nothing is left to do for which one
+/// must be root.
+pub(crate) fn build(
+    ids: Option<Ids>,
+    hostname: &str,
+    mounts: &[Mount],
+    take_on: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
     ids.map_or(Ok(()), map)?;
     // Made here and not at birth, so that its root is the cgroup this process is in.
     // SAFETY: a cgroup namespace changes what paths of cgroups look like, and no memory,
@@ -35,7 +48,20 @@ pub(crate) fn build(ids: Option<Ids>, hostname: &str, mounts: &[Mount]) -> Resul
         .map_err(Failure::of(Step::CgroupNamespace))?;
     sethostname(hostname.as_bytes()).map_err(Failure::of(Step::Hostname))?;
     mounts::make(mounts)?;
+    drop_bounding_set().map_err(Failure::of(Step::Capabilities))?;
+    take_on()?;
     drop_capabilities().map_err(Failure::of(Step::Capabilities))
+}
+
+/// The second layer, behind namespaces and credentials.
+pub(crate) fn close(mounts: &[Mount], pipes: [&OwnedFd; 2]) -> Result<(), Failure> {
+    places::confine(mounts, pipes)?;
+    syscalls::refuse().map_err(Failure::of(Step::Syscalls))
+}
+
+/// Makes once, before a fork, what every wall needs.
+pub(crate) fn prepare() {
+    syscalls::prepare();
 }
 
 /// The ids of a launcher that is not root, read before the fork: inside a new user
@@ -68,8 +94,8 @@ fn map(Ids { uid, gid }: Ids) -> Result<(), Failure> {
     write("/proc/self/gid_map", format!("{gid} {gid} 1"))
 }
 
-/// From all five sets (capabilities(7)). The bounding set goes first, while we still may.
-fn drop_capabilities() -> Result<(), Errno> {
+/// First of the five sets (capabilities(7)), while we still may.
+fn drop_bounding_set() -> Result<(), Errno> {
     for bit in 0..CAPABILITY_BITS {
         match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit)) {
             // The kernel knows no further one.
@@ -77,6 +103,11 @@ fn drop_capabilities() -> Result<(), Errno> {
             other => other?,
         }
     }
+    Ok(())
+}
+
+/// The other four.
+fn drop_capabilities() -> Result<(), Errno> {
     clear_ambient_capability_set()?;
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })

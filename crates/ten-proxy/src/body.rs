@@ -120,7 +120,8 @@ pub(crate) enum Reply<L> {
     Page(Full<Bytes>),
 }
 
-/// The body of an instance's answer. While it lives, the instance is in use.
+/// The body of an instance's answer. While it lives, the instance is in use; with it ends an
+/// upload that was answered before its end.
 pub(crate) struct Download<L> {
     body: Incoming,
     ended: bool,
@@ -138,12 +139,16 @@ impl<L> Download<L> {
 
 impl<L> Drop for Download<L> {
     fn drop(&mut self) {
-        // A body that was not read to its end leaves its rest in the connection, where the
-        // next client would get it: such a connection is closed by being dropped.
-        if (self.ended || self.body.is_end_stream())
-            && let Some(connection) = self.connection.take()
-        {
-            connection.give_back();
+        let Some(connection) = self.connection.take() else { return };
+        let whole = self.ended || self.body.is_end_stream();
+        match connection.upload {
+            // Answered early: the rest of the request goes nowhere. Nothing may reach the
+            // instance after its use has ended.
+            Some(upload) if !upload.done() => connection.sender.close(),
+            // A body that was not read to its end leaves its rest in the connection, where the
+            // next client would get it: such a connection is closed by being dropped.
+            _ if whole => connection.sender.give_back(connection.pool),
+            _ => {}
         }
     }
 }

@@ -5,41 +5,42 @@
 //! was parsed, so an instance never sees a doubtful byte; what is refused here and below is
 //! refused for whoever stands in front of us. Each line has its case in `tests/framing.rs`.
 //!
-//! Refused by hyper itself, with 400 (or as noted), an empty page without `X-Ten-State`, and
-//! the connection closed:
-//! - obs-fold, white space before the colon, a line without colon, an empty name, NUL or a bare
-//!   CR in a header, a name with bytes of 0x80 and above, HTTP/0.9, HTTP/1.2;
-//! - a `Content-Length` that is not all digits, does not fit 64 bits (the two largest that
-//!   do: 431), or differs from another one;
-//! - `Transfer-Encoding` in HTTP/1.0, or one that does not end in `chunked`;
-//! - more than 100 headers or 64 KiB of them (431), a target over 64 KiB (431);
-//! - HTTP/2's preface (closed without an answer);
-//! - chunk sizes that are empty, prefixed, over 64 bits or with `_`, a bare LF after the size,
-//!   a bare CR in an extension, anything but CRLF after a chunk. The instance then sees its
-//!   request broken off, never a second one.
+//! Requests are checked twice. `listen::framing` reads the bytes before hyper does, and refuses
+//! what has no single meaning; here is what needs the parsed head: whom it is for. Both refuse
+//! with 400 (or 414, 431), a page of ours, and the end of the connection: see [`BadRequest`].
+//! A fault in a body breaks it off: the instance sees a part of one request, never a second.
 //!
-//! Refused here, 400 and the connection closed: see [`BadRequest`].
-//!
-//! Not refused, and harmless to instances, because hyper resolves it before we see it:
-//! - `Content-Length` together with `Transfer-Encoding: chunked`: the length is dropped, the
-//!   message is framed by its chunks, and the connection closes after the answer;
-//! - the same `Content-Length` twice: one is dropped;
-//! - a bare LF as the end of the request line or of a header line;
-//! - empty lines before the request line (RFC 9112, section 2.2 asks for that).
-//!
-//! SPEC-strict refusal of these four needs a look at the bytes before hyper has them.
+//! Not refused: one empty line before a request line (RFC 9112, section 2.2 asks for that),
+//! characters in a target that RFC 3986 wants escaped and browsers do not all escape, and a
+//! body with any method, since its end is as certain as with `POST`.
 
 use http::{
-    HeaderMap, Method, Request, Uri, Version,
+    HeaderMap, Request, Uri,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     response,
 };
 use ten_domain::{Host, HostError};
 
-/// Why a request is refused as malformed. All of these are answered with 400, and the
-/// connection is closed, because what follows on it cannot be trusted.
+/// Why a request is refused as malformed. The connection is closed after the answer, because
+/// what follows on it cannot be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadRequest {
+    #[error("the request line is not a method, a target and a version")]
+    RequestLine,
+    #[error("the version is not HTTP/1.0 or HTTP/1.1")]
+    Version,
+    #[error("a line ends without a carriage return")]
+    LineEnd,
+    #[error("a header line does not begin with a name and a colon")]
+    HeaderName,
+    #[error("a header has a control character in it")]
+    Control,
+    #[error("the request line is longer than a head may be")]
+    TargetTooLong,
+    #[error("the head is longer than a head may be")]
+    HeadTooLong,
+    #[error("the head has more lines than a head may have")]
+    TooManyHeaders,
     #[error("the request has no Host")]
     NoHost,
     #[error("the request has more than one Host")]
@@ -50,7 +51,7 @@ pub(crate) enum BadRequest {
     HostBytes,
     #[error("the target names another host than the Host header")]
     OtherHost,
-    #[error("the target's scheme is not http or https, or it names a user")]
+    #[error("the target is malformed, not of http or https, or names a user")]
     Target,
     #[error("CONNECT is not served")]
     Connect,
@@ -64,42 +65,34 @@ pub(crate) enum BadRequest {
 
 /// Checks a request's head and says whom it is for.
 pub(crate) fn request<B>(request: &Request<B>) -> Result<Host, BadRequest> {
-    framing(request.headers(), request.version())?;
     let host = host(request.headers())?;
-    target(request.method(), request.uri(), &host)?;
+    target(request.uri(), &host)?;
     Ok(host)
 }
 
-fn framing(headers: &HeaderMap, version: Version) -> Result<(), BadRequest> {
-    if headers.contains_key(TRANSFER_ENCODING) {
-        if version != Version::HTTP_11 || !is_chunked_alone(headers) {
-            return Err(BadRequest::TransferEncoding);
-        }
-        if headers.contains_key(CONTENT_LENGTH) {
-            return Err(BadRequest::ContentLength);
-        }
-    }
-    if !has_plain_length(headers) {
-        return Err(BadRequest::ContentLength);
-    }
-    Ok(())
+/// The value of a `Content-Length` in its only spelling (`010` has been read as octal), if
+/// whoever counts in signed 64 bits can count that far.
+pub(crate) fn plain_length(value: &[u8]) -> Option<u64> {
+    let plain =
+        value.iter().all(u8::is_ascii_digit) && (value.len() == 1 || !value.starts_with(b"0"));
+    let length: i64 = plain.then(|| str::from_utf8(value).ok()?.parse().ok())??;
+    u64::try_from(length).ok()
 }
 
-/// At most one `Content-Length`, and it a number in its only spelling (`010` has been read
-/// as octal).
+/// Whether a `Transfer-Encoding` is one whose end everybody finds in the same place.
+pub(crate) fn is_chunked(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"chunked")
+}
+
 fn has_plain_length(headers: &HeaderMap) -> bool {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let Some(length) = lengths.next() else { return true };
-    let digits = length.as_bytes();
-    let plain = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    plain && (digits[0] != b'0' || digits.len() == 1) && lengths.next().is_none()
+    plain_length(length.as_bytes()).is_some() && lengths.next().is_none()
 }
 
 fn is_chunked_alone(headers: &HeaderMap) -> bool {
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
-    let first = encodings.next();
-    first.is_some_and(|e| e.as_bytes().eq_ignore_ascii_case(b"chunked"))
-        && encodings.next().is_none()
+    encodings.next().is_some_and(|e| is_chunked(e.as_bytes())) && encodings.next().is_none()
 }
 
 fn host(headers: &HeaderMap) -> Result<Host, BadRequest> {
@@ -112,10 +105,7 @@ fn host(headers: &HeaderMap) -> Result<Host, BadRequest> {
 }
 
 /// The four forms of a target are in RFC 9112, section 3.2.
-fn target(method: &Method, uri: &Uri, host: &Host) -> Result<(), BadRequest> {
-    if method == Method::CONNECT {
-        return Err(BadRequest::Connect);
-    }
+fn target(uri: &Uri, host: &Host) -> Result<(), BadRequest> {
     let Some(authority) = uri.authority() else {
         return if uri.path() == "*" { Err(BadRequest::Asterisk) } else { Ok(()) };
     };

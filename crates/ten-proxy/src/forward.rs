@@ -4,7 +4,7 @@
 //! have been sent is sent again only if that changes nothing (an idempotent method, RFC 9110,
 //! section 9.2.2) and costs no memory (an empty body).
 
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, future::Future, io, pin::pin, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, Response, Uri, header::TRANSFER_ENCODING, uri::PathAndQuery};
 use http_body::Body;
@@ -109,13 +109,26 @@ fn not_connected(error: io::Error, request: Request<Upload>) -> Failure {
 
 fn lost(error: hyper::Error, copy: Option<Request<Upload>>, upload: Option<&Progress>) -> Failure {
     if upload.is_some_and(Progress::broken) {
-        return Failure::Final(Fault::Upload(error));
+        let fault = if is_timeout(&error) { Fault::Stalled } else { Fault::Upload };
+        return Failure::Final(fault(error));
     }
     // An answer that makes no sense would make none the second time either.
     if error.is_parse() || error.is_user() {
         return Failure::Final(Fault::Lost(error));
     }
     Failure::Lost(Fault::Lost(error), copy)
+}
+
+/// Whether the client's socket said that its patience has ended.
+fn is_timeout(error: &hyper::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// A copy of a request that may be sent twice.

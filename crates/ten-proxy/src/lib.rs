@@ -8,8 +8,9 @@
 //! ```
 //!
 //! The proxy knows no supervisor, no process and no configuration: it asks a [`Upstreams`] for
-//! routes and leases. No body is ever held whole: each piece is passed on before the next is
-//! read, and none of a request's body is read before its instance is ready.
+//! routes and leases. `listen` shows hyper no head whose framing is in doubt. No body is ever
+//! held whole: each piece is passed on before the next is read, and none of a request's body is
+//! read before its instance is ready.
 
 mod body;
 mod check;
@@ -30,7 +31,7 @@ mod upstreams;
 
 pub use body::ManagementBody;
 pub use drain::{Drain, DrainSignal, Drained};
-pub use listen::{HEAD_TIMEOUT, IDLE_TIMEOUT, MAX_CONNECTIONS};
+pub use listen::{BODY_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, MAX_CONNECTIONS};
 pub use management::Management;
 pub use proxy::Proxy;
 pub use upstreams::{Lease, Refusal, Slot, Target, Upstreams};

@@ -4,10 +4,13 @@
 //! kernel it looks the same as one that left. Its request is dropped and its place given back.
 //! Inside a tunnel each direction ends by itself.
 //!
-//! Not noticed is a client that leaves while its request waits for an instance with a body or
-//! a second request behind it: nothing is read then, so its end is not read either. Its place
-//! is freed when the wait ends.
+//! While a request waits for its instance, nothing behind it is read; that the client is gone
+//! is then seen from the socket's state alone ([`Client::gone`]). Not seen is the end of a client
+//! that left more bytes before it than the kernel's buffers hold: the end waits behind them, and
+//! the place until the wait for the instance is over.
 
+mod course;
+mod framing;
 mod socket;
 
 use std::{
@@ -21,12 +24,15 @@ use std::{
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
+    io::Interest,
     net::{TcpListener, TcpStream},
     sync::OwnedSemaphorePermit,
 };
 
-pub(crate) use self::socket::Course;
-use self::socket::{ClientSocket, HeadTimer};
+use self::{
+    course::{Course, HeadTimer},
+    socket::ClientSocket,
+};
 use crate::{DrainSignal, Management, Proxy, Upstreams, body::MAX_BUFFER};
 
 /// Longest time a request head may take from its first byte, and a new connection until its
@@ -34,10 +40,12 @@ use crate::{DrainSignal, Management, Proxy, Upstreams, body::MAX_BUFFER};
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest silence between two requests of one connection (nginx's default).
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// Longest silence of a client in the middle of a body: between two pieces that it sends, or
+/// that it takes (nginx's default). Past it the exchange is broken off, so that a slow client
+/// holds no instance awake. The time that an instance takes does not count.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Most connections at one time, tunnels included. Past it, clients wait in the backlog.
 pub const MAX_CONNECTIONS: usize = 10_000;
-/// Longest request head, in bytes.
-const MAX_HEAD: usize = 64 << 10;
 /// How long accepting rests after an error that is not one connection's own. What is missing
 /// (a file descriptor, memory) comes back when anyone in the process or on the machine gives
 /// it back, and the kernel has no event for that.
@@ -49,10 +57,22 @@ pub(crate) struct Client {
     /// Our own address, as the client reached it.
     pub(crate) local: Option<IpAddr>,
     pub(crate) course: Arc<Course>,
+    stream: Arc<TcpStream>,
     /// Whatever outlives the connection, such as a tunnel, ends at the drain's deadline.
     pub(crate) drain: DrainSignal,
     /// Freed with the last holder: connection or tunnel.
     _place: OwnedSemaphorePermit,
+}
+
+impl Client {
+    /// Waits until the client has closed its writing side or the connection is broken, even
+    /// with bytes unread before that end: the kernel says EPOLLRDHUP (epoll_ctl(2)) whatever
+    /// is still to be read. Of `PRIORITY`, which nobody registers here, only that is left.
+    pub(crate) async fn gone(&self) {
+        if let Err(error) = self.stream.ready(Interest::PRIORITY).await {
+            tracing::debug!(%error, "the runtime shuts down");
+        }
+    }
 }
 
 impl<U: Upstreams, M: Management> Proxy<U, M> {
@@ -78,9 +98,9 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
             match accepted {
                 Ok((stream, peer, place)) => {
                     let local = stream.local_addr().ok().map(|address| address.ip());
-                    let (course, drain) = (Arc::default(), drain.clone());
-                    let client = Client { peer, local, course, drain, _place: place };
-                    tokio::spawn(self.clone().connection(stream, client));
+                    let (course, stream, drain) = (Arc::default(), stream.into(), drain.clone());
+                    let client = Client { peer, local, course, stream, drain, _place: place };
+                    tokio::spawn(self.clone().connection(client));
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -101,24 +121,27 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         Ok((stream, peer, place))
     }
 
-    async fn connection(self, stream: TcpStream, client: Client) {
-        if let Err(error) = stream.set_nodelay(true) {
+    async fn connection(self, client: Client) {
+        if let Err(error) = client.stream.set_nodelay(true) {
             tracing::debug!(%error, "connection reset before it was served");
             return;
         }
         let mut drain = client.drain.clone();
         let client = Arc::new(client);
-        let socket = ClientSocket::new(stream, Arc::clone(&client.course));
+        let socket = ClientSocket::new(Arc::clone(&client.stream), Arc::clone(&client.course));
         let timer = HeadTimer(Arc::clone(&client.course));
         let service = service_fn(move |request| {
-            client.course.asked();
-            self.clone().answer(Arc::clone(&client), request)
+            let (proxy, client) = (self.clone(), Arc::clone(&client));
+            async move {
+                let answer = proxy.answer(Arc::clone(&client), request).await;
+                client.course.answered();
+                answer
+            }
         });
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(timer)
                 .header_read_timeout(HEAD_TIMEOUT)
-                .max_header_size(MAX_HEAD)
                 .max_buf_size(MAX_BUFFER)
                 .serve_connection(TokioIo::new(socket), service)
                 .with_upgrades()

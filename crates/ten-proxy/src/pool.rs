@@ -20,6 +20,7 @@ use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use ten_domain::Address;
+use tokio::task::AbortHandle;
 
 use crate::{
     Slot,
@@ -36,7 +37,11 @@ const MAX_IDLE: usize = 512;
 pub(crate) struct Pool(Mutex<Vec<Sender>>);
 
 /// One HTTP/1.1 connection, able to carry one request at a time.
-pub(crate) struct Sender(http1::SendRequest<Upload>);
+pub(crate) struct Sender {
+    http: http1::SendRequest<Upload>,
+    /// Drives the connection, and ends with it.
+    task: AbortHandle,
+}
 
 /// Why a request got no answer.
 #[expect(clippy::large_enum_variant, reason = "one, returned once, and rarely")]
@@ -58,7 +63,7 @@ impl Pool {
     /// The connection that was used last and still works.
     pub(crate) fn take(&self) -> Option<Sender> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::from_fn(|| idle.pop()).find(|sender| sender.0.is_ready())
+        std::iter::from_fn(|| idle.pop()).find(|sender| sender.http.is_ready())
     }
 
     fn put(&self, sender: Sender) {
@@ -89,14 +94,14 @@ impl Sender {
     {
         let mut http = http1::Builder::new();
         http.max_buf_size(MAX_BUFFER);
-        let (sender, connection) = http.handshake(io).await.map_err(io::Error::other)?;
-        tokio::spawn(async move {
+        let (http, connection) = http.handshake(io).await.map_err(io::Error::other)?;
+        let task = tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 // Whoever waits for an answer gets the error too and reports it.
                 tracing::trace!(%error, "connection to an instance ended");
             }
         });
-        Ok(Self(sender))
+        Ok(Self { http, task: task.abort_handle() })
     }
 
     /// Sends a request and waits for the head of its answer. Dropped before that, it closes
@@ -105,10 +110,29 @@ impl Sender {
         &mut self,
         request: Request<Upload>,
     ) -> Result<Response<Incoming>, SendError> {
-        self.0.try_send_request(request).await.map_err(|mut error| match error.take_message() {
+        self.http.try_send_request(request).await.map_err(|mut error| match error.take_message() {
             Some(request) => SendError::Unsent(error.into_error(), request),
             None => SendError::Lost(error.into_error()),
         })
+    }
+
+    /// Puts the connection back, once its answer was read to the end.
+    pub(crate) fn give_back(mut self, pool: Arc<Pool>) {
+        if self.http.is_ready() {
+            pool.put(self);
+        } else if !self.http.is_closed() {
+            // Its task has not yet been to the end of the answer itself.
+            tokio::spawn(async move {
+                if self.http.ready().await.is_ok() {
+                    pool.put(self);
+                }
+            });
+        }
+    }
+
+    /// Closes the connection, whatever it is in the middle of.
+    pub(crate) fn close(self) {
+        self.task.abort();
     }
 }
 
@@ -118,23 +142,4 @@ pub(crate) struct Returning {
     pub(crate) pool: Arc<Pool>,
     /// Of the request that is answered; it may be answered before it has come.
     pub(crate) upload: Option<Arc<Progress>>,
-}
-
-impl Returning {
-    /// Puts the connection back, once its answer was read to the end.
-    pub(crate) fn give_back(mut self) {
-        if self.upload.is_some_and(|upload| !upload.done()) {
-            return;
-        }
-        if self.sender.0.is_ready() {
-            self.pool.put(self.sender);
-        } else if !self.sender.0.is_closed() {
-            // Its task has not yet been to the end of the answer itself.
-            tokio::spawn(async move {
-                if self.sender.0.ready().await.is_ok() {
-                    self.pool.put(self.sender);
-                }
-            });
-        }
-    }
 }

@@ -2,7 +2,8 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::Full;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use ten_domain::Route;
@@ -11,7 +12,7 @@ use tokio::sync::Semaphore;
 use crate::{
     Lease, Management, Target, Upstreams,
     body::{Download, Reply, Upload},
-    check::{self, BadResponse},
+    check::{self, BadRequest, BadResponse},
     forward::{self, Connection, Failure},
     headers,
     listen::{Client, MAX_CONNECTIONS},
@@ -24,6 +25,15 @@ use crate::{
 /// Most leases that one request uses. The first may lead to a process that has just died; the
 /// second to one that dies as it starts; then the instance is at fault, not the moment.
 const MAX_LEASES: usize = 3;
+
+/// A process that had a request and broke off. A request is sent to one process twice at most,
+/// the second time over a new connection, and to two processes at most: what one breaks off may
+/// be the fault of the moment or the connection, what two break off is the request's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Breaker {
+    process: u64,
+    twice: bool,
+}
 
 /// The data plane. Cheap to clone; clones share one bound on connections.
 pub struct Proxy<U, M>(Arc<Parts<U, M>>);
@@ -71,6 +81,9 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         request: Request<Incoming>,
         id: &HeaderValue,
     ) -> Result<Response<Reply<U::Lease>>, Fault> {
+        if request.method() == Method::CONNECT {
+            return Err(client.course.refused().unwrap_or(BadRequest::Connect).into());
+        }
         let host = check::request(&request)?;
         let routes = self.0.upstreams.routes();
         let target = match routes.resolve(&host, request.uri().path(), None, client.local)? {
@@ -107,11 +120,28 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         let upgrade =
             upgrade.zip(on_upgrade).map(|(protocol, client)| Upgrade { protocol, client });
         let mut request: Request<Upload> = forward::prepare(request);
-        let (mut leases, mut connection, mut lost) = (0, Connection::Any, None);
+        let (mut leases, mut breaker, mut last) = (0, None::<Breaker>, None::<Fault>);
         loop {
-            let lease = self.0.upstreams.lease(&target).await?;
+            let lease = tokio::select! {
+                biased;
+                lease = self.0.upstreams.lease(&target) => lease?,
+                () = client.gone() => return Err(Fault::Gone),
+            };
             leases += 1;
-            let fault = match forward::send(&lease, request, connection).await {
+            let process = lease.process();
+            let proven = breaker == Some(Breaker { process, twice: true });
+            if let Some(fault) = last.take_if(|_| proven) {
+                return Err(fault);
+            }
+            let connection = if breaker.is_none() { Connection::Any } else { Connection::Fresh };
+            let has_body = !request.body().is_end_stream();
+            let sent = tokio::select! {
+                biased;
+                sent = forward::send(&lease, request, connection) => sent,
+                // Without a body, hyper reads on and sees the end itself.
+                () = client.gone(), if has_body => return Err(Fault::Gone),
+            };
+            let fault = match sent {
                 Ok((response, returning)) => {
                     return reply(response, returning, lease, upgrade, client);
                 }
@@ -120,18 +150,16 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
                     request = unsent;
                     fault
                 }
-                // The next time over a new connection. A process that breaks that one too is
-                // dying, and its successor may have the request; but no request may break
-                // process after process.
                 Err(Failure::Lost(fault, Some(copy)))
-                    if leases < MAX_LEASES
-                        && lost.is_none_or(|process| process == lease.process()) =>
+                    if leases < MAX_LEASES && breaker.is_none_or(|it| it.process == process) =>
                 {
-                    if connection == Connection::Fresh {
+                    let twice = breaker.is_some();
+                    if twice {
+                        // It is dying, then, and its successor may have the request.
                         lease.report_unreachable();
                     }
-                    lost = Some(lease.process());
-                    (request, connection) = (copy, Connection::Fresh);
+                    breaker = Some(Breaker { process, twice });
+                    request = copy;
                     fault
                 }
                 Err(
@@ -142,6 +170,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
             };
             let instance = lease.instance();
             tracing::debug!(%instance, fault = &fault as &dyn std::error::Error, "trying again");
+            last = Some(fault);
         }
     }
 }

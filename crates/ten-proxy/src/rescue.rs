@@ -44,6 +44,10 @@ pub(crate) enum Fault {
     Timeout { limit: Duration },
     #[error("the client broke off the request's body or framed it wrongly")]
     Upload(#[source] hyper::Error),
+    #[error("the client stood still in the middle of the request's body")]
+    Stalled(#[source] hyper::Error),
+    #[error("the client left while its request waited")]
+    Gone,
 }
 
 /// What is kept of a request for the case that it cannot be answered.
@@ -134,6 +138,22 @@ pub(crate) fn rescue(fault: &Fault, asked: &Asked) -> Response<Full<Bytes>> {
 fn page(fault: &Fault) -> Page {
     use StatusCode as S;
     match fault {
+        Fault::BadRequest(BadRequest::TargetTooLong) => Page::new(
+            S::URI_TOO_LONG,
+            "unknown",
+            "target-too-long",
+            "Address too long",
+            "The address of the request is longer than is allowed here.",
+        )
+        .closing(),
+        Fault::BadRequest(BadRequest::HeadTooLong | BadRequest::TooManyHeaders) => Page::new(
+            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "unknown",
+            "headers-too-large",
+            "Headers too large",
+            "The request has more or longer headers than are allowed here.",
+        )
+        .closing(),
         Fault::BadRequest(_) => Page::new(
             S::BAD_REQUEST,
             "unknown",
@@ -148,6 +168,23 @@ fn page(fault: &Fault) -> Page {
             "malformed-body",
             "Malformed request body",
             "The body of the request was cut short or is not framed as HTTP wants it.",
+        )
+        .closing(),
+        Fault::Stalled(_) => Page::new(
+            S::REQUEST_TIMEOUT,
+            "unknown",
+            "body-timeout",
+            "Too slow",
+            "The body of the request stood still for too long.",
+        )
+        .closing(),
+        // For clients that have only closed their writing side.
+        Fault::Gone => Page::new(
+            S::BAD_REQUEST,
+            "unknown",
+            "client-left",
+            "Gone",
+            "The connection was closed from the client's side before the request had its turn.",
         )
         .closing(),
         Fault::Route(RouteError::Unknown) | Fault::Refused(Refusal::Unknown) => Page::new(

@@ -63,7 +63,8 @@ pub(crate) struct Fleet(Arc<FleetState>);
 
 struct FleetState {
     routes: Arc<RouteTable>,
-    /// The processes still to come; each lease but the last takes one.
+    /// The processes still to come; each lease but the last takes one. An address that follows
+    /// itself is the same process, leased again.
     generations: Mutex<Vec<Arc<Generation>>>,
     pub(crate) gate: watch::Sender<Gate>,
     waiting: watch::Sender<usize>,
@@ -146,10 +147,12 @@ impl Upstreams for Fleet {
 impl Fleet {
     fn new(addresses: Vec<Address>, request_timeout: Option<Duration>) -> Self {
         assert!(!addresses.is_empty());
-        let generations = addresses
-            .into_iter()
-            .map(|address| Arc::new(Generation { address, slot: OnceLock::new() }))
-            .collect();
+        let mut generations: Vec<Arc<Generation>> = Vec::new();
+        for address in addresses {
+            let again = generations.last().filter(|last| last.address == address).cloned();
+            let new = || Arc::new(Generation { address, slot: OnceLock::new() });
+            generations.push(again.unwrap_or_else(new));
+        }
         Self(Arc::new(FleetState {
             routes: Arc::new(RouteTable::new("example.com", &config())),
             generations: Mutex::new(generations),
@@ -211,6 +214,9 @@ fn config() -> Config {
         stop_signal: StopSignal::TERM,
         stop_timeout: PATIENCE,
         request_timeout: None,
+        user: None,
+        bind: vec![],
+        limits: ResourceLimits::DEFAULT,
     };
     Config {
         folder: "/".into(),

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ffi::OsString};
 
 use ten_domain::{InstanceName, ServiceSpec};
 
-use crate::{Ground, PlanError, places::Places};
+use crate::{Ground, PlanError, person::Person, places::Places};
 
 /// Variables of ten's own environment that every instance gets. Besides these, `LC_*`.
 const PASSED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"];
@@ -37,6 +37,7 @@ pub(crate) fn build(
     spec: &ServiceSpec,
     name: &InstanceName,
     places: &Places,
+    person: &Person,
     extra: &BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, PlanError> {
     let passes = |name: &str| {
@@ -52,6 +53,14 @@ pub(crate) fn build(
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     env.entry("PATH".into()).or_insert_with(|| DEFAULT_PATH.into());
+    for (name, value) in [("HOME", &person.home), ("USER", &person.name)] {
+        match value.as_deref() {
+            None => {}
+            // Nobody is better than somebody else.
+            Some("") => drop(env.remove(name)),
+            Some(value) => drop(env.insert(name.into(), value.into())),
+        }
+    }
     for (name, value) in [
         ("PORT", places.port().to_string()),
         ("SOCKET_PATH", places.socket.display().to_string()),

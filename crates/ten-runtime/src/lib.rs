@@ -9,14 +9,16 @@
 //! warden, and the only thing read from the host here is which programs exist.
 
 mod environment;
+mod person;
 mod places;
+mod preflight;
 mod program;
 mod walls;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
-use ten_domain::{InstanceName, Listen, ServiceName, ServiceSpec};
-use ten_kernel::LaunchPlan;
+use ten_domain::{InstanceName, Listen, ResourceLimits, ServiceName, ServiceSpec};
+use ten_kernel::{LaunchPlan, Limits};
 
 pub use environment::HostEnvironment;
 
@@ -88,7 +90,7 @@ pub enum PlanError {
     },
     /// The socket's folder cannot be given to the instance alone.
     #[error(
-        "socket {path:?} must lie in a folder below /tmp, /var/tmp or /dev/shm, or in the instance's own folder"
+        "socket {path:?} must lie in a folder below /tmp, /var/tmp or /dev/shm, or directly in the instance's own folder"
     )]
     SocketPlace {
         /// That path.
@@ -103,6 +105,63 @@ pub enum PlanError {
         path: PathBuf,
         /// Whom else it belongs to.
         why: String,
+    },
+    /// A file that the walls hide.
+    #[error(
+        "{path:?} is not visible inside the walls: {hidden:?} is hidden there; add bind = [\"{}:ro\"] to the service",
+        bind.display()
+    )]
+    Hidden {
+        /// The command, its interpreter, or what `#!` names.
+        path: PathBuf,
+        /// The file, or the link on the way to it, that is hidden.
+        hidden: PathBuf,
+        /// What to show.
+        bind: PathBuf,
+    },
+    /// A file that the instance's user may not use.
+    #[error(
+        "{path:?} cannot be used by the instance's user: {closed:?} is closed to it; open it with chmod o+rX, or set user to one who may"
+    )]
+    Closed {
+        /// The command, its interpreter, or the workdir.
+        path: PathBuf,
+        /// The folder on the way to it, or itself.
+        closed: PathBuf,
+    },
+    /// What `bind` names is not there.
+    #[error("bind = [\"{}\"] cannot be shown: {source}", path.display())]
+    BindMissing {
+        /// That path.
+        path: PathBuf,
+        /// What the kernel says.
+        source: std::io::Error,
+    },
+    /// What `bind` names is ten's own, or another instance's.
+    #[error("bind = [\"{}\"] would show what data_dir hides; an instance sees only its own folders there", path.display())]
+    BindData {
+        /// That path.
+        path: PathBuf,
+    },
+    /// ten cannot start anything as another user.
+    #[error("user = {user:?} needs root, which ten is not; remove it, or run ten as root")]
+    UserNeedsRoot {
+        /// What `user` says.
+        user: String,
+    },
+    /// There is no such user.
+    #[error("user = {user:?} is no user of this host; create it, or set user = \"dynamic\"")]
+    UserUnknown {
+        /// What `user` says.
+        user: String,
+    },
+    /// It cannot be said whether there is such a user.
+    #[error("user = {user:?} cannot be looked up: {source}")]
+    UserLookup {
+        /// What `user` says.
+        user: String,
+        /// Why.
+        source: std::io::Error,
     },
     /// A variable that no process can be given.
     #[error("{name:?} cannot be an environment variable: {why}")]
@@ -126,13 +185,17 @@ pub fn plan(
     extra: &BTreeMap<String, String>,
 ) -> Result<Planned, PlanError> {
     let places = places::Places::new(ground, spec, name, port)?;
-    let env = environment::build(ground, spec, name, &places, extra)?;
+    let person = person::Person::of(ground, spec, places.instance_dir())?;
+    let env = environment::build(ground, spec, name, &places, &person, extra)?;
     if !places.workdir.is_dir() && !places.owns(&places.workdir) {
         return Err(PlanError::Workdir { path: places.workdir });
     }
     let argv: Vec<String> = spec.argv.iter().map(|arg| places.expand(arg)).collect();
     let program = program::find(&argv[0], &places.workdir, &env)?;
     let walls = walls::raise(ground, spec, name, &places, &program)?;
+    if let Some(view) = &walls.view {
+        preflight::check(view, &person, &program, &places.workdir, &env)?;
+    }
 
     let uses_port = matches!(spec.listen, Listen::Auto | Listen::Port);
     let uses_socket = matches!(spec.listen, Listen::Auto | Listen::Socket | Listen::Activation);
@@ -158,9 +221,25 @@ pub fn plan(
         scratch: walls.scratch,
         socket: Some(walls.socket),
         activation: spec.listen == Listen::Activation,
+        user: person.user,
         walls: walls.walls,
+        limits: limits(&spec.limits),
     };
     Ok(Planned { plan, listener, folders: places.folders })
+}
+
+/// The same limits in the units of the kernel.
+fn limits(limits: &ResourceLimits) -> Limits {
+    const MIB: u64 = 1024 * 1024;
+    Limits {
+        memory_max: limits.memory_limit_mb.map(|mb| mb.saturating_mul(MIB)),
+        memory_swap_max: limits.memory_swap_max_mb.map(|mb| mb.saturating_mul(MIB)),
+        cpu_weight: limits.cpu_shares,
+        cpu_max_percent: limits.cpu_max_percent,
+        pids_max: Some(limits.pids_limit),
+        pids_required: limits.pids_asked,
+        io_weight: limits.io_weight,
+    }
 }
 
 #[cfg(test)]

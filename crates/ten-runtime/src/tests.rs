@@ -26,6 +26,9 @@ fn spec(isolation: Isolation) -> ServiceSpec {
         stop_signal: StopSignal::TERM,
         stop_timeout: Duration::from_secs(1),
         request_timeout: None,
+        user: None,
+        bind: vec![],
+        limits: ResourceLimits::DEFAULT,
     }
 }
 
@@ -135,7 +138,7 @@ fn a_workdir_around_the_data_folder_does_not_uncover_it() {
                 Mount::Bind { at, .. } | Mount::Private { at, .. } => {
                     std::path::Path::new(path).starts_with(at)
                 }
-                Mount::Proc => false,
+                Mount::Proc | Mount::Sys | Mount::Devices => false,
             };
             mounts.iter().rfind(covers).cloned()
         };
@@ -155,6 +158,7 @@ fn a_socket_is_never_shown_over_a_system_folder() {
         ("/x.sock", false),
         ("/tmp/a/x.sock", true),
         ("{instance_dir}/x.sock", true),
+        ("{instance_dir}/run/x.sock", false),
     ] {
         spec.socket = Template::parse(path).unwrap();
         let got = plan_of(&spec, "api:prod");

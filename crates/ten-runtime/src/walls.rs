@@ -1,15 +1,17 @@
 //! What surrounds an instance at each isolation level.
 //!
 //! `namespace` shows the host's file tree read-only and hides the places where others leave
-//! things: the shared temporary folders and the whole data folder. The instance's own
-//! folders are shown again at their own paths, writable; so are its workdir and its
-//! program's folder, read-only, where a hidden place holds them.
+//! things: shared temporary folders, sockets and state in /run, home folders and the whole
+//! data folder. The instance's own folders are shown again at their own paths, writable; so
+//! are its workdir and its program's folder, read-only, where a hidden place holds them, and
+//! what `bind` names.
 //!
 //! ```text
 //! /                  the host's, read-only
-//! ├── proc           its own
-//! ├── tmp, var/tmp, dev/shm      its own, empty
+//! ├── proc, sys, dev its own; of the host's what every program may know
+//! ├── tmp, var/tmp   its own, empty
 //! │   └── tenement   its socket's folder = {run_dir}/scratch/{name} outside
+//! ├── run, home, root, $HOME    its own, empty
 //! └── {data_dir}     empty
 //!     └── api/prod   its own folder
 //! ```
@@ -21,16 +23,27 @@ use ten_kernel::{Mount, Walls};
 
 use crate::{Ground, PlanError, places::Places};
 
-/// Places that every process of the host shares; each instance gets an empty one.
+/// Places that every process of the host shares, where a socket may be; each instance gets
+/// its own.
 const SHARED: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
+/// Where anybody may leave files.
+const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
+/// Where services of the host have their sockets, and people their keys.
+const OTHERS: [&str; 4] = ["/run", "/var/run", "/home", "/root"];
+/// Names are looked up by what this file says, and it may be a link into /run.
+const RESOLVER: &str = "/etc/resolv.conf";
 /// Anybody may create here, only the owner may remove.
 const STICKY: u32 = 0o1777;
+/// Anybody may look, only the owner may create.
+const PLAIN: u32 = 0o755;
 /// Passing through is all that a hidden data folder allows.
 const PASSAGE: u32 = 0o711;
 
 /// The walls, and what they change about the instance's socket.
 pub(crate) struct Raised {
     pub(crate) walls: Walls,
+    /// What of the host is seen through them; `None`: everything.
+    pub(crate) view: Option<View>,
     /// The socket, as seen from outside.
     pub(crate) socket: PathBuf,
     /// A folder that lives and dies with the process.
@@ -49,41 +62,89 @@ pub(crate) fn raise(
     match spec.isolation {
         Isolation::Process => Ok(Raised {
             walls: Walls::Bare,
+            view: None,
             socket: places.socket.clone(),
             scratch: None,
             folder: places.socket.parent().map(Path::to_path_buf),
         }),
-        Isolation::Namespace => namespaces(ground, name, places, program),
+        Isolation::Namespace => namespaces(ground, spec, name, places, program),
     }
 }
 
 fn namespaces(
     ground: &Ground,
+    spec: &ServiceSpec,
     name: &InstanceName,
     places: &Places,
     program: &Path,
 ) -> Result<Raised, PlanError> {
     let (socket, scratch) = socket(ground, name, places)?;
-    let mut layers: Vec<Layer> = SHARED.map(|at| Layer::hide(at, STICKY)).into();
-    layers.push(Layer::hide(&ground.data_dir, PASSAGE));
-    let hidden = layers.clone();
-    let is_hidden = |path: &Path| hidden.iter().any(|layer| path.starts_with(&layer.at));
-    let needed = [Some(places.workdir.as_path()), program.parent()].into_iter().flatten();
+    let mut layers = hidden(ground);
+    let hides = layers.clone();
+    let is_hidden = |path: &Path| hides.iter().any(|layer| path.starts_with(&layer.at));
+    let resolver = RESOLVER.as_ref();
+    let resolver = std::fs::canonicalize::<&Path>(resolver).ok();
+    let needed = [Some(places.workdir.as_path()), program.parent(), resolver.as_deref()];
+    let needed = needed.into_iter().flatten();
     for path in needed.filter(|path| is_hidden(path) && !places.owns(path)) {
-        layers.push(Layer::show(path, path, Rank::Shown));
+        layers.push(Layer::show(path, path, Rank::Shown, false));
     }
-    layers.extend(places.folders.iter().map(|own| Layer::show(own, own, Rank::Own)));
+    for bind in &spec.bind {
+        let (path, failed) =
+            (&bind.path, |source| PlanError::BindMissing { path: bind.path.clone(), source });
+        if path.starts_with(&ground.data_dir) || path.starts_with(&ground.run_dir) {
+            return Err(PlanError::BindData { path: path.clone() });
+        }
+        path.metadata().map_err(failed)?;
+        layers.push(Layer::show(path, path, Rank::Asked, bind.writable));
+    }
+    layers.extend(places.folders.iter().map(|own| Layer::show(own, own, Rank::Own, true)));
     if let (Some(scratch), Some(at)) = (&scratch, places.socket.parent()) {
-        layers.push(Layer::show(scratch, at, Rank::Own));
+        layers.push(Layer::show(scratch, at, Rank::Own, true));
     }
     // What lies deeper comes later, so that nothing is covered by what it lies in: a workdir
     // that holds the data folder is shown first, then the data folder in it is hidden.
     layers.sort_by_key(|layer| (layer.at.components().count(), layer.rank));
     layers.dedup();
+    let view = View(layers.iter().map(|layer| (layer.at.clone(), layer.hides())).collect());
     let mounts = layers.into_iter().map(|layer| layer.mount);
-    let mounts = [Mount::Proc].into_iter().chain(mounts).collect();
+    let mounts = [Mount::Proc, Mount::Sys, Mount::Devices].into_iter().chain(mounts).collect();
     let walls = Walls::Namespaces { hostname: name.id.to_string(), mounts };
-    Ok(Raised { walls, socket, scratch, folder: None })
+    Ok(Raised { walls, view: Some(view), socket, scratch, folder: None })
+}
+
+/// What is hidden from every instance. Of links, what they lead to is; what this host does
+/// not have needs no hiding.
+fn hidden(ground: &Ground) -> Vec<Layer> {
+    let mut layers: Vec<Layer> = Vec::new();
+    let home = ground.environment.get("HOME").filter(|home| home.starts_with('/'));
+    let places = TEMPORARY.into_iter().map(|at| (at, STICKY));
+    let places = places.chain(OTHERS.into_iter().chain(home).map(|at| (at, PLAIN)));
+    for (at, mode) in places {
+        let Ok(at) = std::fs::canonicalize(at) else { continue };
+        let again = layers.iter().any(|layer| at.starts_with(&layer.at));
+        if at.is_dir() && at != Path::new("/") && !again {
+            layers.push(Layer::hide(at, mode));
+        }
+    }
+    layers.push(Layer::hide(&ground.data_dir, PASSAGE));
+    if !ground.run_dir.starts_with(&ground.data_dir) {
+        layers.push(Layer::hide(&ground.run_dir, PASSAGE));
+    }
+    layers
+}
+
+/// What of the host is seen: places in the order in which they cover each other, and
+/// whether they hide or show.
+#[derive(Debug)]
+pub(crate) struct View(Vec<(PathBuf, bool)>);
+
+impl View {
+    /// The place that hides a path, if one does.
+    pub(crate) fn hidden(&self, path: &Path) -> Option<&Path> {
+        let (at, hides) = self.0.iter().rfind(|(at, _)| path.starts_with(at))?;
+        hides.then_some(at)
+    }
 }
 
 /// One mount, and where it comes among the others.
@@ -99,6 +160,7 @@ struct Layer {
 enum Rank {
     Shown,
     Hidden,
+    Asked,
     Own,
 }
 
@@ -108,10 +170,13 @@ impl Layer {
         Self { at: at.clone(), rank: Rank::Hidden, mount: Mount::Private { at, mode } }
     }
 
-    fn show(from: &Path, at: &Path, rank: Rank) -> Self {
-        let writable = rank == Rank::Own;
+    fn show(from: &Path, at: &Path, rank: Rank, writable: bool) -> Self {
         let mount = Mount::Bind { from: from.into(), at: at.into(), writable };
         Self { at: at.into(), rank, mount }
+    }
+
+    fn hides(&self) -> bool {
+        self.rank == Rank::Hidden
     }
 }
 
@@ -122,13 +187,15 @@ fn socket(
     places: &Places,
 ) -> Result<(PathBuf, Option<PathBuf>), PlanError> {
     let inside = &places.socket;
-    if places.owns(inside) {
-        return Ok((inside.clone(), None));
-    }
     let misplaced = || PlanError::SocketPlace { path: inside.clone() };
     let (Some(folder), Some(file)) = (inside.parent(), inside.file_name()) else {
         return Err(misplaced());
     };
+    // Directly in an own folder: a folder further down could be replaced by a link from
+    // inside, and then lead whoever binds or removes the socket from outside astray.
+    if places.folders.iter().any(|own| own == folder) {
+        return Ok((inside.clone(), None));
+    }
     let below = |place: &&str| folder != Path::new(place) && folder.starts_with(place);
     if !SHARED.iter().any(below) {
         return Err(misplaced());

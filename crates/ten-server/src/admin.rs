@@ -1,18 +1,20 @@
 //! The admin socket: the API for operators on this host, who are known by their uid.
 
-use std::{future::Future, io, os::unix::net};
+use std::{future::Future, io, os::unix::net, time::Duration};
 
 use axum::Router;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
-use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use crate::auth::Peer;
 
-/// Answers on the admin socket for as long as the returned future is polled. Once `stopping`,
-/// streams that would never end by themselves do.
+/// How long accepting rests after an error. What is missing (a descriptor, memory) comes
+/// back when anyone gives it back, and the kernel has no event for that.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers on the admin socket for as long as the returned future is polled.
 ///
 /// # Errors
 ///
@@ -20,7 +22,6 @@ use crate::auth::Peer;
 pub(crate) fn serve(
     listener: net::UnixListener,
     api: Router,
-    stopping: CancellationToken,
 ) -> io::Result<impl Future<Output = ()>> {
     listener.set_nonblocking(true)?;
     let listener = UnixListener::from_std(listener)?;
@@ -32,10 +33,7 @@ pub(crate) fn serve(
                 }
                 Err(error) => {
                     tracing::warn!("cannot accept an operator's connection: {error}");
-                    if stopping.is_cancelled() {
-                        return;
-                    }
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
@@ -44,6 +42,10 @@ pub(crate) fn serve(
 
 async fn connection(stream: UnixStream, api: Router) {
     let peer = match stream.peer_cred() {
+        // Our own data plane must never be talked into speaking to us as an operator.
+        Ok(credentials) if credentials.pid() == Some(std::process::id().cast_signed()) => {
+            return tracing::error!("the front connected to its own admin socket: refused");
+        }
         Ok(credentials) => Peer { uid: credentials.uid() },
         Err(error) => return tracing::warn!("an operator without credentials: {error}"),
     };

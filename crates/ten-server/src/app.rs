@@ -6,7 +6,13 @@
 //! admin socket ─▶ Admin ──────────────▶ API ┘
 //! ```
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+
+use rustix::net::Shutdown;
 
 use ten_domain::{Config, RouteTable};
 use ten_logs::Logs;
@@ -14,7 +20,7 @@ use ten_proxy::{Drain, DrainSignal, Drained, Proxy};
 use ten_runtime::{Ground, HostEnvironment};
 use ten_store::Store;
 use ten_supervisor::{Beginning, Fleet};
-use ten_warden::{Boot, Event, WardenHandle};
+use ten_warden::{Boot, Event, LaunchId, WardenHandle};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +30,7 @@ use crate::{
     convert::Site,
     handlers::{self, Api},
     management::ToApi,
-    serve::{Birth, RUN_DIR},
+    serve::Birth,
     upstreams::ToFleet,
 };
 
@@ -34,6 +40,8 @@ pub(crate) struct App {
     fleet: Fleet,
     drain: Drain,
     stopping: CancellationToken,
+    /// The listeners once more, to close their ears when serving ends.
+    sockets: Vec<TcpListener>,
     admin: JoinHandle<()>,
 }
 
@@ -52,7 +60,7 @@ impl App {
         let ground = Ground {
             folder: config.folder.clone(),
             data_dir: birth.data_dir.clone(),
-            run_dir: birth.data_dir.join(RUN_DIR),
+            run_dir: birth.run_dir.clone(),
             environment: HostEnvironment::new(std::env::vars_os()),
             services: config.services.keys().cloned().collect(),
         };
@@ -87,6 +95,8 @@ impl App {
         let routes = Arc::new(RouteTable::new(&birth.domain, &config));
         let proxy = Proxy::new(ToFleet::new(fleet.clone(), routes), ToApi(api.clone()));
         let (drain, signal) = Drain::new();
+        let sockets = boot.listeners.iter().map(TcpListener::try_clone).collect::<Result<_, _>>();
+        let sockets = sockets.map_err(io("share the listeners"))?;
         for listener in boot.listeners {
             let (proxy, signal): (_, DrainSignal) = (proxy.clone(), signal.clone());
             tokio::spawn(async move {
@@ -95,26 +105,32 @@ impl App {
                 }
             });
         }
-        let admin =
-            admin::serve(boot.admin, api, stopping.clone()).map_err(io("use the admin socket"))?;
+        let admin = admin::serve(boot.admin, api).map_err(io("use the admin socket"))?;
         for address in &addresses {
             tracing::info!("listening on http://{address} for {}", birth.domain);
         }
-        spawn_configured(&config, &fleet);
-        Ok(Self { fleet, drain, stopping, admin: tokio::spawn(admin) })
+        // A front that takes over finds them as its predecessor, and operators, left them.
+        if boot.next_launch == LaunchId::FIRST {
+            spawn_configured(&config, &fleet);
+        }
+        Ok(Self { fleet, drain, stopping, sockets, admin: tokio::spawn(admin) })
     }
 
     /// Stops accepting, lets requests end for a while, then stops every instance.
     pub(crate) async fn stop(self, drain: Duration) {
         tracing::info!("stopping: waiting for requests in flight, then for instances");
         self.stopping.cancel();
-        let stop_instances = async {
-            if self.drain.drain(drain).await == Drained::Cut {
-                tracing::warn!("requests were still in flight after {} s", drain.as_secs());
+        for socket in &self.sockets {
+            // The warden holds it too, so closing it would leave clients in a backlog that
+            // nobody serves. This refuses them at once (shutdown(2), on a listening socket).
+            if let Err(error) = rustix::net::shutdown(socket, Shutdown::Both) {
+                tracing::warn!("clients may wait in vain: {error}");
             }
-            self.fleet.shutdown().await;
-        };
-        stop_instances.await;
+        }
+        if self.drain.drain(drain).await == Drained::Cut {
+            tracing::warn!("requests were still in flight after {} s", drain.as_secs());
+        }
+        self.fleet.shutdown().await;
         self.admin.abort();
         tracing::info!("stopped");
     }

@@ -47,6 +47,7 @@ pub(crate) fn instance(view: InstanceView, config: &Config, site: &Site) -> api:
         state,
         health,
         pid: view.pid,
+        memory_bytes: view.memory,
         uptime_ms: view.uptime.map(millis),
         idle_ms: view.idle.map(millis),
         restarts: view.restarts,
@@ -147,6 +148,8 @@ pub(crate) fn denied(denied: Denied) -> Problem {
             .with_hint(format!("`ten rm` one, or raise max_known in [service.{service}]")),
         Denied::NotStarted { instance, .. } => problem(ProblemType::NotStarted)
             .with_hint(format!("`ten logs {instance}` shows what it said")),
+        Denied::RunsAlready(instance) => problem(ProblemType::RunsAlready)
+            .with_hint(format!("`ten stop {instance}` first, then spawn it with its variables")),
         Denied::Superseded(instance) => problem(ProblemType::Superseded)
             .with_hint(format!("`ten ps -a` shows what {instance} does now; ask again")),
         Denied::NotStored(_) => problem(ProblemType::NotStored)

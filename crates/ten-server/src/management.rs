@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::Router;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use ten_proxy::{Management, ManagementBody};
@@ -21,6 +21,9 @@ impl Management for ToApi {
     ) -> Response<ManagementBody> {
         // A router is always ready, and cannot fail.
         let Ok(response) = self.0.clone().call(request).await;
-        response.map(|body| body.map_err(Into::into).boxed_unsync())
+        let mut response = response.map(|body| body.map_err(Into::into).boxed_unsync());
+        // It speaks for no instance.
+        response.headers_mut().insert("x-ten-state", HeaderValue::from_static("unknown"));
+        response
     }
 }

@@ -17,8 +17,9 @@ pub const FRONT_VERB: &str = "front";
 const DEFAULT_DATA_DIR: &str = "/var/lib/tenement";
 /// Where operators connect, in the data folder.
 pub(crate) const ADMIN_SOCKET: &str = "ten.sock";
-/// Where ten keeps what lives only as long as a process. No instance id begins with a dot.
-pub(crate) const RUN_DIR: &str = ".run";
+/// Where ten keeps what lives only as long as a process, a folder for each boot of the
+/// machine. No instance id begins with a dot.
+const RUN_DIR: &str = ".run";
 
 /// What `ten serve` was told.
 #[derive(Debug, Clone)]
@@ -39,9 +40,22 @@ pub enum ServeError {
     /// The warden cannot have what it needs.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Which boot this is cannot be told.
+    #[error("cannot read the boot id of this machine")]
+    Boot(#[source] std::io::Error),
     /// What fronts are told cannot be written down.
     #[error("cannot describe the server to its front")]
     Note(#[source] serde_json::Error),
+}
+
+impl ServeError {
+    /// What to do about it, where something can be done.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Open(error) => Some(error.remedy()),
+            Self::Boot(_) | Self::Note(_) => None,
+        }
+    }
 }
 
 /// What every front is told at birth: enough to be the same server as its predecessor,
@@ -51,6 +65,7 @@ pub(crate) struct Birth {
     pub(crate) config_path: PathBuf,
     pub(crate) config_text: String,
     pub(crate) data_dir: PathBuf,
+    pub(crate) run_dir: PathBuf,
     pub(crate) domain: String,
 }
 
@@ -62,15 +77,18 @@ pub(crate) struct Birth {
 /// Where the data folder or an address is in use, or something cannot be had. Nothing runs then.
 pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     let ServeOptions { source, data_dir, listen, domain } = options;
+    let boot_id = ten_kernel::procfs::boot_id().map_err(ServeError::Boot)?;
+    let run_dir = data_dir.join(RUN_DIR).join(boot_id.get(..8).unwrap_or(&boot_id));
     let birth = Birth {
         config_path: source.path().into(),
         config_text: source.text().into(),
         data_dir: data_dir.clone(),
+        run_dir: run_dir.clone(),
         domain,
     };
     let note = serde_json::to_vec(&birth).map_err(ServeError::Note)?;
     let warden = Warden::open(Options {
-        run_dir: data_dir.join(RUN_DIR),
+        run_dir,
         cgroup_name: cgroup_name(&data_dir),
         listen,
         admin_socket: data_dir.join(ADMIN_SOCKET),

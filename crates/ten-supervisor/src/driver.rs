@@ -25,7 +25,7 @@ use std::{
     sync::Arc,
 };
 
-use ten_domain::{Address, Config, InstanceName, Refusal, ServiceSpec, Weight};
+use ten_domain::{Config, InstanceName, Refusal, ServiceName, ServiceSpec, Weight};
 use ten_logs::Logs;
 use ten_runtime::Ground;
 use ten_store::Origin;
@@ -41,8 +41,9 @@ use crate::{
     Denied, Done,
     admission::Census,
     instance::{Goal, Instance, Waiter},
-    machine::{Event, Machine, Phase, Rules},
+    machine::{Event, Machine, Phase, Rules, Then},
     ports::Ports,
+    probe::Reached,
     publish::{Entry, Published},
     scribe::Scribe,
 };
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     },
     /// Sets an instance's share.
     SetWeight { name: InstanceName, weight: Weight, reply: oneshot::Sender<Result<Done, Denied>> },
+    /// A request for a service's host found none of its instances running.
+    WakeService { service: ServiceName },
     /// Stops everything; replies when nothing is left.
     Shutdown { reply: oneshot::Sender<()> },
 }
@@ -82,13 +85,13 @@ pub(crate) enum Notice {
     /// The last lease on a closed gate ended.
     Drained(InstanceName, LaunchId),
     /// The listener accepts here.
-    Accepting(InstanceName, LaunchId, Address),
+    Accepting(InstanceName, LaunchId, Reached),
     /// It can take requests.
-    Ready(InstanceName, LaunchId, Option<Address>),
+    Ready(InstanceName, LaunchId, Option<Reached>),
     /// Nobody accepts at its address any more; its gate is closed.
     Unreachable(InstanceName, LaunchId),
     /// It was looked for after `Unreachable`, and accepts again or does not.
-    Sought(InstanceName, LaunchId, bool),
+    Sought(InstanceName, LaunchId, Option<Reached>),
     /// A health check of a running instance ended.
     Checked(InstanceName, LaunchId, bool),
 }
@@ -252,10 +255,12 @@ impl Driver {
             let Some(instance) = self.instances.get_mut(&name) else { continue };
             let before = instance.machine.phase();
             let effects = instance.machine.on(event, Instant::now().into_std(), jitter);
-            tracing::debug!(instance = %name, ?event, ?before, after = ?instance.machine.phase());
+            let after = instance.machine.phase();
+            tracing::debug!(instance = %name, ?event, ?before, ?after);
             for effect in effects {
                 self.perform(&name, effect);
             }
+            self.tell_log(&name, before, after);
             self.settle(&name);
         }
     }
@@ -282,6 +287,33 @@ impl Driver {
         self.tell_closed();
     }
 
+    /// Says why an instance is not what it should be. The one place where that is said.
+    fn tell_log(&self, name: &InstanceName, before: Phase, after: Phase) {
+        let Some(instance) = self.instances.get(name).filter(|_| before != after) else { return };
+        let why = instance.last_failure.as_deref().unwrap_or("no reason is known");
+        let next = instance.timer.as_ref().map(|t| t.due.saturating_duration_since(Instant::now()));
+        match (before, after) {
+            (_, Phase::Backoff) => {
+                let next = next.unwrap_or_default();
+                tracing::warn!(instance = %name, ?next, "ended; will be started again: {why}");
+            }
+            (_, Phase::Failed) => {
+                tracing::error!(instance = %name, "given up (max_restarts): {why}");
+            }
+            (
+                Phase::Starting { .. },
+                Phase::Sleeping | Phase::Gone | Phase::Stopping(Then::Crash),
+            ) => {
+                tracing::warn!(instance = %name, "did not start: {why}");
+            }
+            (Phase::Running, Phase::Draining(Then::Crash)) => {
+                tracing::warn!(instance = %name, "restarting: {why}");
+            }
+            (Phase::Running, Phase::Sleeping) => tracing::info!(instance = %name, "{why}"),
+            _ => {}
+        }
+    }
+
     /// Brings what readers see of an instance up to date.
     fn publish(&self, name: &InstanceName) {
         let Some(instance) = self.instances.get(name) else { return };
@@ -292,7 +324,7 @@ impl Driver {
 
     /// Tells those who wait for the end that nothing is left.
     fn tell_closed(&mut self) {
-        if !self.census.any_process() {
+        if self.closing.is_some() && !self.census.any_process() {
             for reply in self.closing.iter_mut().flat_map(|waiting| waiting.drain(..)) {
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(());

@@ -112,15 +112,9 @@ impl Fleet {
         if let Some(entry) = pool.pick() {
             return self.lease_entry(entry).await;
         }
-        let (heaviest, others) = pool.sharing.split_first().ok_or(Refusal::Unknown)?;
-        for other in others {
-            if let Some(spec) = self.config.services.get(service) {
-                let deadline = Instant::now() + spec.startup_timeout;
-                let waiter = Waiter { deadline, reply: oneshot::channel().0 };
-                // A full mailbox has better things to do than to warm others up.
-                let _ = self.mailbox.try_send(Command::Wake { name: other.name.clone(), waiter });
-            }
-        }
+        let heaviest = pool.to_wake().next().ok_or(Refusal::Unknown)?;
+        // A full mailbox has better things to do than to wake others for later requests.
+        let _ = self.mailbox.try_send(Command::WakeService { service: service.clone() });
         self.lease_entry(heaviest).await
     }
 
@@ -189,13 +183,15 @@ impl Fleet {
         self.ask(&name, command, done).await
     }
 
-    /// Stops everything, in parallel, refusing requests from now on. Ends when nothing is left.
+    /// Stops everything, in parallel, refusing requests from now on. Ends when nothing is
+    /// left and what is known is written down, or cannot be.
     pub async fn shutdown(&self) {
         let (reply, done) = oneshot::channel();
         // A driver that is gone has nothing left to stop.
         if self.mailbox.send(Command::Shutdown { reply }).await.is_ok() {
             let _ = done.await;
         }
+        self.scribe.all_settled().await;
     }
 
     async fn operate(&self, name: InstanceName, verb: Verb, wait: bool) -> Result<Done, Denied> {

@@ -10,7 +10,7 @@
 //!   enter            n        → n + 1         refused where CLOSED
 //!   close_if_unused  0        → CLOSED        refused where anybody holds a lease
 //!   close            n        → CLOSED | n    the last of the n reports `drained`
-//!   suspend          n        → CLOSED | n    reports `unreachable`; `reopen` takes it back
+//!   suspend          n        → CLOSED | n    reports `unreachable`
 //! ```
 
 use std::{
@@ -26,7 +26,7 @@ use ten_domain::{Address, InstanceName};
 use ten_warden::LaunchId;
 use tokio::{sync::mpsc, time::Instant};
 
-use crate::driver::Notice;
+use crate::{driver::Notice, probe::Reached};
 
 const CLOSED: u64 = 1 << 63;
 
@@ -34,6 +34,7 @@ const CLOSED: u64 = 1 << 63;
 #[derive(Debug)]
 pub(crate) struct Generation {
     birth: Birth,
+    dial: Address,
     /// Times below count from here.
     since: Instant,
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
@@ -47,8 +48,7 @@ pub(crate) struct Generation {
 pub(crate) struct Birth {
     pub(crate) instance: InstanceName,
     pub(crate) launch: LaunchId,
-    pub(crate) address: Address,
-    pub(crate) launched: Instant,
+    pub(crate) reached: Reached,
     pub(crate) request_timeout: Option<Duration>,
     /// Counts for all processes of the instance.
     pub(crate) requests: Arc<AtomicU64>,
@@ -59,6 +59,7 @@ impl Generation {
     /// A process whose gate is open.
     pub(crate) fn new(birth: Birth) -> Arc<Self> {
         Arc::new(Self {
+            dial: birth.reached.dial(),
             birth,
             since: Instant::now(),
             slot: OnceLock::new(),
@@ -69,17 +70,17 @@ impl Generation {
 
     /// Where it listens.
     pub(crate) fn address(&self) -> &Address {
-        &self.birth.address
+        &self.birth.reached.address
+    }
+
+    /// How it is connected to.
+    pub(crate) fn dial(&self) -> &Address {
+        &self.dial
     }
 
     /// Which launch it is of.
     pub(crate) fn launch(&self) -> LaunchId {
         self.birth.launch
-    }
-
-    /// How long ago it was launched.
-    pub(crate) fn age(&self) -> Duration {
-        self.birth.launched.elapsed()
     }
 
     /// A lease, unless the gate is closed.
@@ -111,11 +112,6 @@ impl Generation {
             // The driver may be gone already when the server ends.
             let _ = self.birth.notices.send(notice);
         }
-    }
-
-    /// Opens the gate again. Only the driver does so, and only while it still runs.
-    pub(crate) fn reopen(&self) {
-        self.word.fetch_and(!CLOSED, Ordering::AcqRel);
     }
 
     /// Leases held now.
@@ -163,9 +159,9 @@ impl Lease {
         self.0.birth.launch.0
     }
 
-    /// Where it listens.
+    /// How it is connected to. Good for as long as the lease lives.
     pub fn address(&self) -> &Address {
-        &self.0.birth.address
+        self.0.dial()
     }
 
     /// How long it may take to the response head.
@@ -198,13 +194,12 @@ mod tests {
 
     fn generation() -> (Arc<Generation>, mpsc::UnboundedReceiver<Notice>) {
         let (notices, seen) = mpsc::unbounded_channel();
-        let address = Address::Unix("/s".into());
+        let address = Address::Tcp(([127, 0, 0, 1], 1).into());
         let name = "api:prod".parse().unwrap();
         let generation = Generation::new(Birth {
             instance: name,
             launch: LaunchId(7),
-            address,
-            launched: Instant::now(),
+            reached: Reached::at(address),
             request_timeout: None,
             requests: Arc::default(),
             notices,
@@ -242,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreachable_process_gives_no_lease_until_it_is_reopened() {
+    fn an_unreachable_process_gives_no_lease_any_more() {
         let (generation, mut seen) = generation();
         let lease = generation.enter().unwrap();
         lease.report_unreachable();
@@ -250,8 +245,6 @@ mod tests {
         assert!(matches!(seen.try_recv(), Ok(Notice::Unreachable(_, LaunchId(7)))));
         assert!(seen.try_recv().is_err(), "reported twice");
         assert!(generation.enter().is_none());
-        generation.reopen();
-        assert!(generation.enter().is_some());
     }
 
     #[test]

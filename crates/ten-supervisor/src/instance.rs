@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use ten_domain::{Health, HealthRun, InstanceName, Refusal, ServiceSpec, State};
 use ten_runtime::Listener;
-use ten_warden::LaunchId;
+use ten_warden::{Cgroup, LaunchId};
 use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, time::delay_queue};
 
@@ -56,8 +56,8 @@ pub(crate) struct Process {
     pub(crate) listener: Listener,
     pub(crate) launched: Instant,
     pub(crate) pid: Option<u32>,
-    /// The number of its cgroup, where it has one: whose listener is its own.
-    pub(crate) cgroup: Option<u64>,
+    /// Its cgroup, where it has one: by its number a listener is known to be its own.
+    pub(crate) cgroup: Option<Cgroup>,
     /// From the moment it is ready; a worker has none.
     pub(crate) generation: Option<Arc<Generation>>,
     /// Finds out whether it is ready, then whether it is healthy.
@@ -66,6 +66,8 @@ pub(crate) struct Process {
     pub(crate) seek: Option<Watch>,
     pub(crate) health: HealthRun,
     pub(crate) health_checked: Option<Instant>,
+    /// An earlier front launched it.
+    pub(crate) adopted: bool,
     /// It took longer than `startup_timeout` to become healthy, and has not been since.
     pub(crate) never_healthy: bool,
     /// Cancelled when nothing is left of it, so that its output is read to the end.
@@ -87,6 +89,7 @@ impl Process {
             seek: None,
             health: HealthRun::default(),
             health_checked: None,
+            adopted: false,
             never_healthy: false,
             ended: CancellationToken::new(),
         }
@@ -153,16 +156,20 @@ impl Instance {
             state,
             weight: before.weight,
             pid: process.and_then(|process| process.pid),
+            cgroup: process.and_then(|process| Some(process.cgroup.as_ref()?.path.clone())),
             restarts: self.machine.restarts(),
             health_failures: process.map_or(0, |process| process.health.failures()),
             health_checked: process.and_then(|process| process.health_checked),
+            launched: process.map(|process| process.launched),
             last_failure: self.last_failure.clone(),
             last_wake: self.last_wake,
         };
         let runs = |state: State| matches!(state, State::Running(_));
         let changed = runs(before.state) != runs(state);
         self.entry.status.store(Arc::new(status));
-        self.entry.generation.store(self.generation().cloned());
+        // Between accepting and healthy nobody may pass, whatever its gate says.
+        let admitted = matches!(state, State::Running(_) | State::Draining);
+        self.entry.generation.store(self.generation().filter(|_| admitted).cloned());
         changed
     }
 
@@ -187,6 +194,14 @@ impl Instance {
     }
 }
 
+/// A process that an earlier front launched.
+#[derive(Debug)]
+pub(crate) struct Adopted {
+    pub(crate) name: InstanceName,
+    pub(crate) process: Process,
+    pub(crate) extra_env: BTreeMap<String, String>,
+}
+
 /// What a later front must know of a process: it travels with the launch as a note that the
 /// warden keeps.
 #[derive(Debug, Serialize, Deserialize)]
@@ -197,28 +212,36 @@ pub(crate) struct Note {
     unix: Option<PathBuf>,
     /// Milliseconds since boot.
     launched: u64,
+    env: BTreeMap<String, String>,
 }
 
 impl Note {
-    pub(crate) fn of(name: &InstanceName, port: u16, listener: &Listener) -> Vec<u8> {
+    pub(crate) fn of(
+        name: &InstanceName,
+        port: u16,
+        listener: &Listener,
+        env: &BTreeMap<String, String>,
+    ) -> Vec<u8> {
         let note = Self {
             instance: name.to_string(),
             port,
             tcp: listener.tcp,
             unix: listener.unix.clone(),
             launched: since_boot().as_millis() as u64,
+            env: env.clone(),
         };
         serde_json::to_vec(&note).expect("a note has only texts and numbers")
     }
 
     /// Reads the note of a launch; `None` where it is not one of ours.
-    pub(crate) fn read(launch: LaunchId, bytes: &[u8]) -> Option<(InstanceName, Process)> {
+    pub(crate) fn read(launch: LaunchId, bytes: &[u8]) -> Option<Adopted> {
         let note: Self = serde_json::from_slice(bytes).ok()?;
         let listener = Listener { tcp: note.tcp, unix: note.unix };
         let mut process = Process::new(launch, note.port, listener);
         let age = since_boot().saturating_sub(Duration::from_millis(note.launched));
         process.launched = process.launched.checked_sub(age).unwrap_or(process.launched);
-        Some((note.instance.parse().ok()?, process))
+        process.adopted = true;
+        Some(Adopted { name: note.instance.parse().ok()?, process, extra_env: note.env })
     }
 }
 

@@ -5,11 +5,20 @@
 //! listener it is: a program that took the port before its owner is not believed to be the
 //! instance, and no connection is spent on finding out.
 
-use std::{error::Error, io, net::SocketAddr, path::Path, sync::OnceLock, time::Duration};
+use std::{
+    error::Error,
+    io,
+    net::SocketAddr,
+    os::fd::{AsRawFd, OwnedFd},
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http_body_util::Empty;
 use hyper::{Request, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
+use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags};
 use ten_domain::{Address, HealthCheck};
 use ten_kernel::SockDiag;
 use ten_runtime::Listener;
@@ -35,33 +44,81 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn of(process: &Process) -> Self {
-        Self { listener: process.listener.clone(), cgroup: process.cgroup }
+        Self {
+            listener: process.listener.clone(),
+            cgroup: process.cgroup.as_ref().map(|cgroup| cgroup.id),
+        }
+    }
+}
+
+/// A place that accepts.
+#[derive(Debug, Clone)]
+pub(crate) struct Reached {
+    /// As it is called.
+    pub(crate) address: Address,
+    socket: Option<Arc<OwnedFd>>,
+}
+
+impl Reached {
+    /// Somewhere that needs no holding.
+    #[cfg(test)]
+    pub(crate) fn at(address: Address) -> Self {
+        Self { address, socket: None }
+    }
+
+    /// As it is connected to. A Unix socket is held by a descriptor: whatever its tenant puts
+    /// in its place later, such as a link to a socket of ours, is not what is connected to.
+    pub(crate) fn dial(&self) -> Address {
+        match &self.socket {
+            Some(socket) => Address::Unix(format!("/proc/self/fd/{}", socket.as_raw_fd()).into()),
+            None => self.address.clone(),
+        }
     }
 }
 
 /// Waits until one of the places accepts, and says which.
-pub(crate) async fn accepting(place: &Place) -> Address {
+pub(crate) async fn accepting(place: &Place) -> Reached {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         if let Some(path) = &place.listener.unix
-            && unix_accepts(path).await
+            && let Ok(Ok(socket)) = timeout(CONNECT_TIMEOUT, unix_accepts(path)).await
         {
-            return Address::Unix(path.clone());
+            return Reached {
+                address: Address::Unix(path.clone()),
+                socket: Some(Arc::new(socket)),
+            };
         }
         if let Some(at) = place.listener.tcp
             && tcp_accepts(at, place.cgroup).await
         {
-            return Address::Tcp(at);
+            return Reached { address: Address::Tcp(at), socket: None };
         }
     }
 }
 
-async fn unix_accepts(path: &Path) -> bool {
-    // Most of the time there is nothing yet, and looking costs less than connecting.
-    let connected = async { path.exists() && UnixStream::connect(path).await.is_ok() };
-    timeout(CONNECT_TIMEOUT, connected).await.unwrap_or(false)
+async fn unix_accepts(path: &Path) -> io::Result<OwnedFd> {
+    let socket = open_socket(path)?;
+    UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await?;
+    Ok(socket)
+}
+
+/// Opens the socket itself, not what a link leads to. Its folder is ours or the instance's
+/// own, and nobody inside the walls can put another in its place; what is in it is up to the
+/// tenant.
+fn open_socket(path: &Path) -> io::Result<OwnedFd> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let path_only = OFlags::PATH | OFlags::CLOEXEC;
+    let folder = fs::open(folder, path_only | OFlags::DIRECTORY, Mode::empty())?;
+    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    let socket = fs::openat2(&folder, name, path_only | OFlags::NOFOLLOW, Mode::empty(), within)?;
+    match FileType::from_raw_mode(fs::fstat(&socket)?.st_mode) {
+        FileType::Socket => Ok(socket),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a socket")),
+    }
 }
 
 async fn tcp_accepts(at: SocketAddr, cgroup: Option<u64>) -> bool {
@@ -145,4 +202,24 @@ async fn connect_tcp(to: SocketAddr) -> io::Result<TcpStream> {
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
     Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::{fs::symlink, net::UnixListener};
+
+    use super::*;
+
+    #[test]
+    fn only_a_socket_is_opened_and_never_through_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let _ours = UnixListener::bind(at("ours")).unwrap();
+        assert!(open_socket(&at("ours")).is_ok());
+        symlink(at("ours"), at("link")).unwrap();
+        std::fs::write(at("file"), "").unwrap();
+        for wrong in ["link", "file", "nothing"] {
+            assert!(open_socket(&at(wrong)).is_err(), "{wrong}");
+        }
+    }
 }

@@ -9,12 +9,14 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    path::PathBuf,
     sync::{Arc, atomic::AtomicU64, atomic::Ordering},
     time::Duration,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ten_domain::{Config, InstanceName, Rotation, ServiceName, State, Weight};
+use ten_kernel::memory_used;
 use tokio::time::Instant;
 
 use crate::{InstanceView, gate::Generation};
@@ -43,6 +45,9 @@ pub(crate) struct Status {
     pub(crate) state: State,
     pub(crate) weight: Weight,
     pub(crate) pid: Option<u32>,
+    /// Where its process is counted.
+    pub(crate) cgroup: Option<PathBuf>,
+    pub(crate) launched: Option<Instant>,
     pub(crate) restarts: u32,
     pub(crate) health_failures: u32,
     pub(crate) health_checked: Option<Instant>,
@@ -56,7 +61,7 @@ pub(crate) struct Pool {
     running: Vec<Arc<Entry>>,
     rotation: Rotation,
     /// Every instance with a share, heaviest first.
-    pub(crate) sharing: Vec<Arc<Entry>>,
+    sharing: Vec<Arc<Entry>>,
 }
 
 impl Published {
@@ -124,6 +129,14 @@ impl Pool {
     pub(crate) fn pick(&self) -> Option<&Arc<Entry>> {
         self.rotation.pick().map(|index| &self.running[index])
     }
+
+    /// The instances to wake where none runs, heaviest first: those that have not failed, or
+    /// where all have, all.
+    pub(crate) fn to_wake(&self) -> impl Iterator<Item = &Arc<Entry>> {
+        let failed = |entry: &&Arc<Entry>| entry.status.load().state == State::Failed;
+        let none_left = self.sharing.iter().all(|entry| failed(&entry));
+        self.sharing.iter().filter(move |entry| none_left || !failed(entry))
+    }
 }
 
 impl Entry {
@@ -133,6 +146,8 @@ impl Entry {
             state: State::Sleeping,
             weight,
             pid: None,
+            cgroup: None,
+            launched: None,
             restarts: 0,
             health_failures: 0,
             health_checked: None,
@@ -157,7 +172,8 @@ impl Entry {
             name: self.name.clone(),
             state: status.state,
             pid: status.pid,
-            uptime: generation.as_ref().map(|g| g.age()),
+            memory: status.cgroup.as_deref().and_then(memory_used),
+            uptime: status.launched.filter(|_| running).map(|at| at.elapsed()),
             idle: generation.as_ref().filter(|_| in_flight == 0).map(|g| g.unused_for()),
             restarts: status.restarts,
             in_flight,

@@ -24,6 +24,7 @@ pub(crate) enum Fact {
 enum Note {
     Fact(InstanceName, Fact),
     Settled(InstanceName, oneshot::Sender<Result<(), String>>),
+    AllSettled(oneshot::Sender<()>),
 }
 
 /// The way to the one task that writes.
@@ -51,18 +52,24 @@ impl Scribe {
         let _ = self.0.send(Note::Settled(name.clone(), reply));
         settled.await.unwrap_or_else(|_| Err("the store is closed".into()))
     }
+
+    /// Waits until everything that was handed over is written, or was tried once more in vain.
+    pub(crate) async fn all_settled(&self) {
+        let (reply, settled) = oneshot::channel();
+        let _ = self.0.send(Note::AllSettled(reply));
+        let _ = settled.await;
+    }
 }
 
 async fn write_down(store: Store, mut notes: mpsc::UnboundedReceiver<Note>) {
     // What could not be written, with the reason.
     let mut owed: BTreeMap<InstanceName, (Fact, String)> = BTreeMap::new();
+    let mut retries = tokio::time::interval(RETRY);
     loop {
         let note = tokio::select! {
             note = notes.recv() => note,
-            () = tokio::time::sleep(RETRY), if !owed.is_empty() => {
-                for (name, (fact, _)) in std::mem::take(&mut owed) {
-                    write(&store, name, fact, &mut owed).await;
-                }
+            _ = retries.tick(), if !owed.is_empty() => {
+                retry(&store, &mut owed).await;
                 continue;
             }
         };
@@ -76,8 +83,18 @@ async fn write_down(store: Store, mut notes: mpsc::UnboundedReceiver<Note>) {
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(result);
             }
-            None => return,
+            Some(Note::AllSettled(reply)) => {
+                retry(&store, &mut owed).await;
+                let _ = reply.send(());
+            }
+            None => return retry(&store, &mut owed).await,
         }
+    }
+}
+
+async fn retry(store: &Store, owed: &mut BTreeMap<InstanceName, (Fact, String)>) {
+    for (name, (fact, _)) in std::mem::take(owed) {
+        write(store, name, fact, owed).await;
     }
 }
 

@@ -206,7 +206,7 @@ async fn the_service_host_is_shared_by_weight_among_those_who_run() {
     for _ in 0..8 {
         seen.push(house.fleet.lease(&service).await.unwrap().instance().id.to_string());
     }
-    assert_eq!(seen, ["v1", "v1", "v2", "v1", "v1", "v1", "v2", "v1"]);
+    assert_eq!(seen, ["v1", "v1", "v1", "v2", "v1", "v1", "v1", "v2"]);
     for id in ["api:v1", "api:v2", "api:customer"] {
         house.fleet.stop(name(id)).await.unwrap();
     }
@@ -267,6 +267,71 @@ async fn three_failed_health_checks_restart_it() {
     house.set_healthy(true);
     house.reaches("api:a", State::Running(Health::Healthy)).await;
     assert_eq!(house.fleet.get(&name("api:a")).unwrap().restarts, 1);
+}
+
+/// It accepts, but its health path refuses: nobody may pass yet, neither the request that
+/// woke it nor one that comes later.
+#[tokio::test]
+async fn nobody_passes_before_it_is_healthy() {
+    let check = HealthCheck {
+        path: "/health".into(),
+        interval: Duration::from_secs(10),
+        timeout: Duration::from_secs(1),
+    };
+    let house = House::new(|spec| spec.health = Some(check.clone())).await;
+    house.script(Script { healthy: false, ..Script::default() });
+    let ask = || {
+        let fleet = house.fleet.clone();
+        tokio::spawn(async move { fleet.lease(&target("api:a")).await.map(drop) })
+    };
+    let first = ask();
+    house.until("its health was asked for", |house| house.health_checks() > 1).await;
+    let second = ask();
+    let so_far = house.health_checks();
+    house.until("and again", |house| house.health_checks() > so_far + 3).await;
+    assert!(!first.is_finished() && !second.is_finished(), "it was used before it was healthy");
+    house.set_healthy(true);
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok(()), Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_request_for_the_service_host_does_not_wake_everybody() {
+    let house = House::new(|_| {}).await;
+    for i in 0..30 {
+        house.fleet.spawn(name(&format!("api:i{i}")), vec![], true).await.unwrap();
+        house.fleet.stop(name(&format!("api:i{i}"))).await.unwrap();
+    }
+    let launches = house.launches();
+    let service = Target::Service("api".parse().unwrap());
+    drop(house.fleet.lease(&service).await.unwrap());
+    assert!(house.launches() - launches <= 8, "{} were woken", house.launches() - launches);
+    let requests: u64 = house.fleet.list().iter().map(|view| view.requests).sum();
+    assert_eq!(requests, 1, "waking others is no request");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_instance_does_not_answer_for_its_service() {
+    let house = House::new(|_| {}).await;
+    for id in ["api:good", "api:bad"] {
+        house.fleet.spawn(name(id), vec![], true).await.unwrap();
+    }
+    house.fleet.set_weight(name("api:good"), Weight::new(1).unwrap()).await.unwrap();
+    house.fleet.stop(name("api:good")).await.unwrap();
+    house.script(Script { dies_at_once: Some(Exit::Code(1)), ..Script::default() });
+    house.exit("api:bad", Exit::Code(1));
+    house.reaches("api:bad", State::Failed).await;
+    house.script(Script::default());
+    let lease = house.fleet.lease(&Target::Service("api".parse().unwrap())).await.unwrap();
+    assert_eq!(lease.instance(), &name("api:good"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_instance_takes_no_new_variables() {
+    let house = House::new(|_| {}).await;
+    house.fleet.spawn(name("api:a"), vec![], true).await.unwrap();
+    let again = house.fleet.spawn(name("api:a"), vec![("A".into(), "1".into())], true).await;
+    assert_eq!(again, Err(Denied::RunsAlready(name("api:a"))));
+    assert_eq!(house.fleet.spawn(name("api:a"), vec![], true).await, Ok(Done::AlreadySo));
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,8 @@ pub struct InstanceView {
     pub state: State,
     /// The pid of its main process, while it has one.
     pub pid: Option<u32>,
+    /// Bytes of memory that its processes use, page cache included, where the host counts them.
+    pub memory: Option<u64>,
     /// How long ago its process was launched, while it runs.
     pub uptime: Option<Duration>,
     /// How long it has had no request, while it runs and has none.
@@ -79,6 +81,9 @@ pub enum Denied {
         /// What happened, from the launch error or the last exit.
         reason: String,
     },
+    /// Variables were to be added to the environment of a process that has it already.
+    #[error("{0} runs already, and a running process keeps its environment")]
+    RunsAlready(InstanceName),
     /// Another command on the same instance came in between.
     #[error("{0} was stopped meanwhile")]
     Superseded(InstanceName),

@@ -18,7 +18,7 @@ use ten_kernel::LaunchPlan;
 use tokio::{io::Interest, net::UnixDatagram, sync::mpsc};
 
 use crate::{
-    protocol::{Exit, LaunchId, ToFront, ToWarden},
+    protocol::{Cgroup, Exit, LaunchId, ToFront, ToWarden},
     wire::{self, ReceiveError},
 };
 
@@ -47,8 +47,8 @@ pub struct Living {
     pub launch: LaunchId,
     /// The pid of its main process.
     pub pid: u32,
-    /// The number of its cgroup, where it has one.
-    pub cgroup: Option<u64>,
+    /// Its cgroup, where it has one.
+    pub cgroup: Option<Cgroup>,
     /// What the earlier front wrote down about it.
     pub note: Vec<u8>,
     /// Its output.
@@ -73,8 +73,8 @@ pub enum Event {
         launch: LaunchId,
         /// The pid of its main process.
         pid: u32,
-        /// The number of its cgroup, where it has one.
-        cgroup: Option<u64>,
+        /// Its cgroup, where it has one.
+        cgroup: Option<Cgroup>,
         /// Its output.
         output: Output,
     },

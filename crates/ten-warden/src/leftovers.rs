@@ -82,7 +82,7 @@ pub(crate) fn clear(run_dir: &Path, folders: &RunDir, boot_id: &str) -> Result<(
         let path = path.to_path_buf();
         move |source| LeftoverError::Record { path, source }
     };
-    let front = folders.front().map_err(unreadable(run_dir))?;
+    let front = folders.front().map_err(unreadable(&run_dir.join("front.json")))?;
     if let Some(front) = front.and_then(|front| front.find(boot_id)) {
         end_process("the front", &front, Child::kill)?;
     }
@@ -98,7 +98,8 @@ pub(crate) fn clear(run_dir: &Path, folders: &RunDir, boot_id: &str) -> Result<(
         })?;
         tracing::info!(tree = record.name, "cleared what an earlier run left");
     }
-    folders.remove_stray_pipes().map_err(unreadable(run_dir))
+    folders.remove_stray_pipes().map_err(unreadable(run_dir))?;
+    folders.discard_other_boots(run_dir).map_err(unreadable(run_dir))
 }
 
 fn end_tree(record: &Record, boot_id: &str) -> Result<(), LeftoverError> {

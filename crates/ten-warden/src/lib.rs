@@ -25,6 +25,6 @@ pub use client::{Boot, ConnectError, Event, Living, Output, WardenHandle, connec
 pub use front::FrontCommand;
 pub use leftovers::LeftoverError;
 pub use open::{OpenError, Options};
-pub use protocol::{Exit, LaunchId, ToFront, ToWarden};
+pub use protocol::{Cgroup, Exit, LaunchId, ToFront, ToWarden};
 pub use warden::Warden;
 pub use wire::{EncodeError, MESSAGE_MAX, ReceiveError};

@@ -32,7 +32,8 @@ use crate::{
 pub struct Options {
     /// The folder that only one warden may serve.
     pub data_dir: PathBuf,
-    /// Where records and log pipes are.
+    /// Where records and log pipes are: a folder for this boot alone, in a folder that holds
+    /// nothing but such folders.
     pub run_dir: PathBuf,
     /// The name of the folder for the trees' cgroups.
     pub cgroup_name: String,
@@ -50,9 +51,7 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A folder is missing and cannot be made.
-    #[error(
-        "cannot use the folder {path}: create it for this user, or name another one as data_dir"
-    )]
+    #[error("cannot use the folder {path}")]
     Folder {
         /// Which.
         path: PathBuf,
@@ -62,7 +61,7 @@ pub enum OpenError {
     },
     /// Another one serves this folder.
     #[error(
-        "another ten (pid {}) serves {path}: stop it first, or name another data_dir",
+        "another ten (pid {}) serves {path}",
         pid.map_or("unknown".into(), |pid| pid.to_string())
     )]
     Served {
@@ -81,7 +80,7 @@ pub enum OpenError {
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
     /// A TCP socket cannot be bound.
-    #[error("cannot listen on {address}: stop what listens there, or choose another port")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -115,6 +114,25 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Folder { .. } => "create it for this user, or name another one as data_dir",
+            Self::Served { .. } => "stop it first, or name another data_dir",
+            Self::Lock(_) => "run ten as the user that owns data_dir, or name another one",
+            Self::Leftover(_) => {
+                "end by hand what it names, or remove the record it names if nothing of it runs"
+            }
+            Self::Cgroup(_) => "give ten a cgroup that it may write to (systemd: Delegate=yes)",
+            Self::Listen { .. } => "stop what listens there, or choose another port or address",
+            Self::TooManyListeners { .. } => "listen on fewer addresses",
+            Self::Admin { .. } => "choose a shorter data_dir, on a file system that has sockets",
+            Self::Kernel { .. } => "this kernel is too old or too closed for ten: it needs 5.14",
+        }
+    }
+}
+
 impl Warden {
     /// Takes the data folder, clears what a killed predecessor left, and binds every socket.
     /// Nothing is started yet.
@@ -126,6 +144,9 @@ impl Warden {
         let boot_id = procfs::boot_id().map_err(kernel("read the boot id"))?;
         leftovers::clear(&options.run_dir, &folders, &boot_id)?;
         let cgroups = CgroupTree::open(&options.cgroup_name)?;
+        for lack in cgroups.iter().flat_map(CgroupTree::lacks) {
+            tracing::debug!(%lack, "some limits cannot be applied");
+        }
         let (addresses, boot) = boot_fds(&options)?;
         rustix::process::set_child_subreaper(Some(getpid()))
             .map_err(errno("become the reaper of orphans"))?;

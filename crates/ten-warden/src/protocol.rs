@@ -5,6 +5,8 @@
 //! one `Living` for each process tree, then `BootDone`. From there on both sides may speak
 //! at any time; messages are never reordered.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use ten_kernel::LaunchPlan;
 
@@ -12,6 +14,20 @@ use ten_kernel::LaunchPlan;
 /// below 2^62.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LaunchId(pub u64);
+
+impl LaunchId {
+    /// The first that a warden expects: while it is the next one, nothing was ever launched.
+    pub const FIRST: Self = Self(0);
+}
+
+/// The cgroup of a tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// The number by which the kernel names it elsewhere.
+    pub id: u64,
+    /// Where it is in the file tree.
+    pub path: PathBuf,
+}
 
 /// What the front asks of the warden. Nothing is answered but by a [`ToFront`] event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,8 +77,8 @@ pub enum ToFront {
         launch: LaunchId,
         /// The pid of its main process, as the host sees it.
         pid: u32,
-        /// The number of its cgroup, where it has one.
-        cgroup: Option<u64>,
+        /// Its cgroup, where it has one.
+        cgroup: Option<Cgroup>,
         /// What came with its launch.
         note: Vec<u8>,
     },
@@ -74,8 +90,8 @@ pub enum ToFront {
         launch: LaunchId,
         /// The pid of its main process, as the host sees it.
         pid: u32,
-        /// The number of its cgroup, where it has one.
-        cgroup: Option<u64>,
+        /// Its cgroup, where it has one.
+        cgroup: Option<Cgroup>,
     },
     /// It could not be started; nothing of it is left.
     LaunchFailed {
@@ -105,6 +121,9 @@ pub enum Exit {
     Code(i32),
     /// This signal ended it.
     Signal(i32),
+    /// The kernel killed the whole tree because there was no memory left for it
+    /// (`memory_limit_mb`, or all of the machine's).
+    OutOfMemory,
     /// Its init was killed from outside, so nobody knows.
     Lost,
 }

@@ -4,6 +4,7 @@
 //! A record names a process by pid, start time and boot, never by pid alone.
 
 use std::{
+    cell::{Cell, RefCell},
     fs::{self, DirBuilder},
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, FileTypeExt},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use ten_kernel::{Child, procfs, remove_socket};
+use ten_kernel::{Child, empty_in_child, procfs, remove_socket};
 
 /// A process, named for good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,12 +57,17 @@ pub(crate) struct Record {
     pub(crate) socket: Option<PathBuf>,
 }
 
-/// Where traces are: `{run_dir}/launches`, `{run_dir}/output`, and the front's record.
+/// Where traces are: `{run_dir}/launches`, `{run_dir}/output`, the front's record, and
+/// `{run_dir}/trash` for what takes long to remove.
 #[derive(Debug)]
 pub(crate) struct RunDir {
     front: PathBuf,
     launches: PathBuf,
     output: PathBuf,
+    trash: PathBuf,
+    /// Empties the trash, while there is something in it.
+    sweeper: RefCell<Option<Child>>,
+    discarded: Cell<u64>,
 }
 
 impl RunDir {
@@ -71,11 +77,74 @@ impl RunDir {
             front: run_dir.join("front.json"),
             launches: run_dir.join("launches"),
             output: run_dir.join("output"),
+            trash: run_dir.join("trash"),
+            sweeper: RefCell::new(None),
+            discarded: Cell::new(0),
         };
-        for folder in [run_dir, &folders.launches, &folders.output] {
+        for folder in [run_dir, &folders.launches, &folders.output, &folders.trash] {
             make_private_folder(folder)?;
         }
+        folders.tend_trash();
         Ok(folders)
+    }
+
+    /// Removes a folder with all that is in it; none there is no error. What a tenant has
+    /// filled is only moved out of the way here: taking it apart may take long.
+    pub(crate) fn discard(&self, folder: &Path) -> io::Result<()> {
+        match fs::remove_dir(folder) {
+            Err(why) if why.kind() == ErrorKind::DirectoryNotEmpty => {}
+            done => return unless_missing(done),
+        }
+        let number = self.discarded.replace(self.discarded.get() + 1);
+        let name = format!("{}-{number}", std::process::id());
+        fs::rename(folder, self.trash.join(name))?;
+        self.tend_trash();
+        Ok(())
+    }
+
+    /// Sees to it that somebody empties the trash. Called again whenever a child has ended.
+    pub(crate) fn tend_trash(&self) {
+        let mut sweeper = self.sweeper.borrow_mut();
+        match sweeper.as_ref().map(Child::try_wait) {
+            Some(Ok(None)) => return,
+            Some(Ok(Some(status))) if status.exit_status() == Some(0) => {}
+            None => {}
+            Some(ended) => {
+                // Left for the next start, or for whoever reads this.
+                tracing::warn!(?ended, trash = %self.trash.display(), "cannot be emptied");
+                *sweeper = None;
+                return;
+            }
+        }
+        *sweeper = None;
+        let is_empty = fs::read_dir(&self.trash).map(|mut entries| entries.next().is_none());
+        if is_empty.unwrap_or(true) {
+            return;
+        }
+        match empty_in_child(&self.trash) {
+            Ok(child) => *sweeper = Some(child),
+            Err(error) => tracing::warn!(%error, "nobody can empty the trash"),
+        }
+    }
+
+    /// Removes the run dirs beside this one. They are of earlier boots, whose processes are
+    /// gone whatever is written there: a power cut may have left it half written.
+    pub(crate) fn discard_other_boots(&self, run_dir: &Path) -> io::Result<()> {
+        let (Some(parent), Some(own)) = (run_dir.parent(), run_dir.file_name()) else {
+            return Ok(());
+        };
+        for entry in fs::read_dir(parent)? {
+            let entry = entry?;
+            if entry.file_name() != own && entry.file_type()?.is_dir() {
+                self.discard(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The pid of whoever empties the trash.
+    pub(crate) fn sweeper(&self) -> Option<u32> {
+        self.sweeper.borrow().as_ref().map(Child::pid)
     }
 
     /// Where a tree's stdout and stderr pipes are.
@@ -136,8 +205,9 @@ impl RunDir {
         let removed = [
             remove_file(&stdout),
             remove_file(&stderr),
-            scratch.map_or(Ok(()), remove_folder),
+            // Before the folder that it may lie in, which then often is empty.
             socket.map_or(Ok(()), remove_socket),
+            scratch.map_or(Ok(()), |folder| self.discard(folder)),
         ];
         removed.into_iter().collect::<io::Result<()>>()?;
         remove_file(&self.record(name))
@@ -172,11 +242,6 @@ pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
     }
     DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// Removes a folder with all that is in it; none there is no error.
-pub(crate) fn remove_folder(path: &Path) -> io::Result<()> {
-    unless_missing(fs::remove_dir_all(path))
 }
 
 fn remove_file(path: &Path) -> io::Result<()> {

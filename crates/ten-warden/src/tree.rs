@@ -20,7 +20,7 @@ use ten_kernel::{
 
 pub(crate) use self::launch::LaunchError;
 use crate::{
-    protocol::{Exit, LaunchId},
+    protocol::{Cgroup, Exit, LaunchId},
     record::RunDir,
 };
 
@@ -69,7 +69,7 @@ pub(crate) struct Tree {
     init: Child,
     report: ReportEnd,
     cgroup: Option<Leaf>,
-    cgroup_id: Option<u64>,
+    cgroup_name: Option<Cgroup>,
     /// There from the moment that init has gone and its cgroup is not empty.
     watch: Option<Watch>,
     /// The main process, once it exists.
@@ -109,9 +109,9 @@ impl Tree {
         self.main.filter(|_| self.started)
     }
 
-    /// The number of its cgroup, where it has one.
-    pub(crate) fn cgroup_id(&self) -> Option<u64> {
-        self.cgroup_id
+    /// What names its cgroup, where it has one.
+    pub(crate) fn cgroup_name(&self) -> Option<Cgroup> {
+        self.cgroup_name.clone()
     }
 
     /// Whether it is not yet known if it will start.
@@ -201,8 +201,9 @@ impl Tree {
         if !self.init_gone || self.is_populated() || (orphans && self.may_have_orphans()) {
             return false;
         }
+        let out_of_memory = self.ran_out_of_memory();
         self.remove_traces(places);
-        self.end = Some(self.how_it_ended());
+        self.end = Some(self.how_it_ended(out_of_memory));
         true
     }
 
@@ -227,6 +228,14 @@ impl Tree {
         })
     }
 
+    fn ran_out_of_memory(&self) -> bool {
+        let Some(cgroup) = &self.cgroup else { return false };
+        cgroup.ran_out_of_memory().unwrap_or_else(|error| {
+            tracing::warn!(tree = self.name, %error, "cannot tell whether it ran out of memory");
+            false
+        })
+    }
+
     fn remove_traces(&mut self, places: &Places) {
         self.watch = None;
         if let Some(Err(error)) = self.cgroup.take().map(|cgroup| cgroup.remove()) {
@@ -239,13 +248,22 @@ impl Tree {
         }
     }
 
-    fn how_it_ended(&self) -> End {
+    /// The kernel kills a tree that is out of memory as a whole, its init included, which
+    /// may then say nothing. A main process that ended in another way has dealt with it.
+    fn how_it_ended(&self, out_of_memory: bool) -> End {
         if let Some(failure) = &self.failure {
             return End::Failed(failure.to_string());
         }
         if !self.started {
-            let by = if self.killed { "it" } else { "its init" };
-            return End::Failed(format!("{by} was killed while it was being started"));
+            return End::Failed(match (out_of_memory, self.killed) {
+                (true, _) => "it ran out of memory while it was being started".into(),
+                (_, true) => "it was killed while it was being started".into(),
+                _ => "its init was killed while it was being started".into(),
+            });
+        }
+        let killed = self.status.is_none_or(|s| exit(s) == Exit::Signal(Signal::KILL.as_raw()));
+        if out_of_memory && killed {
+            return End::Exited(Exit::OutOfMemory);
         }
         End::Exited(match self.status {
             Some(status) => exit(status),

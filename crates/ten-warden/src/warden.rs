@@ -33,7 +33,7 @@ use rustix::{
     io::Errno,
     process::Signal,
 };
-use ten_kernel::{DirLock, Signals, remove_socket};
+use ten_kernel::{DirLock, Signals, procfs, remove_socket};
 
 use self::shutdown::Shutdown;
 use crate::{
@@ -70,6 +70,9 @@ pub struct Warden {
     boot: Rc<Vec<OwnedFd>>,
     note_len: usize,
     admin_socket: PathBuf,
+    /// Children that this process had before it became the warden: a shell that started
+    /// something and then turned into `ten serve` leaves it some.
+    strangers: Vec<u32>,
     _lock: DirLock,
 }
 
@@ -81,12 +84,15 @@ impl Warden {
         addresses: Vec<SocketAddr>,
         boot: Vec<OwnedFd>,
     ) -> Result<Self, Errno> {
+        let sweeper = places.folders.sweeper();
+        let children = procfs::children(std::process::id()).into_iter();
+        let strangers = children.filter(|pid| Some(*pid) != sweeper).collect();
         let list = [Signal::TERM, Signal::INT, Signal::HUP, Signal::CHILD];
         let warden = Self {
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             signals: Signals::take(&list.map(Signal::as_raw))?,
             trees: BTreeMap::new(),
-            next_launch: LaunchId(0),
+            next_launch: LaunchId::FIRST,
             places,
             front: None,
             next_front: Some(Instant::now()),
@@ -97,6 +103,7 @@ impl Warden {
             boot: Rc::new(boot),
             note_len: options.note.len(),
             admin_socket: options.admin_socket,
+            strangers,
             _lock: lock,
         };
         warden.listen_to(&warden.signals, Source::Signals, EventFlags::IN)?;
@@ -317,7 +324,7 @@ fn introduce(front: &mut Front, tree: &Tree) {
     let living = ToFront::Living {
         launch: tree.launch,
         pid,
-        cgroup: tree.cgroup_id(),
+        cgroup: tree.cgroup_name(),
         note: tree.note.clone(),
     };
     front.say(&living, Beside::Output(tree.output.clone()));

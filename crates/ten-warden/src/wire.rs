@@ -112,12 +112,13 @@ pub(crate) fn receive<T: DeserializeOwned>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{LaunchId, ToFront, ToWarden};
+    use crate::protocol::{Cgroup, LaunchId, ToFront, ToWarden};
 
     #[test]
     fn carries_messages_and_descriptors() {
         let (a, b) = pair().unwrap();
-        let message = ToFront::Launched { launch: LaunchId(7), pid: 42, cgroup: Some(u64::MAX) };
+        let cgroup = Some(Cgroup { id: u64::MAX, path: "/sys/fs/cgroup/a:b".into() });
+        let message = ToFront::Launched { launch: LaunchId(7), pid: 42, cgroup };
         send(&a, &encode(&message).unwrap(), &[a.as_fd(), b.as_fd()]).unwrap();
         let (got, fds) = receive::<ToFront>(&b).unwrap().unwrap();
         assert_eq!((got, fds.len()), (message, 2));

@@ -19,13 +19,15 @@ pub(crate) struct Failure {
     what: String,
     why: Option<String>,
     fix: Option<String>,
+    /// What the instance in question said last.
+    said: Vec<String>,
     code: u8,
 }
 
 impl Failure {
     /// The operation failed.
     pub(crate) fn new(what: impl fmt::Display) -> Self {
-        Self { what: what.to_string(), why: None, fix: None, code: FAILED }
+        Self { what: what.to_string(), why: None, fix: None, said: Vec::new(), code: FAILED }
     }
 
     /// What was typed makes no sense.
@@ -63,6 +65,12 @@ impl Failure {
     /// With this way out.
     pub(crate) fn fix(mut self, fix: impl fmt::Display) -> Self {
         self.fix = Some(fix.to_string());
+        self
+    }
+
+    /// With what the instance in question said last.
+    pub(crate) fn said(mut self, lines: Vec<String>) -> Self {
+        self.said = lines;
         self
     }
 
@@ -109,6 +117,10 @@ impl Failure {
             if let Some(line) = line {
                 text += &format!("  {label}{name}:{label:#} {}\n", visible(line));
             }
+        }
+        if !self.said.is_empty() {
+            text += &format!("  {label}it said last:{label:#}\n");
+            self.said.iter().for_each(|line| text += &format!("    {}\n", visible(line)));
         }
         text
     }

@@ -36,6 +36,11 @@ pub(crate) fn span(millis: u64) -> String {
     }
 }
 
+/// Bytes as people say them, rounded up, in the unit of `memory_limit_mb`.
+pub(crate) fn size(bytes: u64) -> String {
+    format!("{}MB", bytes.div_ceil(1024 * 1024))
+}
+
 fn unless_zero(number: u64, unit: char) -> String {
     if number == 0 { String::new() } else { format!("{number}{unit}") }
 }

@@ -15,3 +15,4 @@ mod stop;
 mod survive;
 mod wake;
 mod walls;
+mod walls_matrix;

@@ -125,6 +125,24 @@ fn a_stranger_on_its_port_is_not_taken_for_it() {
     });
 }
 
+/// ten connects to instances with rights that tenants do not have.
+#[test]
+fn a_link_in_place_of_its_socket_leads_nowhere() {
+    for level in LEVELS {
+        for victim in ["{data_dir}/ten.sock", "{data_dir}/app/victim/s"] {
+            let config = format!(
+                "[service.evil]\ncommand = 'sh -c \"ln -s {victim} $SOCKET_PATH; sleep 60\"'\n\
+                 socket = \"{{instance_dir}}/s\"\nlisten = \"socket\"\nstartup_timeout = 1\n\
+                 isolation = \"{level}\"\n"
+            ) + &app("--listen socket", "");
+            let ten = Ten::with_config(&config).start();
+            assert_eq!(ten.get("victim.app.localhost", "/").text(), "app:victim");
+            let answer = ten.get("a.evil.localhost", "/api/instances");
+            assert_eq!(answer.status, 503, "{level} {victim}: {}", answer.text());
+        }
+    }
+}
+
 #[test]
 fn bodies_stream_both_ways() {
     let ten = Ten::with_config(&app("", "")).start();

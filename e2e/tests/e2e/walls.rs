@@ -1,5 +1,11 @@
 //! What a tenant behind namespaces can see and do.
 
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+    path::Path,
+};
+
 use ten_testkit::Ten;
 
 use crate::service::{PATIENCE, app};
@@ -114,4 +120,131 @@ fn it_inherits_nothing_it_was_not_given() {
         };
         assert_eq!(fds.lines().filter(foreign).collect::<Vec<_>>(), [""; 0], "{fds}");
     }
+}
+
+fn owner(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().uid()
+}
+
+/// Its real, effective, saved and file system uids, as it sees them.
+fn uids(ten: &Ten, host: &str) -> Vec<u32> {
+    let status = ten.get(host, "/read?path=/proc/self/status").text();
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap();
+    line.split_whitespace().map(|uid| uid.parse().unwrap()).collect()
+}
+
+#[test]
+fn each_instance_is_a_user_of_its_own_and_stays_it() {
+    let mut ten = Ten::with_config(&app("", "")).start();
+    let folder = |id: &str| ten.data_dir().join("app").join(id);
+    let (a, b) = (folder("a"), folder("b"));
+    let first = uids(&ten, "a.app.localhost");
+    let second = uids(&ten, "b.app.localhost");
+    assert_ne!(first, second);
+    for (uids, folder) in [(&first, &a), (&second, &b)] {
+        assert_eq!(*uids, [owner(folder); 4]);
+        assert_eq!(fs::metadata(folder).unwrap().permissions().mode() & 0o7777, 0o700);
+    }
+    let env = ten.get("a.app.localhost", "/env").text();
+    assert!(env.contains(&format!("HOME={}\n", a.display())), "{env}");
+    assert!(!env.contains("USER="), "{env}");
+    ten.stop();
+    ten.start();
+    assert_eq!(uids(&ten, "b.app.localhost"), second);
+    assert_eq!(uids(&ten, "a.app.localhost"), first);
+    assert_ne!(uids(&ten, "c.app.localhost"), second);
+}
+
+/// What was left by another user becomes the instance's own, and nothing else does.
+#[test]
+fn a_folder_changes_hands_with_all_that_is_in_it() {
+    let mut ten = Ten::with_config(&app("", "user = \"inherit\"")).start();
+    let own = ten.data_dir().join("app/a");
+    let path = own.join("kept").display().to_string();
+    ten.get("a.app.localhost", &format!("/write?path={path}&text=data"));
+    assert_eq!(owner(&own), 0);
+    ten.stop();
+    let stranger = ten.config_path().with_file_name("stranger");
+    fs::write(&stranger, "").unwrap();
+    fs::create_dir_all(own.join("deep/deeper")).unwrap();
+    fs::write(own.join("deep/deeper/file"), "").unwrap();
+    symlink(&stranger, own.join("deep/link")).unwrap();
+    for (user, uid) in [("dynamic", None), ("nobody", Some(65534)), ("inherit", Some(0))] {
+        ten.write_config(
+            &app("", &format!("user = \"{user}\""))
+                .replace("@tenant", &ten_testkit::tenant_binary().to_string_lossy()),
+        );
+        ten.start();
+        assert_eq!(ten.get("a.app.localhost", &format!("/read?path={path}")).text(), "data");
+        let written = ten.get("a.app.localhost", &format!("/write?path={path}&text=data"));
+        assert_eq!(written.status, 200, "{user}: {}", written.text());
+        let uid = uid.unwrap_or_else(|| owner(&own));
+        assert_eq!(uids(&ten, "a.app.localhost"), [uid; 4], "{user}");
+        for name in ["", "kept", "deep/deeper/file", "deep/link"] {
+            assert_eq!(owner(&own.join(name)), uid, "{user}: {name}");
+        }
+        assert_eq!(owner(&stranger), 0, "{user}");
+        ten.stop();
+    }
+}
+
+#[test]
+fn bind_shows_what_the_walls_hide() {
+    let shown = tempfile::tempdir().unwrap();
+    let path = |name: &str| shown.path().join(name).display().to_string();
+    for name in ["changed", "kept", "hidden"] {
+        fs::create_dir(path(name)).unwrap();
+        fs::write(path(name) + "/file", name).unwrap();
+    }
+    let keys =
+        format!("user = \"inherit\"\nbind = [\"{}\", \"{}:ro\"]", path("changed"), path("kept"));
+    let ten = Ten::with_config(&app("", &keys)).start();
+    let read = |name: &str| ten.get("a.app.localhost", &format!("/read?path={}/file", path(name)));
+    assert_eq!((read("changed").text(), read("kept").text()), ("changed".into(), "kept".into()));
+    assert_eq!(read("hidden").status, 403);
+    let write = |name: &str| {
+        ten.get("a.app.localhost", &format!("/write?path={}/new&text=x", path(name))).status
+    };
+    assert_eq!((write("changed"), write("kept")), (200, 403));
+    assert!(fs::exists(path("changed") + "/new").unwrap());
+}
+
+/// A command that cannot run inside says before the start what is missing, and what to do.
+#[test]
+fn what_the_command_needs_is_looked_at_before_the_start() {
+    let tools = tempfile::tempdir().unwrap();
+    let script = |name: &str, interpreter: &Path| {
+        let path = tools.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("#!{} -e\nexec sleep 100\n", interpreter.display())).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    };
+    let open = |mode| fs::set_permissions(tools.path(), fs::Permissions::from_mode(mode)).unwrap();
+    open(0o755);
+    let interpreter = tools.path().join("elsewhere/sh");
+    let command = script("bin/app", &interpreter);
+    script("elsewhere/x", Path::new("/bin/sh"));
+    fs::copy("/bin/sh", &interpreter).unwrap();
+    let config = |keys: &str| {
+        let command = command.display();
+        format!("[service.app]\ncommand = \"{command}\"\nlisten = \"none\"\n{keys}\n")
+    };
+    let mut ten = Ten::with_config(&config("")).start();
+    let spawn = |ten: &Ten, says: &[&str]| {
+        let output = ten.cli(&["spawn", "app:a"]);
+        assert_eq!(output.code, Some(i32::from(!says.is_empty())), "{output:?}");
+        for words in says {
+            assert!(output.stderr.contains(words), "{words} is not in {}", output.stderr);
+        }
+    };
+    let hidden = interpreter.display().to_string();
+    spawn(&ten, &[&hidden, "not visible inside the walls", "bind = ["]);
+    ten.stop();
+    ten.write_config(&config(&format!("bind = [\"{}:ro\"]", tools.path().display())));
+    open(0o700);
+    ten.start();
+    spawn(&ten, &["is closed to it", "chmod o+rX"]);
+    open(0o755);
+    spawn(&ten, &[]);
 }

@@ -1,9 +1,15 @@
 //! `[service.NAME]`.
 
+use ten_domain::ResourceLimits;
+
 use super::{COUNT, DURATION, Default, Key, Kind, PATIENCE, key};
 
 /// Weights of cgroup v2 (Linux, Documentation/admin-guide/cgroup-v2.rst).
 const CGROUP_WEIGHT: Kind = Kind::Integer { min: 1, max: 10_000 };
+
+/// Percent of one CPU: from the shortest quota of cpu.max (1 ms of 100) to all 8192 CPUs
+/// that a kernel can be built for.
+const CPU_PERCENT: Kind = Kind::Integer { min: 1, max: 819_200 };
 
 pub(super) const SERVICE: &[Key] = &[
     key("description", Kind::Text, Default::Absent, "What it is for, in your words."),
@@ -135,29 +141,56 @@ pub(super) const SERVICE: &[Key] = &[
         Default::Text("host"),
         "Which network it sees.",
     ),
-    key("user", Kind::User, Default::Text("inherit"), "The user it runs as."),
-    key("bind", Kind::Texts, Default::Absent, "More host paths to show: \"/srv/models:ro\".")
-        .later(),
-    key("memory_limit_mb", COUNT, Default::Absent, "Memory it may use.").later(),
+    key(
+        "user",
+        Kind::User,
+        Default::Absent,
+        "The user it runs as: a name, a uid, \"inherit\" (ten's own) or \"dynamic\" (one of its \
+         own for each instance). Absent: dynamic where ten is root and there are walls.",
+    ),
+    key(
+        "bind",
+        Kind::Texts,
+        Default::Absent,
+        "More host paths to show, at their own places: \"/srv/models:ro\", \"~/.local:ro\".",
+    ),
+    key(
+        "memory_limit_mb",
+        COUNT,
+        Default::Absent,
+        "MiB of memory it may use, page cache included.",
+    ),
     key(
         "memory_swap_max_mb",
         Kind::Integer { min: 0, max: super::MOST },
         Default::Absent,
-        "Swap it may use.",
-    )
-    .later(),
-    key("cpu_shares", CGROUP_WEIGHT, Default::Absent, "Its share of a busy CPU.").later(),
-    key("cpu_max_percent", COUNT, Default::Absent, "CPU it may use, in percent of one core.")
-        .later(),
-    key("io_weight", CGROUP_WEIGHT, Default::Absent, "Its share of a busy disk.").later(),
+        "MiB of swap it may use.",
+    ),
+    key(
+        "cpu_shares",
+        CGROUP_WEIGHT,
+        Default::Absent,
+        "Its share of a busy CPU, beside the 100 of those who ask for none.",
+    ),
+    key(
+        "cpu_max_percent",
+        CPU_PERCENT,
+        Default::Absent,
+        "CPU it may use even where nobody else wants it, in percent of one core.",
+    ),
+    key(
+        "io_weight",
+        CGROUP_WEIGHT,
+        Default::Absent,
+        "Its share of a busy disk, beside the 100 of those who ask for none.",
+    ),
     key(
         "pids_limit",
         // PID_MAX_LIMIT of 64-bit kernels.
         Kind::Integer { min: 1, max: 4_194_304 },
-        Default::Number(512),
-        "Processes and threads it may have.",
-    )
-    .later(),
+        Default::Number(ResourceLimits::PIDS as i64),
+        "Processes and threads it may have; the default holds where the host can limit them.",
+    ),
     key("bandwidth_mbps", COUNT, Default::Absent, "Network traffic it may cause.").later(),
     key("storage_quota_mb", COUNT, Default::Absent, "Disk space it may use.").later(),
     key(

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ten_domain::{
-    HealthCheck, Isolation, Listen, OnDemand, RestartPolicy, ServiceName, ServiceSpec, StopSignal,
-    Template, Variable, Variables,
+    HealthCheck, Isolation, Listen, OnDemand, ResourceLimits, RestartPolicy, ServiceName,
+    ServiceSpec, StopSignal, Template, Variable, Variables,
 };
 
-use super::{Meaning, env};
+use super::{Meaning, env, walls};
 use crate::{
     mistakes::Mistake,
     template::Place,
@@ -38,6 +38,9 @@ pub(super) fn service(
     let listen = listen(section.word("listen"));
     let idle_timeout = some_unless_zero(section.seconds("idle_timeout"));
     worker_rules(m, section, listen, idle_timeout);
+    let isolation = isolation(section.word("isolation"));
+    let user = walls::user(m, section, isolation);
+    let bind = walls::bind(m, section, isolation);
     Some(ServiceSpec {
         name: name?.clone(),
         description: section.text("description").map(|text| text.value.clone()),
@@ -50,7 +53,7 @@ pub(super) fn service(
         startup_timeout: section.seconds("startup_timeout"),
         idle_timeout,
         restart: restart(section.word("restart")),
-        isolation: isolation(section.word("isolation")),
+        isolation,
         listen,
         on_demand: on_demand(section.word("on_demand")),
         max_instances: count(section, "max_instances"),
@@ -58,6 +61,9 @@ pub(super) fn service(
         stop_signal: stop_signal(section.word("stop_signal")),
         stop_timeout: section.seconds("stop_timeout"),
         request_timeout: some_unless_zero(section.seconds("request_timeout")),
+        user,
+        bind,
+        limits: limits(section),
     })
 }
 
@@ -234,6 +240,23 @@ fn worker_rules(
                 .help(format!("remove `{key}`, or let the service listen")),
         );
     }
+}
+
+fn limits(section: &Section) -> ResourceLimits {
+    ResourceLimits {
+        memory_limit_mb: section.integer_given("memory_limit_mb"),
+        memory_swap_max_mb: section.integer_given("memory_swap_max_mb"),
+        cpu_shares: small(section, "cpu_shares"),
+        cpu_max_percent: small(section, "cpu_max_percent"),
+        pids_limit: section.integer("pids_limit"),
+        pids_asked: section.integer_given("pids_limit").is_some(),
+        io_weight: small(section, "io_weight"),
+    }
+}
+
+/// A number that the table of keys keeps small enough for its type.
+fn small<T: TryFrom<u64>>(section: &Section, key: &str) -> Option<T> {
+    section.integer_given(key).and_then(|number| T::try_from(number).ok())
 }
 
 fn some_unless_zero(duration: Duration) -> Option<Duration> {

@@ -25,6 +25,7 @@ fn service(name: &str, listen: Listen) -> (ServiceName, Arc<ServiceSpec>) {
         stop_signal: StopSignal::TERM,
         stop_timeout: Duration::from_secs(1),
         request_timeout: None,
+        limits: ResourceLimits::DEFAULT,
     };
     (name, Arc::new(spec))
 }

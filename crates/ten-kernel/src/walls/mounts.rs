@@ -5,6 +5,9 @@
 //! Nothing is unmounted: what a private place covers stays covered, because inside nobody
 //! may unmount.
 
+mod devices;
+mod kernel;
+
 use std::{
     fs::{DirBuilder, OpenOptions},
     io,
@@ -36,11 +39,6 @@ use crate::{
 const PRIVATE_SIZE: &str = "256m";
 /// Files in a private place: each costs about a KiB of memory that the size does not count.
 const PRIVATE_FILES: &str = "65536";
-/// Parts of /proc that act on the whole host, and that root may write to by mere ownership,
-/// without any capability (runc keeps the same list).
-const HOST_WIDE: [&str; 5] =
-    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
 /// Turns this mount namespace, a copy of the host's, into the tree that the plan describes.
 pub(super) fn make(mounts: &[Mount]) -> Result<(), Failure> {
     let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
@@ -49,7 +47,9 @@ pub(super) fn make(mounts: &[Mount]) -> Result<(), Failure> {
     restrict_path("/".as_ref()).map_err(Failure::of(Step::ReadOnlyTree))?;
     for (mount, source) in mounts.iter().zip(sources) {
         match (mount, source) {
-            (Mount::Proc, _) => proc()?,
+            (Mount::Proc, _) => kernel::proc()?,
+            (Mount::Sys, _) => kernel::sys()?,
+            (Mount::Devices, _) => devices::make()?,
             (Mount::Private { at, mode }, _) => private_place(at, *mode)?,
             (Mount::Bind { from, at, writable }, Some(tree)) => bind(&tree, from, at, *writable)?,
             (Mount::Bind { .. }, None) => unreachable!("every bind has a source"),
@@ -73,8 +73,7 @@ fn source(mount: &Mount) -> Result<Option<OwnedFd>, Failure> {
 }
 
 fn bind(tree: &OwnedFd, from: &Path, at: &Path, writable: bool) -> Result<(), Failure> {
-    let kind = fstat(tree).map_err(Failure::on(Step::OpenBind, from))?;
-    let kind = FileType::from_raw_mode(kind.st_mode);
+    let kind = folder_or_file(tree).map_err(Failure::on(Step::OpenBind, from))?;
     let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID;
     // A device that is shown by name is meant to be used.
     if !kind.is_char_device() && !kind.is_block_device() {
@@ -88,49 +87,32 @@ fn bind(tree: &OwnedFd, from: &Path, at: &Path, writable: bool) -> Result<(), Fa
 }
 
 fn private_place(at: &Path, mode: u32) -> Result<(), Failure> {
-    let new = || -> Result<OwnedFd, Errno> {
-        let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_set_string(&fs, "size", PRIVATE_SIZE)?;
-        fsconfig_set_string(&fs, "nr_inodes", PRIVATE_FILES)?;
-        fsconfig_set_string(&fs, "mode", format!("{mode:o}"))?;
-        fsconfig_create(&fs)?;
-        let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-        fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, flags)
-    };
-    attach(&new().map_err(Failure::on(Step::MountPrivate, at))?, at, true, Step::MountPrivate)
+    let tree = private(mode).map_err(Failure::on(Step::MountPrivate, at))?;
+    attach(&tree, at, true, Step::MountPrivate)
 }
 
-/// Where the host's own /proc is partly hidden from us, the kernel refuses a new one in a
-/// user namespace (mount_too_revealing), and so do we.
-fn proc() -> Result<(), Failure> {
-    let at = Path::new("/proc");
-    let new = || -> Result<OwnedFd, Errno> {
-        let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_create(&fs)?;
-        let flags = MountAttrFlags::MOUNT_ATTR_NOSUID
-            | MountAttrFlags::MOUNT_ATTR_NODEV
-            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, flags)
-    };
-    attach(&new().map_err(Failure::on(Step::MountProc, at))?, at, true, Step::MountProc)?;
-    for part in HOST_WIDE.map(Path::new) {
-        match read_only_over_itself(part) {
-            // Built without it.
-            Err(Errno::NOENT) => {}
-            other => other.map_err(Failure::on(Step::MountProc, part))?,
-        }
-    }
-    Ok(())
+/// An empty place for files of one's own.
+fn private(mode: u32) -> Result<OwnedFd, Errno> {
+    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    tmpfs(mode, PRIVATE_SIZE, PRIVATE_FILES, flags)
 }
 
-fn read_only_over_itself(path: &Path) -> Result<(), Errno> {
-    let fd = open_path(path)?;
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    let tree = open_tree(&fd, "", flags)?;
-    set_attributes(&tree, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
-    move_to(&tree, &fd)
+fn tmpfs(mode: u32, size: &str, files: &str, flags: MountAttrFlags) -> Result<OwnedFd, Errno> {
+    let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&fs, "size", size)?;
+    fsconfig_set_string(&fs, "nr_inodes", files)?;
+    fsconfig_set_string(&fs, "mode", format!("{mode:o}"))?;
+    mount(&fs, flags)
+}
+
+/// A new mount of a filesystem whose options are set, attached nowhere.
+fn mount(fs: &OwnedFd, flags: MountAttrFlags) -> Result<OwnedFd, Errno> {
+    fsconfig_create(fs)?;
+    fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, flags)
+}
+
+fn folder_or_file(fd: &OwnedFd) -> Result<FileType, Errno> {
+    Ok(FileType::from_raw_mode(fstat(fd)?.st_mode))
 }
 
 fn attach(tree: &OwnedFd, at: &Path, is_dir: bool, step: Step) -> Result<(), Failure> {
@@ -161,7 +143,7 @@ fn make_place(at: &Path, is_dir: bool) -> Result<(), Errno> {
 }
 
 /// Follows symbolic links but never the magic ones of /proc, which lead out of any tree.
-fn open_path(path: &Path) -> Result<OwnedFd, Errno> {
+pub(super) fn open_path(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS)
 }

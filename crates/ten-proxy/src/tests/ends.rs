@@ -9,12 +9,46 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 async fn a_client_that_leaves_while_waiting_frees_its_place() {
     let world = World::before(vec![Address::Unix("/nowhere".into())]);
     world.fleet.set(Gate::Waking);
-    let mut client = world.client().await;
-    client.write(format!("{GET}\r\n")).await;
-    world.fleet.waiting(1).await;
-    drop(client);
-    world.fleet.waiting(0).await;
+    let post = GET.replace("GET", "POST");
+    for request in [
+        format!("{GET}\r\n"),
+        format!("{GET}\r\n{GET}\r\n"),
+        format!("{GET}\r\nGET / HT"),
+        format!("{GET}Connection: upgrade\r\nUpgrade: x\r\n\r\nearly"),
+        format!("{post}Content-Length: 100\r\n\r\n"),
+        format!("{post}Content-Length: 100\r\n\r\nhalf"),
+        format!("{post}Content-Length: 4\r\n\r\nfull"),
+        format!("{post}Transfer-Encoding: chunked\r\n\r\n4\r\nhalf"),
+        format!("{post}Content-Length: 1000000\r\n\r\n{}", "x".repeat(50_000)),
+    ] {
+        let mut client = world.client().await;
+        client.write(request).await;
+        world.fleet.waiting(1).await;
+        drop(client);
+        world.fleet.waiting(0).await;
+    }
     assert_eq!(world.fleet.given(), 0);
+}
+
+/// Nothing of its upload is read any more when it breaks off.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_breaks_off_an_upload_that_nobody_reads() {
+    let address = instance(|wire| async move {
+        let _unread = wire;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let world = World::before(vec![address]);
+    let mut client = world.client().await;
+    client.write(GET.replace("GET", "PUT") + "Content-Length: 1000000000\r\n\r\n").await;
+    let piece = vec![b'x'; 1 << 16];
+    // The clock moves only when nobody can do anything: then all buffers on the way are full.
+    let second = Duration::from_secs(1);
+    while tokio::time::timeout(second, client.0.write(&piece)).await.is_ok() {}
+    world.fleet.in_use(1).await;
+    rustix::net::sockopt::set_socket_linger(&client.0, Some(Duration::ZERO)).unwrap();
+    drop(client);
+    world.fleet.in_use(0).await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::process::Command;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::*;
-use crate::{MAX_CONNECTIONS, connect};
+use crate::{BODY_TIMEOUT, MAX_CONNECTIONS, connect};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -126,4 +126,73 @@ async fn a_long_upload_is_no_slow_answer() {
     }
     client.until("ok").await.unwrap();
     assert!(seen.lock().unwrap()[0].ends_with("abcdef"));
+}
+
+/// Not by way of `soon` in what follows: its patience ends on the clock that is tested.
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_stands_still_is_given_up() {
+    let address = instance(|mut wire| async move {
+        let mut rest = Vec::new();
+        let _ = wire.0.read_to_end(&mut rest).await;
+    })
+    .await;
+    let world = World::before(vec![address]);
+    let post = GET.replace("GET", "POST");
+    for body in
+        ["Content-Length: 10\r\n\r\nhalf", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
+    {
+        let mut client = world.client().await;
+        let start = tokio::time::Instant::now();
+        client.write(format!("{post}{body}")).await;
+        let mut answer = String::new();
+        client.0.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+        assert_eq!(header(&answer, "connection"), Some("close"));
+        assert!(start.elapsed() >= BODY_TIMEOUT && start.elapsed() < BODY_TIMEOUT * 2);
+        world.fleet.in_use(0).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_taken_is_given_up() {
+    const SIZE: usize = 256 << 20;
+    let address = instance(|mut wire| async move {
+        wire.head().await;
+        wire.write(format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n")).await;
+        let piece = vec![b'x'; 1 << 20];
+        while wire.0.write_all(&piece).await.is_ok() {}
+    })
+    .await;
+    let world = World::before(vec![address]);
+    let mut client = world.client().await;
+    client.write(format!("{GET}\r\n")).await;
+    client.head().await.unwrap();
+    let start = tokio::time::Instant::now();
+    world.fleet.0.in_use.subscribe().wait_for(|n| *n == 0).await.unwrap();
+    assert!(start.elapsed() >= BODY_TIMEOUT && start.elapsed() < BODY_TIMEOUT * 2);
+    assert!(client.rest().await.len() < SIZE);
+}
+
+/// Only the client's silence counts: an instance may take its time to wake, to read, to answer.
+#[tokio::test(start_paused = true)]
+async fn the_time_that_an_instance_takes_is_its_own() {
+    let address = instance(|mut wire| async move {
+        tokio::time::sleep(BODY_TIMEOUT * 2).await;
+        wire.request().await.unwrap();
+        wire.write("HTTP/1.1 200 OK\r\n\r\nfirst ").await;
+        tokio::time::sleep(BODY_TIMEOUT * 2).await;
+        wire.write("second").await;
+    })
+    .await;
+    let world = World::before(vec![address]);
+    world.fleet.set(Gate::Waking);
+    let mut client = world.client().await;
+    let post = GET.replace("GET", "POST");
+    client.write(format!("{post}Connection: close\r\nContent-Length: 2\r\n\r\nhi")).await;
+    world.fleet.waiting(1).await;
+    tokio::time::sleep(BODY_TIMEOUT * 2).await;
+    world.fleet.set(Gate::Open);
+    let mut answer = String::new();
+    client.0.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.contains("first ") && answer.contains("second"), "{answer}");
 }

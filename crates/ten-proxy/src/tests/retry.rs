@@ -56,6 +56,75 @@ async fn asking_again_has_an_end() {
     world.fleet.in_use(0).await;
 }
 
+/// An instance that breaks off each connection once it has read a request, and how often.
+async fn breaking() -> (Address, watch::Receiver<usize>) {
+    let count = watch::Sender::new(0);
+    let counted = count.subscribe();
+    let address = instance(move |mut wire| {
+        let count = count.clone();
+        async move {
+            if wire.request().await.is_some() {
+                count.send_modify(|n| *n += 1);
+            }
+        }
+    })
+    .await;
+    (address, counted)
+}
+
+#[tokio::test]
+async fn a_process_that_breaks_two_connections_leads_to_its_successor() {
+    let (dying, count) = breaking().await;
+    let (address, seen) = answering(OK).await;
+    let world = World::before(vec![dying.clone(), dying, address]);
+    let answer = world.ask(format!("{GET}Connection: close\r\n\r\n")).await;
+    assert!(answer.ends_with("ok"), "{answer}");
+    assert_eq!((*count.borrow(), seen.lock().unwrap().len()), (2, 1));
+    assert_eq!(world.fleet.unreachable(), 1, "after the second time");
+}
+
+#[tokio::test]
+async fn a_request_breaks_two_processes_at_most() {
+    for twice in [false, true] {
+        let (first, first_count) = breaking().await;
+        let (second, second_count) = breaking().await;
+        let (third, seen) = answering(OK).await;
+        let mut processes = vec![first, second, third];
+        if twice {
+            processes.insert(0, processes[0].clone());
+        }
+        let world = World::before(processes);
+        let answer = world.ask(format!("{GET}Connection: close\r\n\r\n")).await;
+        assert_eq!(status(&answer), "502");
+        assert_eq!(*first_count.borrow(), 1 + usize::from(twice));
+        assert_eq!(*second_count.borrow(), 1);
+        assert!(seen.lock().unwrap().is_empty());
+        world.fleet.in_use(0).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_idempotent_or_has_a_body_is_never_sent_twice() {
+    for request in [
+        "POST / HTTP/1.1\r\nContent-Length: 0",
+        "POST / HTTP/1.1\r\nContent-Length: 2",
+        "PATCH / HTTP/1.1\r\nContent-Length: 0",
+        "PUT / HTTP/1.1\r\nContent-Length: 2",
+        "GET / HTTP/1.1\r\nContent-Length: 2",
+    ] {
+        let (dying, count) = breaking().await;
+        let (address, seen) = answering(OK).await;
+        let world = World::before(vec![dying, address]);
+        let body = if request.ends_with('2') { "hi" } else { "" };
+        let answer = world
+            .ask(format!("{request}\r\nHost: a.api.example.com\r\nConnection: close\r\n\r\n{body}"))
+            .await;
+        assert_eq!(status(&answer), "502", "{request}");
+        assert_eq!(*count.borrow(), 1, "{request}");
+        assert!(seen.lock().unwrap().is_empty(), "{request}");
+    }
+}
+
 /// What may have been sent is sent once more if that is harmless, and never else.
 #[tokio::test]
 async fn a_death_under_a_request() {

@@ -119,13 +119,20 @@ async fn an_upload_is_held_back_by_its_reader() {
     assert!(client.request().await.unwrap().ends_with("ok"));
 }
 
-/// The instance refuses an upload by its head alone, and reads none of it.
+/// The instance refuses an upload by its head alone, and reads on. With its answer ends the
+/// upload, for the instance and for the client, though that would go on for ever.
 #[tokio::test]
 async fn an_answer_may_come_before_the_upload_ends() {
-    let address = instance(|mut wire| async move {
-        wire.head().await;
-        wire.write("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno").await;
-        wire.rest().await;
+    let ended = watch::Sender::new(false);
+    let end = ended.clone();
+    let address = instance(move |mut wire| {
+        let ended = ended.clone();
+        async move {
+            wire.head().await;
+            wire.write("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno").await;
+            wire.rest().await;
+            ended.send_replace(true);
+        }
     })
     .await;
     let world = World::before(vec![address]);
@@ -136,4 +143,7 @@ async fn an_answer_may_come_before_the_upload_ends() {
     assert!(answer.starts_with("HTTP/1.1 413") && answer.ends_with("no"), "{answer}");
     world.fleet.in_use(0).await;
     assert_eq!(world.fleet.pooled(), 0);
+    soon(end.subscribe().wait_for(|ended| *ended)).await.unwrap();
+    let piece = vec![b'x'; 1 << 16];
+    soon(async { while client.0.write_all(&piece).await.is_ok() {} }).await;
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -60,7 +60,11 @@ pub async fn issue(
     now: Timestamp,
     expires_at: Option<Timestamp>,
 ) -> Result<Issued, IssueError> {
-    fs::create_dir_all(data_dir)
+    // As `ten serve` makes it.
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir)
         .map_err(|source| IssueError::Save { path: data_dir.to_owned(), source })?;
     let store = Store::open(data_dir)?;
     let text = token::generate()?;

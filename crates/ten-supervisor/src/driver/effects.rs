@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ten_domain::{Address, InstanceName, Listen, Refusal};
+use ten_domain::{InstanceName, Listen, Refusal};
 use ten_logs::{Logs, Stream};
 use ten_store::Origin;
 use ten_warden::{LaunchId, Output};
@@ -15,7 +15,7 @@ use crate::{
     gate::{Birth, Generation},
     instance::{Goal, Note, Process, Timer, Watch},
     machine::{Effect, Event, Why},
-    probe::{self, Place},
+    probe::{self, Place, Reached},
     scribe::Fact,
 };
 
@@ -43,7 +43,6 @@ impl Driver {
 
     fn launch(&mut self, name: &InstanceName) {
         if let Err(reason) = self.try_launch(name) {
-            tracing::warn!(instance = %name, "not started: {reason}");
             if let Some(instance) = self.instances.get_mut(name) {
                 instance.last_failure = Some(reason.into());
             }
@@ -66,10 +65,10 @@ impl Driver {
             self.ports.give_back(port);
             error.to_string()
         })?;
-        instance.folders = planned.folders;
         let launch = self.parts.next_launch;
         self.parts.next_launch = LaunchId(launch.0 + 1);
-        let note = Note::of(name, port, &planned.listener);
+        let note = Note::of(name, port, &planned.listener, extra);
+        instance.folders = planned.folders;
         self.parts.warden.launch(launch, planned.plan, note);
         instance.process = Some(Process::new(launch, port, planned.listener));
         self.launches.insert(launch, name.clone());
@@ -104,18 +103,18 @@ impl Driver {
             if !listens {
                 return report(&notices, Notice::Ready(name, launch, None));
             }
-            let address = probe::accepting(&place).await;
+            let reached = probe::accepting(&place).await;
             if let Some(check) = health {
-                report(&notices, Notice::Accepting(name.clone(), launch, address.clone()));
-                probe::healthy(&address, &check).await;
+                report(&notices, Notice::Accepting(name.clone(), launch, reached.clone()));
+                probe::healthy(&reached.dial(), &check).await;
             }
-            report(&notices, Notice::Ready(name, launch, Some(address)));
+            report(&notices, Notice::Ready(name, launch, Some(reached)));
         });
         process.watch = Some(Watch(task.abort_handle()));
     }
 
     /// Its listener accepts: from now on it can be leased, as soon as it is admitted.
-    pub(super) fn accepting(&mut self, name: &InstanceName, launch: LaunchId, address: Address) {
+    pub(super) fn accepting(&mut self, name: &InstanceName, launch: LaunchId, reached: Reached) {
         let notices = self.notices.clone();
         let Some(instance) = self.instances.get_mut(name) else { return };
         if !instance.runs(launch) || instance.generation().is_some() {
@@ -127,8 +126,7 @@ impl Driver {
         process.generation = Some(Generation::new(Birth {
             instance: name.clone(),
             launch,
-            address,
-            launched: process.launched,
+            reached,
             request_timeout,
             requests,
             notices,
@@ -140,11 +138,12 @@ impl Driver {
         let Some(instance) = self.instances.get_mut(name) else { return };
         // A worker has no gate; nobody waits for it.
         let Some(generation) = instance.generation().cloned() else { return };
+        instance.waiters.retain(|waiter| !waiter.reply.is_closed());
         while !instance.waiters.is_empty() {
             // Closed again: found unreachable, and being sought.
             let Some(lease) = generation.enter() else { return };
             let Some(waiter) = instance.waiters.pop_front() else { return };
-            // A client that has left gives its lease back by dropping it.
+            // A client that has left meanwhile gives its lease back by dropping it.
             let _ = waiter.reply.send(Ok(lease));
         }
     }
@@ -153,7 +152,9 @@ impl Driver {
     fn watch(&mut self, name: &InstanceName) {
         let Some(instance) = self.instances.get_mut(name) else { return };
         let Some(process) = instance.process.as_mut() else { return };
-        instance.last_wake = Some(process.launched.elapsed());
+        if !process.adopted {
+            instance.last_wake = Some(process.launched.elapsed());
+        }
         process.watch = None;
         let generation = process.generation.clone();
         let idle = instance.spec.idle_timeout;
@@ -167,7 +168,7 @@ impl Driver {
         }
     }
 
-    fn watch_health(&mut self, name: &InstanceName, generation: &Arc<Generation>) {
+    pub(super) fn watch_health(&mut self, name: &InstanceName, generation: &Arc<Generation>) {
         let notices = self.notices.clone();
         let Some(instance) = self.instances.get_mut(name) else { return };
         let Some(check) = instance.spec.health.clone() else { return };
@@ -177,7 +178,7 @@ impl Driver {
             process.health_checked = Some(Instant::now());
         }
         let (name, launch, address) =
-            (name.clone(), generation.launch(), generation.address().clone());
+            (name.clone(), generation.launch(), generation.dial().clone());
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(check.interval).await;
@@ -201,7 +202,7 @@ impl Driver {
         let task = tokio::spawn(async move {
             // A process that is just dying may still have an open socket.
             tokio::time::sleep(EXIT_GRACE).await;
-            let found = tokio::time::timeout(patience, probe::accepting(&place)).await.is_ok();
+            let found = tokio::time::timeout(patience, probe::accepting(&place)).await.ok();
             report(&notices, Notice::Sought(name, launch, found));
         });
         process.seek = Some(Watch(task.abort_handle()));
@@ -279,8 +280,10 @@ impl Driver {
         if let Some(process) = instance.process.as_mut() {
             process.never_healthy = true;
         }
-        instance.last_failure = Some("did not become healthy within startup_timeout".into());
-        tracing::warn!(instance = %name, "accepts, but did not become healthy in time");
+        let path = instance.spec.health.as_ref().map_or("", |check| check.path.as_str());
+        let why = format!("{path} did not answer 2xx within startup_timeout");
+        tracing::warn!(instance = %name, "accepts, but did not become healthy in time: {why}");
+        instance.last_failure = Some(why.into());
     }
 
     /// Writes down that an instance is known.

@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use ten_domain::{InstanceName, Refusal, Weight};
+use ten_domain::{InstanceName, Refusal, ResourceLimits, ServiceName, Weight};
 use ten_store::Origin;
-use ten_warden::{Event as WardenEvent, Exit, LaunchId, Living, Output};
+use ten_warden::{Cgroup, Event as WardenEvent, Exit, LaunchId, Living, Output};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Command, Driver, Notice, Verb};
 use crate::{
     Denied, Done,
-    instance::{Goal, Instance, MAX_WAITERS, Note, Operator, Waiter},
+    instance::{Adopted, Goal, Instance, MAX_WAITERS, Note, Operator, Waiter},
     machine::{Event, Phase},
+    probe::Reached,
 };
+
+/// Most instances that one request for a service's host wakes. A canary and what it replaces
+/// are two; hundreds would be woken by a passing crawler.
+const WAKE_TOGETHER: usize = 8;
 
 impl Driver {
     pub(super) fn on_command(&mut self, command: Command) {
@@ -20,6 +25,7 @@ impl Driver {
             Command::Wake { name, waiter } => self.wake(&name, waiter),
             Command::Operate { name, verb, wait, reply } => self.operate(&name, verb, wait, reply),
             Command::SetWeight { name, weight, reply } => self.set_weight(&name, weight, reply),
+            Command::WakeService { service } => self.wake_service(&service),
             Command::Shutdown { reply } => self.shutdown(reply),
         }
     }
@@ -61,6 +67,21 @@ impl Driver {
         self.step(name, Event::Wake);
     }
 
+    /// Wakes those who share a service's traffic, heaviest first, so that the next requests
+    /// find them all.
+    fn wake_service(&mut self, service: &ServiceName) {
+        let Some(pool) = self.parts.published.pool(service) else { return };
+        for entry in pool.to_wake().take(WAKE_TOGETHER) {
+            let sleeps = |instance: &Instance| instance.machine.phase() == Phase::Sleeping;
+            let Some(instance) = self.instances.get(&entry.name).filter(|i| sleeps(i)) else {
+                continue;
+            };
+            if self.closing.is_none() && self.census.request_starts(&instance.spec).is_ok() {
+                self.step(&entry.name, Event::Wake);
+            }
+        }
+    }
+
     fn operate(
         &mut self,
         name: &InstanceName,
@@ -77,8 +98,10 @@ impl Driver {
         let phase = instance.machine.phase();
         let (event, goal, already) = match verb {
             Verb::Spawn { env } => {
-                if phase != Phase::Running {
+                if instance.process.is_none() {
                     instance.extra_env = env.into_iter().collect();
+                } else if !env.is_empty() {
+                    return tell(reply, Err(Denied::RunsAlready(name.clone())));
                 }
                 (Event::Spawn, Goal::Up, phase == Phase::Running)
             }
@@ -161,13 +184,13 @@ impl Driver {
             }
             WardenEvent::LaunchFailed { launch, reason } => {
                 self.with_process(launch, |driver, name| {
-                    driver.process_ended(name, launch, Some(reason));
+                    driver.process_ended(name, launch, reason);
                     driver.step(name, Event::LaunchFailed);
                 });
             }
             WardenEvent::Exited { launch, exit } => self.with_process(launch, |driver, name| {
-                let failure = (exit != Exit::Code(0)).then(|| describe(exit));
-                driver.process_ended(name, launch, failure);
+                let limits = driver.instances.get(name).map(|instance| instance.spec.limits);
+                driver.process_ended(name, launch, describe(exit, limits));
                 driver.step(name, Event::Exited { clean: exit == Exit::Code(0) });
             }),
             // Both are for whoever runs the server, not for one instance.
@@ -181,7 +204,7 @@ impl Driver {
         }
     }
 
-    fn launched(&mut self, name: &InstanceName, pid: u32, cgroup: Option<u64>, output: Output) {
+    fn launched(&mut self, name: &InstanceName, pid: u32, cgroup: Option<Cgroup>, output: Output) {
         let Some(instance) = self.instances.get_mut(name) else { return };
         let Some(process) = instance.process.as_mut() else { return };
         process.pid = Some(pid);
@@ -193,7 +216,7 @@ impl Driver {
     }
 
     /// Nothing is left of a process.
-    fn process_ended(&mut self, name: &InstanceName, launch: LaunchId, failure: Option<String>) {
+    fn process_ended(&mut self, name: &InstanceName, launch: LaunchId, how: String) {
         self.launches.remove(&launch);
         let Some(instance) = self.instances.get_mut(name) else { return };
         let Some(process) = instance.process.take() else { return };
@@ -205,23 +228,29 @@ impl Driver {
         self.census.lost_process(&name.service);
         // An end that was asked for says nothing, however it came.
         if !matches!(instance.machine.phase(), Phase::Draining(_) | Phase::Stopping(_)) {
-            if let Some(failure) = &failure {
-                tracing::warn!(instance = %name, "{failure}");
-            }
-            instance.last_failure = failure.map(Into::into).or(instance.last_failure.take());
+            instance.last_failure = Some(how.into());
         }
     }
 
     pub(super) fn on_notice(&mut self, notice: Notice) {
         let (name, launch, event) = match notice {
-            Notice::Drained(name, launch) => (name, launch, Event::Drained),
-            Notice::Accepting(name, launch, address) => {
-                self.accepting(&name, launch, address);
+            Notice::Drained(name, launch) => {
+                let in_use = |instance: &Instance| {
+                    instance.generation().is_some_and(|generation| generation.in_flight() > 0)
+                };
+                // Said of an earlier time at which its gate was closed.
+                if self.instances.get(&name).is_some_and(in_use) {
+                    return;
+                }
+                (name, launch, Event::Drained)
+            }
+            Notice::Accepting(name, launch, reached) => {
+                self.accepting(&name, launch, reached);
                 (name, launch, Event::Accepting)
             }
-            Notice::Ready(name, launch, address) => {
-                if let Some(address) = address {
-                    self.accepting(&name, launch, address);
+            Notice::Ready(name, launch, reached) => {
+                if let Some(reached) = reached {
+                    self.accepting(&name, launch, reached);
                 }
                 (name, launch, Event::Ready)
             }
@@ -280,17 +309,23 @@ impl Driver {
         self.arm(name, idle_timeout);
     }
 
-    fn sought(&mut self, name: &InstanceName, launch: LaunchId, found: bool) {
+    fn sought(&mut self, name: &InstanceName, launch: LaunchId, found: Option<Reached>) {
         let Some(instance) = self.instances.get_mut(name) else { return };
         if !instance.runs(launch) || instance.machine.phase() != Phase::Running {
             return;
         }
-        if !found {
+        let Some(reached) = found else {
             instance.last_failure = Some("does not accept connections any more".into());
             return self.step(name, Event::Unhealthy);
+        };
+        // What accepts now may be another socket than before: nothing that was learnt of the
+        // old one, no connection and no descriptor, is used for it.
+        if let Some(process) = instance.process.as_mut() {
+            process.generation = None;
         }
-        if let Some(generation) = instance.generation() {
-            generation.reopen();
+        self.accepting(name, launch, reached);
+        if let Some(generation) = self.instances.get(name).and_then(Instance::generation).cloned() {
+            self.watch_health(name, &generation);
         }
         self.step(name, Event::Wake);
     }
@@ -298,8 +333,8 @@ impl Driver {
     pub(super) fn adopt_one(&mut self, living: Living) {
         let Living { launch, pid, cgroup, note, output } = living;
         let known = Note::read(launch, &note)
-            .and_then(|(name, process)| Some((self.spec(&name)?, name, process)));
-        let Some((spec, name, process)) = known else {
+            .and_then(|adopted| Some((self.spec(&adopted.name)?, adopted)));
+        let Some((spec, Adopted { name, process, extra_env })) = known else {
             tracing::warn!(pid, "a process of a service that is not configured any more: killed");
             return self.parts.warden.kill(launch);
         };
@@ -311,6 +346,7 @@ impl Driver {
         self.launches.insert(launch, name.clone());
         let Some(instance) = self.instances.get_mut(&name) else { return };
         instance.process = Some(process);
+        instance.extra_env = extra_env;
         self.step(&name, Event::Adopted);
         self.launched(&name, pid, cgroup, output);
     }
@@ -326,8 +362,12 @@ fn never_accepted(instance: &Instance) -> Arc<str> {
 }
 
 /// How a process ended, for logs and operators.
-fn describe(exit: Exit) -> String {
+fn describe(exit: Exit, limits: Option<ResourceLimits>) -> String {
     match exit {
+        Exit::OutOfMemory => match limits.and_then(|limits| limits.memory_limit_mb) {
+            Some(mb) => format!("killed: out of memory (memory_limit_mb = {mb})"),
+            None => "killed: the machine is out of memory".into(),
+        },
         Exit::Code(code) => format!("exited with status {code}"),
         Exit::Signal(signal) => format!("killed by signal {signal}"),
         Exit::Lost => "vanished: its init was killed from outside".into(),

@@ -62,6 +62,7 @@ struct Tenant {
 #[derive(Debug)]
 struct World {
     script: Script,
+    health_checks: usize,
     launches: usize,
     most_at_once: usize,
     living: HashMap<LaunchId, Tenant>,
@@ -99,6 +100,7 @@ impl House {
         let (events, seen) = mpsc::channel(64);
         let world = World {
             script: Script::default(),
+            health_checks: 0,
             launches: 0,
             most_at_once: 0,
             living: HashMap::new(),
@@ -168,6 +170,10 @@ impl House {
 
     pub(super) fn set_healthy(&self, healthy: bool) {
         self.world().script.healthy = healthy;
+    }
+
+    pub(super) fn health_checks(&self) -> usize {
+        self.world().health_checks
     }
 
     pub(super) fn launches(&self) -> usize {
@@ -281,9 +287,11 @@ async fn serve(world: Arc<Mutex<World>>, listener: UnixListener) {
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
         let status = if world.lock().unwrap().script.healthy { "200 OK" } else { "500 No" };
+        let world = Arc::clone(&world);
         tokio::spawn(async move {
             let mut buffer = [0; 1024];
             if stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {
+                world.lock().unwrap().health_checks += 1;
                 let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
                 // Whoever asked may have left.
                 let _ = stream.write_all(answer.as_bytes()).await;
@@ -334,5 +342,8 @@ fn spec() -> ServiceSpec {
         stop_signal: StopSignal::TERM,
         stop_timeout: Duration::from_secs(5),
         request_timeout: None,
+        user: None,
+        bind: vec![],
+        limits: ResourceLimits::DEFAULT,
     }
 }

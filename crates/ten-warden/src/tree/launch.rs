@@ -10,14 +10,14 @@ use std::{
 
 use rustix::io::Errno;
 use ten_kernel::{
-    CgroupError, Child, Failure, Fifo, Given, LaunchPlan, Leaf, ReportEnd, Walls, launch,
-    listen_unix, make_fifo, remove_socket,
+    CgroupError, Child, Failure, Fifo, Given, LaunchPlan, Leaf, LimitError, ReportEnd, Walls,
+    launch, limit, listen_unix, make_fifo, remove_socket,
 };
 
 use super::{Places, ReadEnds, Tree};
 use crate::{
-    protocol::LaunchId,
-    record::{Named, Record, make_private_folder, remove_folder},
+    protocol::{Cgroup, LaunchId},
+    record::{Named, Record, RunDir, make_private_folder},
 };
 
 /// A tree's name is part of file names, which end at 255 bytes (NAME_MAX).
@@ -38,6 +38,8 @@ pub(crate) enum LaunchError {
     Path { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    #[error(transparent)]
+    Limit(#[from] LimitError),
     #[error(transparent)]
     Kernel(#[from] Failure),
     #[error("its init ended before it could be recorded")]
@@ -77,14 +79,18 @@ impl Tree {
         note: Vec<u8>,
         places: &Places,
     ) -> Result<Self, LaunchError> {
-        prepare_folders(plan)?;
+        prepare_folders(plan, &places.folders)?;
         let [stdout, stderr] = places.folders.pipes(&plan.name);
         let stdout = make_fifo(&stdout).map_err(on(&stdout))?;
         let stderr = make_fifo(&stderr).map_err(on(&stderr))?;
         let activation = activation(plan)?;
         let cgroup = places.cgroups.as_ref().map(|tree| tree.leaf(&plan.name)).transpose()?;
-        let cgroup_id = cgroup.as_ref().map(Leaf::id).transpose()?;
-        let begun = begin(plan, places, cgroup.as_ref(), activation.as_ref(), [&stdout, &stderr]);
+        let cgroup_name = cgroup.as_ref().map(name_of).transpose()?;
+        let begun = limit(&plan.limits, places.cgroups.as_ref().zip(cgroup.as_ref()))
+            .map_err(LaunchError::from)
+            .and_then(|()| {
+                begin(plan, places, cgroup.as_ref(), activation.as_ref(), [&stdout, &stderr])
+            });
         if begun.is_err()
             && let Some(Err(error)) = cgroup.as_ref().map(Leaf::remove)
         {
@@ -102,7 +108,7 @@ impl Tree {
             init,
             report,
             cgroup,
-            cgroup_id,
+            cgroup_name,
             watch: None,
             main: None,
             started: false,
@@ -153,12 +159,16 @@ fn begin(
     Ok((begun.init, begun.report))
 }
 
-fn prepare_folders(plan: &LaunchPlan) -> Result<(), LaunchError> {
+fn name_of(leaf: &Leaf) -> Result<Cgroup, CgroupError> {
+    Ok(Cgroup { id: leaf.id()?, path: leaf.path().into() })
+}
+
+fn prepare_folders(plan: &LaunchPlan, folders: &RunDir) -> Result<(), LaunchError> {
     for folder in &plan.folders {
         make_private_folder(folder).map_err(on(folder))?;
     }
     if let Some(scratch) = &plan.scratch {
-        remove_folder(scratch).map_err(on(scratch))?;
+        folders.discard(scratch).map_err(on(scratch))?;
         make_private_folder(scratch).map_err(on(scratch))?;
     }
     plan.socket.as_deref().map_or(Ok(()), |socket| remove_socket(socket).map_err(on(socket)))

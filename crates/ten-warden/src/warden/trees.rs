@@ -37,7 +37,10 @@ impl Warden {
         let watched = self
             .listen_to(tree.init(), Source::Tree(launch, Part::Init), EventFlags::IN)
             .and_then(|()| {
-                self.listen_to(tree.report(), Source::Tree(launch, Part::Report), EventFlags::IN)
+                // Edge-triggered: at its end, which may come long before init's, a report is
+                // readable for ever.
+                let once = EventFlags::IN | EventFlags::ET;
+                self.listen_to(tree.report(), Source::Tree(launch, Part::Report), once)
             });
         let tree = self.trees.entry(launch).or_insert(tree);
         if let Err(error) = watched {
@@ -74,13 +77,14 @@ impl Warden {
             return self.try_ready();
         }
         let output = Beside::Output(tree.output.clone());
-        let cgroup = tree.cgroup_id();
+        let cgroup = tree.cgroup_name();
         self.tell_with(&ToFront::Launched { launch, pid, cgroup }, output);
     }
 
     /// Brings to an end what can be brought to an end.
     pub(super) fn settle_all(&mut self) {
         let launches: Vec<_> = self.trees.keys().copied().collect();
+        self.places.folders.tend_trash();
         let orphans = self.sweep();
         for launch in launches {
             self.settle_with(launch, orphans);
@@ -133,13 +137,15 @@ impl Warden {
         });
     }
 
-    /// Kills and reaps the children that are neither the front nor an init: orphans of a
-    /// tree whose init was killed. Whether any is still there.
+    /// Kills and reaps the children that are neither ours by birth nor were there before us:
+    /// orphans of a tree whose init was killed. Whether any is still there.
     fn sweep(&self) -> bool {
         let me = std::process::id();
         let inits = self.trees.values().map(|tree| tree.init().pid());
         let front = self.front.as_ref().map(|front| front.child().pid());
-        let known: HashSet<_> = inits.chain(front).collect();
+        let sweeper = self.places.folders.sweeper();
+        let own = inits.chain(front).chain(sweeper);
+        let known: HashSet<_> = own.chain(self.strangers.iter().copied()).collect();
         let mut left = false;
         for pid in procfs::children(me).into_iter().filter(|pid| !known.contains(pid)) {
             kill_orphan(pid);

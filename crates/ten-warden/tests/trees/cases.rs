@@ -3,7 +3,7 @@
 use std::{fs, os::unix::net::UnixStream, path::PathBuf};
 
 use rustix::process::Signal;
-use ten_kernel::{Mount, Walls};
+use ten_kernel::{Limits, Mount, Walls};
 use ten_warden::Exit;
 
 use crate::{
@@ -43,7 +43,41 @@ pub(crate) const EACH_SETTING: &[(&str, Case)] = &[
     ("impossible_launches_are_refused", impossible_launches_are_refused),
     ("two_signals_stop_at_once", two_signals_stop_at_once),
     ("reload_is_passed_on", reload_is_passed_on),
+    ("limits_hold_or_fail_the_launch", limits_hold_or_fail_the_launch),
 ];
+
+/// Whether leaves have controllers is up to the host; that nobody is started without what
+/// was asked for is not.
+fn limits_hold_or_fail_the_launch(host: &mut Host) {
+    let (launch, mut plan) = host.plan(Level::Bare, "echo the-end");
+    plan.limits = Limits { pids_max: Some(512), ..Limits::default() };
+    host.finish(launch, plan);
+    for (limits, file) in [
+        (Limits { memory_max: Some(64 << 20), ..Limits::default() }, "memory.max to 67108864"),
+        (Limits { cpu_max_percent: Some(50), ..Limits::default() }, "cpu.max to 50000 100000"),
+        (Limits { pids_max: Some(9), pids_required: true, ..Limits::default() }, "pids.max to 10"),
+    ] {
+        let (launch, mut plan) = host.plan(Level::Bare, "exit 3");
+        plan.limits = limits;
+        host.launch(launch, plan);
+        let answer = host.wait_for(|line| match line {
+            Line::Failed { launch: l, reason } if *l == launch => Some(Err(reason.clone())),
+            Line::Exited { launch: l, exit } if *l == launch => Some(Ok(*exit)),
+            _ => None,
+        });
+        match answer {
+            Ok(exit) => {
+                assert!(host.setting() == Setting::RootWithCgroups, "no cgroup, but a limit");
+                assert_eq!(exit, Exit::Code(3));
+            }
+            Err(reason) => {
+                let (what, why) = reason.split_once(": ").unwrap();
+                assert_eq!(what, format!("cannot set {file}"));
+                assert!(why.contains("Delegate=yes"), "{why}");
+            }
+        }
+    }
+}
 
 /// Orphans, sessions, deaf ones, stopped ones.
 const STUBBORN: &str = "

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ten_kernel::{LaunchPlan, Mount, Walls};
+use ten_kernel::{LaunchPlan, Limits, Mount, Walls};
 use ten_warden::{FrontCommand, Options, Warden};
 
 use crate::front::{Line, Order};
@@ -148,7 +148,9 @@ impl Host {
             scratch: None,
             socket: None,
             activation: false,
+            user: ten_kernel::User::Inherit,
             walls,
+            limits: Limits::default(),
         };
         (launch, plan)
     }

@@ -47,8 +47,16 @@ impl Serve {
         let data_dir = connect::absolute(&data_dir)?;
         let listen = self.listen();
         ten_server::telemetry::start();
-        ten_server::serve(ServeOptions { source, data_dir, listen, domain: self.domain })
-            .map_err(|error| Failure::new("cannot serve").because(error))
+        ten_server::serve(ServeOptions { source, data_dir, listen, domain: self.domain }).map_err(
+            |error| {
+                let remedy = error.remedy();
+                let failure = Failure::new("cannot serve").because(error);
+                match remedy {
+                    Some(remedy) => failure.fix(remedy),
+                    None => failure,
+                }
+            },
+        )
     }
 
     /// Whoever tries it on `localhost` shows nothing to the network; naming a domain says that

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, convert::Infallible, io::IsTerminal, time::Dura
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use ten_api::{Instance, SpawnRequest, State};
+use ten_api::{Instance, LogQuery, SpawnRequest, State};
 use ten_client::Client;
 use ten_domain::InstanceName;
 
@@ -12,6 +12,9 @@ use crate::{args::Global, connect, failure::Failure, instance::InstanceArg, outp
 
 /// How often the spinner turns, and the state is asked for.
 const TURN: Duration = Duration::from_millis(50);
+
+/// How many lines of its output a failed start shows.
+const LAST_LINES: usize = 20;
 
 #[derive(Debug, Args)]
 pub(crate) struct Spawn {
@@ -36,7 +39,7 @@ impl Spawn {
             wait: !self.no_wait,
         };
         let quiet = global.quiet || global.json || !std::io::stderr().is_terminal();
-        let instance = if quiet {
+        let Spawned { instance, changed } = if quiet {
             spawn(&client, &name, &request).await?
         } else {
             with_spinner(&client, &name, &request).await?
@@ -44,8 +47,14 @@ impl Spawn {
         if global.json {
             return output::print_json(&instance);
         }
-        output::print(&render::instances::spawned(&instance))
+        output::print(&render::instances::spawned(&instance, changed))
     }
+}
+
+/// An instance that runs, and whether it did not before.
+struct Spawned {
+    instance: Instance,
+    changed: bool,
 }
 
 /// Spawns; with `wait`, stays until it is known whether the health path answers, too.
@@ -53,9 +62,14 @@ async fn spawn(
     client: &Client,
     name: &InstanceName,
     request: &SpawnRequest,
-) -> Result<Instance, Failure> {
-    let spawned = client.spawn(request).await;
-    spawned.map_err(|error| Failure::call(format!("cannot spawn {name}"), error))?;
+) -> Result<Spawned, Failure> {
+    let changed = match client.spawn(request).await {
+        Ok(done) => done.changed,
+        Err(error) => {
+            let failure = Failure::call(format!("cannot spawn {name}"), error);
+            return Err(failure.said(last_lines(client, name).await));
+        }
+    };
     // The server answers when the listener accepts, and ends `starting` by itself: within
     // `startup_timeout`, whatever the health path says.
     let mut turns = tokio::time::interval(TURN);
@@ -69,22 +83,36 @@ async fn spawn(
             State::Backoff | State::Failed => {
                 return Err(Failure::new(format!("{name} started and ended again"))
                     .why(instance.last_failure.unwrap_or_else(|| "it gave no reason".to_owned()))
-                    .fix(format!("`ten logs {name}` shows what it said")));
+                    .fix(format!("`ten logs {name}` shows all that it said"))
+                    .said(last_lines(client, name).await));
             }
             State::Starting
             | State::Running
             | State::Sleeping
             | State::Draining
-            | State::Stopping => return Ok(instance),
+            | State::Stopping => return Ok(Spawned { instance, changed }),
         }
     }
+}
+
+/// What an instance said last. None where that cannot be had: it is told beside a failure,
+/// and must not hide it behind another.
+async fn last_lines(client: &Client, name: &InstanceName) -> Vec<String> {
+    let query = LogQuery {
+        service: Some(name.service.to_string()),
+        id: Some(name.id.to_string()),
+        limit: Some(LAST_LINES),
+        ..LogQuery::default()
+    };
+    let lines = client.logs(&query).await.unwrap_or_default();
+    lines.into_iter().map(|line| line.text).collect()
 }
 
 async fn with_spinner(
     client: &Client,
     name: &InstanceName,
     request: &SpawnRequest,
-) -> Result<Instance, Failure> {
+) -> Result<Spawned, Failure> {
     let style = ProgressStyle::with_template("{spinner:.green} {msg} {elapsed:.dim}");
     let spinner = ProgressBar::new_spinner()
         .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))

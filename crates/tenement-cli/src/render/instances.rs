@@ -4,7 +4,7 @@ use anstyle::Style;
 use ten_api::{Health, HealthReport, Instance, State};
 
 use super::{
-    BAD, FAINT, GOOD, PLAIN, WARN, span,
+    BAD, FAINT, GOOD, PLAIN, WARN, size, span,
     table::{self, Align, Cell},
     visible,
 };
@@ -51,8 +51,7 @@ fn row(instance: &Instance) -> [Cell; 11] {
             0 => Cell::new(0),
             crashes => Cell::styled(crashes, WARN),
         },
-        // The server does not measure memory yet.
-        Cell::new("-"),
+        Cell::maybe(instance.memory_bytes.map(size)),
         Cell::new(instance.requests),
         Cell::new(instance.weight),
         Cell::maybe(instance.address.as_deref()),
@@ -60,10 +59,11 @@ fn row(instance: &Instance) -> [Cell; 11] {
 }
 
 /// After `ten spawn`: what it does, and where it is found.
-pub(crate) fn spawned(instance: &Instance) -> String {
+pub(crate) fn spawned(instance: &Instance, changed: bool) -> String {
     let style = state_style(instance.state);
     let mut text = format!("{} is {style}{}{style:#}", instance.instance, instance.state);
     match instance.last_wake_ms {
+        _ if !changed => text += " already\n",
         Some(millis) if instance.state == State::Running => text += &format!(" ({millis} ms)\n"),
         _ => text.push('\n'),
     }

@@ -15,6 +15,7 @@ fn instance(name: &str, state: State) -> Instance {
         state,
         health: Health::Unknown,
         pid: None,
+        memory_bytes: None,
         uptime_ms: None,
         idle_ms: None,
         restarts: 0,
@@ -32,6 +33,7 @@ fn running(name: &str) -> Instance {
     Instance {
         health: Health::Healthy,
         pid: Some(4711),
+        memory_bytes: Some(64_500_000),
         uptime_ms: Some(312_000),
         idle_ms: Some(12_400),
         requests: 1234,
@@ -65,10 +67,10 @@ fn the_table_is_aligned() {
     assert_eq!(
         strip_str(&text).to_string(),
         "\
-INSTANCE     STATE     HEALTH    PID  UPTIME  IDLE  RESTARTS  MEM  REQS  WEIGHT  ADDRESS
-api:prod     backoff   -           -       -     -         2    -     0       0  -
-notes:alice  running   healthy  4711   5m12s   12s         0    -  1234     100  unix:/tmp/tenement/notes-alice.sock
-notes:bob    sleeping  -           -       -     -         0    -     0       0  -
+INSTANCE     STATE     HEALTH    PID  UPTIME  IDLE  RESTARTS   MEM  REQS  WEIGHT  ADDRESS
+api:prod     backoff   -           -       -     -         2     -     0       0  -
+notes:alice  running   healthy  4711   5m12s   12s         0  62MB  1234     100  unix:/tmp/tenement/notes-alice.sock
+notes:bob    sleeping  -           -       -     -         0     -     0       0  -
 "
     );
 }
@@ -104,7 +106,7 @@ fn nothing_is_a_sentence() {
 
 #[test]
 fn a_spawned_instance_says_where_it_is() {
-    let text = instances::spawned(&running("notes:alice"));
+    let text = instances::spawned(&running("notes:alice"), true);
     assert_eq!(
         strip_str(&text).to_string(),
         "\

@@ -1,0 +1,34 @@
+//! The memory controller (kernel: admin-guide/cgroup-v2, "Memory Interface Files").
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::Path,
+};
+
+use super::{Controller, limits::Knob};
+use crate::plan::Limits;
+
+/// A tree that runs out of memory is killed as a whole: half of it is no service, and its
+/// supervisor would not hear of it.
+pub(super) fn knobs(limits: &Limits) -> impl Iterator<Item = Knob> + use<> {
+    let knob =
+        |file, value, required| Knob { controller: Controller::Memory, file, value, required };
+    let max = limits.memory_max.map(|bytes| knob("memory.max", bytes.to_string(), true));
+    let swap = limits.memory_swap_max.map(|bytes| knob("memory.swap.max", bytes.to_string(), true));
+    max.into_iter().chain(swap).chain([knob("memory.oom.group", "1".into(), false)])
+}
+
+/// Bytes that the processes of a cgroup use, page cache included. `None` where the host does
+/// not count them, or the cgroup is gone.
+pub fn memory_used(cgroup: &Path) -> Option<u64> {
+    fs::read_to_string(cgroup.join("memory.current")).ok()?.trim().parse().ok()
+}
+
+/// How many processes the kernel has killed here because memory ran out.
+pub(super) fn oom_kills(leaf: &Path) -> io::Result<u64> {
+    match fs::read_to_string(leaf.join("memory.events")) {
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(0),
+        text => Ok(super::field(&text?, "oom_kill").unwrap_or(0)),
+    }
+}

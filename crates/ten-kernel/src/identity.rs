@@ -1,0 +1,150 @@
+//! As whom a tree runs, and that its folders are that user's.
+
+use std::{os::unix::fs::MetadataExt, path::Path};
+
+use rustix::{
+    fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fchown, fstat, open, openat},
+    io::Errno,
+    process::{getegid, geteuid},
+    thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid},
+};
+
+use crate::{
+    failure::{Failure, Step},
+    launch::Given,
+    plan::{LaunchPlan, User, Walls},
+};
+
+/// Uids for trees that share theirs with nobody: the part of the range of positive numbers
+/// that neither users, nor containers, nor systemd use (systemd's UIDS-GIDS).
+const OWN: std::ops::Range<u32> = 0x7000_0000..0x7fff_ffff;
+
+/// Credentials that are complete.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    uid: Uid,
+    gid: Gid,
+    /// `None`: those of the launcher.
+    groups: Option<Vec<Gid>>,
+}
+
+impl Identity {
+    /// Whom the plan means; `None` where that is the launcher and nothing needs to change.
+    /// Called by the launcher, of which there is one at a time: two trees never take one uid.
+    pub(crate) fn of(plan: &LaunchPlan) -> Result<Option<Self>, Failure> {
+        let root = geteuid().is_root();
+        let (uid, gid, groups) = match &plan.user {
+            // Without capabilities root is an owner like any other, so a folder that was
+            // somebody else's would be closed to it.
+            User::Inherit if root && plan.walls != Walls::Bare => {
+                return Ok(Some(Self { uid: geteuid(), gid: getegid(), groups: None }));
+            }
+            User::Inherit => return Ok(None),
+            _ if !root => return Err(Failure::of(Step::User)(Errno::PERM)),
+            User::Named { uid, gid, groups } => (*uid, *gid, groups.clone()),
+            User::Own { ledger } => {
+                let uid = own(plan, ledger)?;
+                (uid, uid, Vec::new())
+            }
+        };
+        let groups = groups.into_iter().map(Gid::from_raw).collect();
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        Ok(Some(Self { uid, gid, groups: Some(groups) }))
+    }
+
+    /// Gives the tree what must be its own: folders, pipes (which a program may open again
+    /// as /dev/stdout), and the scratch folder.
+    pub(crate) fn give(&self, plan: &LaunchPlan, given: &Given<'_>) -> Result<(), Failure> {
+        for folder in plan.folders.iter().chain(&plan.scratch) {
+            self.give_folder(folder).map_err(Failure::on(Step::Owner, folder))?;
+        }
+        for pipe in [given.stdout, given.stderr] {
+            let is_fifo = fstat(pipe).map(|meta| FileType::from_raw_mode(meta.st_mode).is_fifo());
+            if is_fifo.map_err(Failure::of(Step::Owner))? {
+                fchown(pipe, Some(self.uid), Some(self.gid)).map_err(Failure::of(Step::Owner))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A folder of somebody else's with all that is in it, itself last: where that is
+    /// interrupted, the next launch does it again.
+    fn give_folder(&self, path: &Path) -> Result<(), Errno> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = open(path, flags, Mode::empty())?;
+        let owner = fstat(&folder)?;
+        if owner.st_uid == self.uid.as_raw() {
+            return Ok(());
+        }
+        self.give_content(&folder)?;
+        fchown(&folder, Some(self.uid), Some(self.gid))
+    }
+
+    /// Never follows a link, so that nothing outside can be given away by what a tenant
+    /// left. One descriptor a level: a tree too deep for that is an error.
+    fn give_content(&self, folder: &impl std::os::fd::AsFd) -> Result<(), Errno> {
+        for entry in Dir::read_from(folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if [c".", c".."].contains(&name) {
+                continue;
+            }
+            if entry.file_type().is_dir() {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                self.give_content(&openat(folder, name, flags, Mode::empty())?)?;
+            }
+            let (uid, gid) = (Some(self.uid), Some(self.gid));
+            chownat(folder, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+        Ok(())
+    }
+
+    /// Takes it on for good. All capabilities but the bounding set go with a change from
+    /// root to another user (capabilities(7)).
+    pub(crate) fn take_on(&self) -> Result<(), Errno> {
+        let Some(groups) = &self.groups else { return Ok(()) };
+        set_thread_groups(groups)?;
+        set_thread_res_gid(self.gid, self.gid, self.gid)?;
+        set_thread_res_uid(self.uid, self.uid, self.uid)
+    }
+}
+
+/// The uid of a tree that shares it with nobody: the owner of its first folder, or the next
+/// one that was never given to any.
+///
+/// The ledger is an empty file whose owner is the highest uid ever given: read with one
+/// call, changed with one, never half written, and in the journal before the folder's own
+/// change. Where it was lost, the owners of the folders beside it tell.
+fn own(plan: &LaunchPlan, ledger: &Path) -> Result<u32, Failure> {
+    let failed = Failure::on(Step::Owner, ledger);
+    let folder = plan.folders.first().ok_or(Errno::INVAL).map_err(Failure::of(Step::Owner))?;
+    let owner = rustix::fs::lstat(folder).map_err(Failure::on(Step::Owner, folder))?.st_uid;
+    if OWN.contains(&owner) {
+        return Ok(owner);
+    }
+    let next = (|| {
+        let highest = match rustix::fs::lstat(ledger) {
+            Ok(meta) => meta.st_uid,
+            Err(Errno::NOENT) => highest_beside(ledger),
+            Err(errno) => return Err(errno),
+        };
+        let next = if OWN.contains(&highest) { highest + 1 } else { OWN.start };
+        if !OWN.contains(&next) {
+            return Err(Errno::USERS);
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let ledger = open(ledger, flags, Mode::empty())?;
+        fchown(&ledger, Some(Uid::from_raw(next)), None)?;
+        Ok(next)
+    })();
+    next.map_err(failed)
+}
+
+/// The highest owner of a folder two levels below the ledger's: `{data_dir}/{service}/{id}`.
+fn highest_beside(ledger: &Path) -> u32 {
+    let list = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+    let services = ledger.parent().into_iter().flat_map(list);
+    let instances = services.flat_map(|service| list(&service.path()).collect::<Vec<_>>());
+    let owners = instances.filter_map(|instance| Some(instance.metadata().ok()?.uid()));
+    owners.filter(|uid| OWN.contains(uid)).max().unwrap_or(0)
+}

@@ -1,0 +1,116 @@
+//! /proc and /sys: what the kernel says of itself, without what only its administrator needs.
+
+use std::path::Path;
+
+use rustix::{
+    fs::fstatfs,
+    io::Errno,
+    mount::{FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsopen, open_tree},
+};
+
+use super::{attach, folder_or_file, mount, move_to, open_path, set_attributes, tmpfs};
+use crate::failure::{Failure, Step};
+
+/// Parts of /proc that act on the whole host, and that root may write to by mere ownership,
+/// without any capability (runc keeps the same list).
+const HOST_WIDE: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Parts that tell of the machine, of keys, or of all processes together (runc's list too).
+const SECRETIVE_PROC: [&str; 8] = [
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/key-users",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+];
+const SECRETIVE_SYS: [&str; 6] = [
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/bpf",
+    "/sys/kernel/debug",
+    "/sys/kernel/security",
+    "/sys/kernel/tracing",
+];
+
+const CGROUPS: &str = "/sys/fs/cgroup";
+/// A cgroup v2 hierarchy (linux/magic.h).
+const CGROUP2: i64 = 0x6367_7270;
+
+/// Nothing in these runs, has rights, or is a device.
+fn inert() -> MountAttrFlags {
+    MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC
+}
+
+/// Where the host's own /proc is partly hidden from us, the kernel refuses a new one in a
+/// user namespace (mount_too_revealing), and so do we.
+pub(super) fn proc() -> Result<(), Failure> {
+    let at = Path::new("/proc");
+    let failed = || Failure::on(Step::MountProc, at);
+    let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed())?;
+    attach(&mount(&fs, inert()).map_err(failed())?, at, true, Step::MountProc)?;
+    for part in HOST_WIDE.map(Path::new) {
+        unless_missing(read_only_over_itself(part), Step::MountProc, part)?;
+    }
+    hide(&SECRETIVE_PROC, Step::MountProc)
+}
+
+/// The host's own, which is read-only by now, with holes.
+pub(super) fn sys() -> Result<(), Failure> {
+    hide(&SECRETIVE_SYS, Step::MountSys)?;
+    let at = Path::new(CGROUPS);
+    unless_missing(own_cgroups(at), Step::MountSys, at)
+}
+
+/// Its root is that of our cgroup namespace, so no other tree's name is seen. Programs look
+/// here for how much memory and CPU they may use.
+fn own_cgroups(at: &Path) -> Result<(), Errno> {
+    let place = open_path(at)?;
+    if fstatfs(&place)?.f_type != CGROUP2 {
+        return move_to(&empty()?, &place);
+    }
+    let fs = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    move_to(&mount(&fs, inert() | MountAttrFlags::MOUNT_ATTR_RDONLY)?, &place)
+}
+
+fn hide(parts: &[&str], step: Step) -> Result<(), Failure> {
+    let cover = |part: &Path| -> Result<(), Errno> {
+        let place = open_path(part)?;
+        match folder_or_file(&place)?.is_dir() {
+            true => move_to(&empty()?, &place),
+            false => move_to(&copy(Path::new("/dev/null"))?, &place),
+        }
+    };
+    parts.iter().map(Path::new).try_for_each(|part| unless_missing(cover(part), step, part))
+}
+
+fn empty() -> Result<std::os::fd::OwnedFd, Errno> {
+    tmpfs(0o555, "0", "1", inert() | MountAttrFlags::MOUNT_ATTR_RDONLY)
+}
+
+fn read_only_over_itself(path: &Path) -> Result<(), Errno> {
+    let tree = copy(path)?;
+    set_attributes(&tree, MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+    move_to(&tree, &open_path(path)?)
+}
+
+/// What is at a path, once more, without what is mounted below it.
+pub(super) fn copy(path: &Path) -> Result<std::os::fd::OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(open_path(path)?, "", flags)
+}
+
+/// Kernels differ in what they are built with.
+fn unless_missing(result: Result<(), Errno>, step: Step, path: &Path) -> Result<(), Failure> {
+    match result {
+        Err(Errno::NOENT) => Ok(()),
+        other => other.map_err(Failure::on(step, path)),
+    }
+}

@@ -1,0 +1,211 @@
+//! The system calls that administer a kernel, refused: a seccomp filter (seccomp(2)) for
+//! init and everything below it, which no process can take off again.
+//!
+//! ```text
+//! other architecture or x32 ──► ENOSYS
+//! in ABSENT                 ──► ENOSYS   programs probe for it and do without
+//! in FORBIDDEN              ──► EPERM
+//! clone, unshare            ──► EPERM    when a namespace is asked for
+//! ioctl                     ──► EPERM    when it types into a terminal
+//! anything else             ──► allowed
+//! ```
+//!
+//! Most of these need a capability that nobody inside has. They are refused all the same:
+//! what is never entered cannot be exploited. It is a list of what is denied, so it does
+//! not promise that what is missing from it is harmless.
+
+use std::sync::LazyLock;
+
+use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W};
+use libc::{c_long, sock_filter};
+use rustix::io::Errno;
+
+use crate::child::last_errno;
+
+/// What `struct seccomp_data` says of the calling convention (linux/audit.h).
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+
+/// x32 calls have the architecture of x86_64 and this bit in their number, and would pass a
+/// list of plain numbers (seccomp(2)). No other architecture has numbers this high.
+const X32: u32 = 0x4000_0000;
+
+/// open_tree_attr(2), Linux 6.15, newer than libc's list.
+const OPEN_TREE_ATTR: c_long = 467;
+
+/// kexec_file_load(2), which libc does not know on every target.
+#[cfg(target_arch = "x86_64")]
+const KEXEC_FILE_LOAD: c_long = 320;
+#[cfg(target_arch = "aarch64")]
+const KEXEC_FILE_LOAD: c_long = 294;
+
+/// Answered as by a kernel that was built without them. clone3 keeps its flags in memory,
+/// where no filter can look; libc then falls back to clone.
+const ABSENT: &[c_long] = &[
+    libc::SYS_clone3,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_lookup_dcookie,
+    libc::SYS_nfsservctl,
+];
+
+const FORBIDDEN: &[c_long] = &[
+    // Mounts and namespaces.
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_open_tree,
+    OPEN_TREE_ATTR,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_setns,
+    // Files by handle, past every path.
+    libc::SYS_name_to_handle_at,
+    libc::SYS_open_by_handle_at,
+    // The kernel itself.
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    KEXEC_FILE_LOAD,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_syslog,
+    libc::SYS_reboot,
+    // The keyrings, which no namespace divides.
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    // The machine's clock, swap, names, quotas, accounting, terminal and ports.
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+    libc::SYS_adjtimex,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_acct,
+    libc::SYS_vhangup,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_iopl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_ioperm,
+];
+
+/// Flags of clone(2) and unshare(2) that make a namespace.
+const NEW_NAMESPACE: u32 = (libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP) as u32;
+/// Of unshare(2) alone: in clone(2) this bit belongs to the exit signal.
+const NEW_TIME: u32 = 0x80;
+
+/// Requests of ioctl(2) that put characters into a terminal's input (TIOCSTI), or into a
+/// virtual console's selection (TIOCLINUX).
+const TYPES: [u32; 2] = [0x5412, 0x541c];
+
+/// Offsets in `struct seccomp_data`. Of an argument only the low half is looked at, which is
+/// all that the kernel looks at too, so high bits cannot hide a value (CVE-2019-10063).
+const NUMBER: u32 = 0;
+const ARCH: u32 = 4;
+const ARGUMENTS: [u32; 2] = [16, 24];
+
+static FILTER: LazyLock<Vec<sock_filter>> = LazyLock::new(filter);
+
+/// Makes the filter, which every later fork has. Called before the first.
+pub(crate) fn prepare() {
+    LazyLock::force(&FILTER);
+}
+
+/// Puts the filter on this process. Needs no_new_privs.
+pub(crate) fn refuse() -> Result<(), Errno> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(FILTER.len()).map_err(|_| Errno::TOOBIG)?,
+        filter: FILTER.as_ptr().cast_mut(),
+    };
+    // SAFETY: the kernel copies `len` instructions from `filter`, which is that long and
+    // lives forever, and writes nothing.
+    let result = unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
+    };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
+}
+
+fn filter() -> Vec<sock_filter> {
+    let mut code = vec![
+        load(ARCH),
+        jump(BPF_JEQ, ARCHITECTURE, 1, 0),
+        fail(Errno::NOSYS),
+        load(NUMBER),
+        jump(BPF_JGE, X32, 0, 1),
+        fail(Errno::NOSYS),
+    ];
+    for (calls, errno) in [(ABSENT, Errno::NOSYS), (FORBIDDEN, Errno::PERM)] {
+        for call in calls {
+            code.extend([jump(BPF_JEQ, number(*call), 0, 1), fail(errno)]);
+        }
+    }
+    for (call, flags) in
+        [(libc::SYS_clone, NEW_NAMESPACE), (libc::SYS_unshare, NEW_NAMESPACE | NEW_TIME)]
+    {
+        code.extend([
+            jump(BPF_JEQ, number(call), 0, 4),
+            load(ARGUMENTS[0]),
+            jump(BPF_JSET, flags, 0, 1),
+            fail(Errno::PERM),
+            allow(),
+        ]);
+    }
+    code.extend([
+        jump(BPF_JEQ, number(libc::SYS_ioctl), 0, 4),
+        load(ARGUMENTS[1]),
+        jump(BPF_JEQ, TYPES[0], 1, 0),
+        jump(BPF_JEQ, TYPES[1], 0, 1),
+        fail(Errno::PERM),
+        allow(),
+    ]);
+    code
+}
+
+fn number(call: c_long) -> u32 {
+    u32::try_from(call).expect("the number of a system call is small")
+}
+
+fn load(offset: u32) -> sock_filter {
+    instruction(BPF_LD | BPF_W | BPF_ABS, offset)
+}
+
+/// Skips so many instructions when the test is true, or when it is false.
+fn jump(test: u32, value: u32, when_true: u8, when_false: u8) -> sock_filter {
+    sock_filter { jt: when_true, jf: when_false, ..instruction(BPF_JMP | test | BPF_K, value) }
+}
+
+fn fail(errno: Errno) -> sock_filter {
+    instruction(BPF_RET | BPF_K, libc::SECCOMP_RET_ERRNO | errno.raw_os_error().cast_unsigned())
+}
+
+fn allow() -> sock_filter {
+    instruction(BPF_RET | BPF_K, libc::SECCOMP_RET_ALLOW)
+}
+
+fn instruction(code: u32, k: u32) -> sock_filter {
+    sock_filter { code: code as u16, jt: 0, jf: 0, k }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+use super::*;
+
+/// What the filter answers to a call: an interpreter of the few instructions it is made of.
+fn answer(architecture: u32, number: u32, arguments: [u64; 2]) -> u32 {
+    let mut data = [0u8; 64];
+    data[0..4].copy_from_slice(&number.to_le_bytes());
+    data[4..8].copy_from_slice(&architecture.to_le_bytes());
+    data[16..24].copy_from_slice(&arguments[0].to_le_bytes());
+    data[24..32].copy_from_slice(&arguments[1].to_le_bytes());
+    let (mut at, mut loaded) = (0, 0);
+    let code = filter();
+    loop {
+        let sock_filter { code, jt, jf, k } = code[at];
+        let code = u32::from(code);
+        let holds = match code & 0xf0 {
+            BPF_JEQ => loaded == k,
+            BPF_JGE => loaded >= k,
+            BPF_JSET => loaded & k != 0,
+            _ => false,
+        };
+        match code & 0x07 {
+            BPF_LD => {
+                let from = k as usize;
+                loaded = u32::from_le_bytes(data[from..from + 4].try_into().unwrap());
+            }
+            BPF_JMP => at += usize::from(if holds { jt } else { jf }),
+            BPF_RET => return k,
+            other => panic!("no such instruction: {other}"),
+        }
+        at += 1;
+    }
+}
+
+fn refused(errno: Errno) -> u32 {
+    libc::SECCOMP_RET_ERRNO | errno.raw_os_error().cast_unsigned()
+}
+
+fn answer_to(call: c_long, arguments: [u64; 2]) -> u32 {
+    answer(ARCHITECTURE, number(call), arguments)
+}
+
+#[test]
+fn every_listed_call_is_refused_and_the_usual_ones_pass() {
+    for call in ABSENT {
+        assert_eq!(answer_to(*call, [0; 2]), refused(Errno::NOSYS), "{call}");
+    }
+    for call in FORBIDDEN {
+        assert_eq!(answer_to(*call, [0; 2]), refused(Errno::PERM), "{call}");
+    }
+    for call in [libc::SYS_read, libc::SYS_execve, libc::SYS_ptrace, libc::SYS_prctl] {
+        assert_eq!(answer_to(call, [u64::MAX; 2]), libc::SECCOMP_RET_ALLOW, "{call}");
+    }
+}
+
+#[test]
+fn threads_and_forks_pass_and_namespaces_do_not() {
+    let thread = (libc::CLONE_VM | libc::CLONE_FS | libc::CLONE_FILES | libc::CLONE_THREAD) as u64;
+    assert_eq!(answer_to(libc::SYS_clone, [thread, 0]), libc::SECCOMP_RET_ALLOW);
+    assert_eq!(answer_to(libc::SYS_clone, [libc::SIGCHLD as u64, 0]), libc::SECCOMP_RET_ALLOW);
+    assert_eq!(
+        answer_to(libc::SYS_unshare, [libc::CLONE_FILES as u64, 0]),
+        libc::SECCOMP_RET_ALLOW
+    );
+    for flag in (0..32).map(|bit| 1u64 << bit).filter(|bit| u64::from(NEW_NAMESPACE) & bit != 0) {
+        assert_eq!(answer_to(libc::SYS_clone, [thread | flag, 0]), refused(Errno::PERM));
+        assert_eq!(answer_to(libc::SYS_unshare, [flag, 0]), refused(Errno::PERM));
+    }
+    assert_eq!(answer_to(libc::SYS_unshare, [u64::from(NEW_TIME), 0]), refused(Errno::PERM));
+}
+
+#[test]
+fn a_terminal_is_not_typed_into_even_with_high_bits() {
+    for request in TYPES {
+        for request in [u64::from(request), u64::from(request) | 1 << 40] {
+            assert_eq!(answer_to(libc::SYS_ioctl, [0, request]), refused(Errno::PERM));
+        }
+    }
+    let window_size = 0x5413;
+    assert_eq!(answer_to(libc::SYS_ioctl, [0, window_size]), libc::SECCOMP_RET_ALLOW);
+}
+
+#[test]
+fn other_conventions_do_not_pass() {
+    let i386 = 0x4000_0003;
+    assert_eq!(answer(i386, 21, [0; 2]), refused(Errno::NOSYS));
+    let x32_mount = X32 | number(libc::SYS_mount);
+    assert_eq!(answer(ARCHITECTURE, x32_mount, [0; 2]), refused(Errno::NOSYS));
+}

@@ -1,0 +1,272 @@
+"""A tenant that tries to get out, and says how far it came: one line for each attempt.
+
+Every attempt is harmless where it succeeds. "denied" means that the kernel refused;
+"allowed" that it was done, or that only its arguments were wrong.
+"""
+
+import ctypes
+import errno
+import fcntl
+import http.server
+import os
+import pty
+import socket
+import stat
+import threading
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+DENIED = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EROFS, errno.EXDEV}
+# x86_64 or aarch64.
+X86 = os.uname().machine == "x86_64"
+CALLS = {
+    "clone3": (435, 435),
+    "init_module": (175, 105),
+    "delete_module": (176, 106),
+    "kexec_load": (246, 104),
+    "bpf": (321, 280),
+    "perf_event_open": (298, 241),
+    "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425),
+    "add_key": (248, 217),
+    "keyctl": (250, 219),
+    "open_by_handle_at": (304, 265),
+    "name_to_handle_at": (303, 264),
+    "mount_setattr": (442, 442),
+    "open_tree": (428, 428),
+    "fsopen": (430, 430),
+    "pivot_root": (155, 41),
+    "syslog": (103, 116),
+    "quotactl": (179, 60),
+    "clock_settime": (227, 112),
+}
+CLONE = 56 if X86 else 220
+NEW_USER, NEW_NS = 0x10000000, 0x00020000
+PTRACE_SEIZE = 0x4206
+TIOCSTI = 0x5412
+
+
+def done(result):
+    if result == -1:
+        raise OSError(ctypes.get_errno(), "")
+
+
+def call(name, *arguments):
+    done(LIBC.syscall(CALLS[name][0 if X86 else 1], *[ctypes.c_long(a) for a in arguments]))
+
+
+def in_child(attempt):
+    """What would change this process is tried in a child."""
+    child = os.fork()
+    if child == 0:
+        try:
+            attempt()
+        except OSError as error:
+            os._exit(error.errno)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status:
+        raise OSError(status, "")
+
+
+def clone_user_namespace():
+    child = LIBC.syscall(CLONE, ctypes.c_long(NEW_USER | 17), 0, 0, 0, 0)
+    if child == 0:
+        os._exit(0)
+    done(child)
+    os.waitpid(child, 0)
+
+
+def enter_own_mount_namespace():
+    with open("/proc/self/ns/mnt") as namespace:
+        in_child(lambda: done(LIBC.setns(namespace.fileno(), 0)))
+
+
+def mount():
+    at = os.path.join(own, "mounted")
+    os.makedirs(at, exist_ok=True)
+    done(LIBC.mount(b"none", at.encode(), b"tmpfs", 0, None))
+    LIBC.umount2(at.encode(), 2)
+
+
+def trace(pid):
+    in_child(lambda: done(LIBC.ptrace(PTRACE_SEIZE, pid, None, None)))
+
+
+def trace_own_child():
+    child = os.fork()
+    if child == 0:
+        os.read(os.pipe()[0], 1)
+    try:
+        done(LIBC.ptrace(PTRACE_SEIZE, child, None, None))
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+
+
+def type_into_terminal():
+    _, terminal = pty.openpty()
+    try:
+        fcntl.ioctl(terminal, TIOCSTI, b"x")
+    except OSError as error:
+        # Switched off for the whole machine (dev.tty.legacy_tiocsti).
+        if error.errno != errno.EIO:
+            raise
+
+
+def device():
+    path = os.path.join(own, "mem")
+    os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 1))
+    os.remove(path)
+
+
+def write(path):
+    existed = os.path.exists(path)
+    with open(path, "a"):
+        pass
+    if not existed:
+        os.remove(path)
+
+
+def read(path):
+    with open(path, "rb") as file:
+        if not file.read(1):
+            raise PermissionError(errno.EACCES, "")
+
+
+def anything_in(path):
+    if not os.listdir(path):
+        raise PermissionError(errno.EACCES, "")
+
+
+def connect(address):
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.connect(address)
+
+
+def own_abstract_socket():
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("\0ten-probe-" + str(os.getpid()))
+        listener.listen()
+        connect(listener.getsockname())
+
+
+def outlive():
+    """What a program may expect: a thread, a subprocess, a pipe, a temporary file."""
+    thread = threading.Thread(target=lambda: None)
+    thread.start()
+    thread.join()
+    with os.popen("echo it works") as ran:
+        assert ran.read() == "it works\n"
+    for path in ["/dev/stdout", "/tmp/x", "/dev/shm/x", os.path.join(own, "x")]:
+        with open(path, "a") as file:
+            file.write("probe\n")
+    with open("/dev/urandom", "rb") as random, open("/dev/null", "wb") as null:
+        null.write(random.read(8))
+
+
+def status(*names):
+    with open("/proc/self/status") as text:
+        values = dict(line.split(":", 1) for line in text)
+    return " ".join(values[name].strip() for name in names)
+
+
+own = os.environ["DATA_DIR"]
+data = os.path.dirname(os.path.dirname(own))
+outside = os.environ["PROBE_OUTSIDE"]
+PARENT = os.getppid()
+
+ATTEMPTS = {
+    "what any program may do": outlive,
+    "trace its own child": trace_own_child,
+    "reach its own abstract socket": own_abstract_socket,
+    "mount": mount,
+    "mount: fsopen": lambda: call("fsopen", 0, 0),
+    "mount: open_tree": lambda: call("open_tree", -1, 0, 0),
+    "mount: mount_setattr": lambda: call("mount_setattr", -1, 0, 0, 0, 0),
+    "unmount": lambda: done(LIBC.umount2(own.encode(), 2)),
+    "pivot_root": lambda: call("pivot_root", 0, 0),
+    "chroot": lambda: in_child(lambda: os.chroot(own)),
+    "user namespace: unshare": lambda: in_child(lambda: done(LIBC.unshare(NEW_USER))),
+    "user namespace: clone": clone_user_namespace,
+    "mount namespace: unshare": lambda: in_child(lambda: done(LIBC.unshare(NEW_NS))),
+    "clone3": lambda: call("clone3", 0, 0),
+    "setns": enter_own_mount_namespace,
+    "x32 calls": lambda: done(LIBC.syscall(ctypes.c_long(0x40000000 | 39))),
+    "init_module": lambda: call("init_module", 0, 0, 0),
+    "delete_module": lambda: call("delete_module", 0, 0),
+    "kexec_load": lambda: call("kexec_load", 0, 0, 0, 0xFFFF),
+    "bpf": lambda: call("bpf", 0, 0, 0),
+    "perf_event_open": lambda: call("perf_event_open", 0, 0, -1, -1, 0),
+    "userfaultfd": lambda: call("userfaultfd", 1),
+    "io_uring": lambda: call("io_uring_setup", 1, 0),
+    "add_key": lambda: call("add_key", 0, 0, 0, 0, 0),
+    "keyctl": lambda: call("keyctl", 0, -3, 0),
+    "name_to_handle_at": lambda: call("name_to_handle_at", -1, 0, 0, 0, 0),
+    "open_by_handle_at": lambda: call("open_by_handle_at", -1, 0, 0),
+    "kernel log": lambda: call("syslog", 10, 0, 0),
+    "quotactl": lambda: call("quotactl", 0, 0, 0, 0),
+    "set the clock": lambda: call("clock_settime", 99, 0),
+    "set the host name": lambda: in_child(lambda: done(LIBC.sethostname(b"x", -1))),
+    "type into a terminal": type_into_terminal,
+    "trace init": lambda: trace(PARENT),
+    "read init's memory": lambda: read(f"/proc/{PARENT}/mem"),
+    "read init's environment": lambda: read(f"/proc/{PARENT}/environ"),
+    "open init's executable": lambda: read(f"/proc/{PARENT}/exe"),
+    "list init's root": lambda: anything_in(f"/proc/{PARENT}/root"),
+    "make a device": device,
+    "read /etc/shadow": lambda: read("/etc/shadow"),
+    "list /root": lambda: anything_in("/root"),
+    "list /home": lambda: anything_in("/home"),
+    "list /run": lambda: anything_in("/run"),
+    "list the data folder's .run": lambda: anything_in(data + "/.run"),
+    "list another tenant's folder": lambda: anything_in(data + "/app/other"),
+    "read ten's store": lambda: read(data + "/ten.db"),
+    "connect to ten's admin socket": lambda: connect(data + "/ten.sock"),
+    "connect to an abstract socket outside": lambda: connect("\0" + outside),
+    "connect to a socket in the host's /tmp": lambda: connect("/tmp/" + outside),
+    "link a file of the host": lambda: os.link("/usr/bin/id", own + "/linked"),
+    "write its own folder": lambda: write(own + "/written"),
+    "write its workdir": lambda: write("written"),
+    "write /etc": lambda: write("/etc/ten-probe"),
+    "write /usr/bin": lambda: write("/usr/bin/ten-probe"),
+    "write core_pattern": lambda: write("/proc/sys/kernel/core_pattern"),
+    "write sysrq-trigger": lambda: write("/proc/sysrq-trigger"),
+    "write /sys": lambda: write("/sys/kernel/profiling"),
+    "read /proc/kcore": lambda: read("/proc/kcore"),
+    "read /proc/keys": lambda: read("/proc/keys"),
+    "list /sys/firmware": lambda: anything_in("/sys/firmware"),
+    "list /sys/kernel/debug": lambda: anything_in("/sys/kernel/debug"),
+    "cgroup release_agent": lambda: write("/sys/fs/cgroup/release_agent"),
+}
+
+FACTS = {
+    "capabilities": lambda: status("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"),
+    "no_new_privs, seccomp": lambda: status("NoNewPrivs", "Seccomp"),
+    "/dev": lambda: " ".join(sorted(os.listdir("/dev"))),
+    "HOME": lambda: "its own folder" if os.environ.get("HOME") == own else "ten's",
+    "another uid than ten's": lambda: str(os.getuid() >= 0x70000000),
+}
+
+
+def outcome(attempt):
+    try:
+        attempt()
+    except FileNotFoundError:
+        return "denied"
+    except OSError as error:
+        return "denied" if error.errno in DENIED else "allowed"
+    return "allowed"
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        lines = [f"{name}\t{outcome(attempt)}" for name, attempt in ATTEMPTS.items()]
+        lines += [f"{name}\t{fact()}" for name, fact in FACTS.items()]
+        body = "\n".join(lines).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
