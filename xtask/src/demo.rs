@@ -38,8 +38,8 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
         ["--once"] => true,
         _ => return Err(Failure::usage("cargo xtask demo [--once]")),
     };
-    if !packages::is_in_path("python3") {
-        return Err(Failure::new("python3 is needed: the demo's app is written in it")
+    if !packages::is_in(&packages::path_outside_homes(), "python3") {
+        return Err(Failure::new("python3 is needed: the demo's app is written in it; one in a home folder does not count")
             .with("on Debian and Ubuntu: apt-get install python3"));
     }
     // The dev profile: it is what tests build too, and the waiting is for Python, not for ten.

@@ -1,6 +1,10 @@
 //! Programs of the system that tests need, and the Debian packages that hold them.
 
-use std::{env, path::Path};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
 use crate::{failure::Failure, shell};
 
@@ -14,7 +18,8 @@ const NEEDED: [(&str, &str, &str); 4] = [
 
 /// Installs what is missing, or says what to install.
 pub(crate) fn ensure() -> Result<(), Failure> {
-    let missing: Vec<_> = NEEDED.iter().filter(|(program, ..)| !is_in_path(program)).collect();
+    let path = path_outside_homes();
+    let missing: Vec<_> = NEEDED.iter().filter(|(program, ..)| !is_in(&path, program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -37,6 +42,24 @@ pub(crate) fn ensure() -> Result<(), Failure> {
 
 /// Whether a program is found as a shell would find it.
 pub(crate) fn is_in_path(program: &str) -> bool {
+    is_in(&env::var_os("PATH").unwrap_or_default(), program)
+}
+
+/// Whether a program is in one of the folders of a PATH.
+pub(crate) fn is_in(path: &OsStr, program: &str) -> bool {
+    env::split_paths(path).any(|folder| folder.join(program).is_file())
+}
+
+/// PATH without home folders. Instances do not see those, and a `python3` there may be a
+/// stand-in that needs the rest of the home folder.
+pub(crate) fn path_outside_homes() -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| Path::new(&folder).join(program).is_file())
+    let home = env::var_os("HOME").filter(|home| home != "/").map(PathBuf::from);
+    let is_home = |folder: &PathBuf| {
+        ["/root", "/home"].iter().any(|homes| folder.starts_with(homes))
+            || home.as_ref().is_some_and(|home| folder.starts_with(home))
+    };
+    let folders = env::split_paths(&path).filter(|folder| !is_home(folder));
+    // What was split can be joined.
+    env::join_paths(folders).unwrap_or(path)
 }

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use proptest::prelude::*;
 use ten_config::{ConfigErrors, Source, parse};
 use ten_domain::{
-    Backoff, Config, CrashLimit, EnvPattern, HealthCheck, Isolation, Listen, OnDemand,
-    ResourceLimits, RestartPolicy, Routing, Settings, StopSignal, Template,
+    Backoff, Bind, Config, CrashLimit, EnvPattern, HealthCheck, Isolation, Listen, OnDemand,
+    ResourceLimits, RestartPolicy, Routing, Settings, StopSignal, Template, User,
 };
 
 const FULL: &str = include_str!("good/full.toml");
@@ -93,6 +93,13 @@ fn every_built_key_means_what_it_says() {
     let jobs = &config.services["jobs"];
     assert_eq!(jobs.argv, ["sh", "-c", "exec work \"$HOME\"", "{id}"].map(template));
     assert_eq!((jobs.isolation, jobs.listen), (Isolation::Namespace, Listen::None));
+    assert_eq!(
+        (api.user.as_ref(), jobs.user.as_ref()),
+        (Some(&User::Inherit), Some(&User::Uid(1000)))
+    );
+    let models = Bind { path: "/srv/models".into(), writable: false };
+    let extra = Bind { path: Path::new(FOLDER).join("extra/more"), writable: true };
+    assert_eq!(jobs.bind, [models, extra]);
 
     let instances: Vec<_> = config.instances.iter().map(ToString::to_string).collect();
     assert_eq!(instances, ["web:b", "web:a", "jobs:main"]);

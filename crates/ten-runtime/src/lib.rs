@@ -192,7 +192,9 @@ pub fn plan(
     }
     let argv: Vec<String> = spec.argv.iter().map(|arg| places.expand(arg)).collect();
     let program = program::find(&argv[0], &places.workdir, &env)?;
-    let walls = walls::raise(ground, spec, name, &places, &program)?;
+    // A command found in PATH may be a tool that needs more of its home than this folder.
+    let folder = program.parent().filter(|_| argv[0].contains('/'));
+    let walls = walls::raise(ground, spec, name, &places, folder)?;
     if let Some(view) = &walls.view {
         preflight::check(view, &person, &program, &places.workdir, &env)?;
     }

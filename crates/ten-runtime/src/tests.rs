@@ -130,8 +130,7 @@ fn a_workdir_around_the_data_folder_does_not_uncover_it() {
         // It need not exist for this question.
         let places = places::Places::new(&ground, &spec, &"api:prod".parse().unwrap(), 1).unwrap();
         let name = "api:prod".parse().unwrap();
-        let raised =
-            walls::raise(&ground, &spec, &name, &places, std::path::Path::new("/bin/sh")).unwrap();
+        let raised = walls::raise(&ground, &spec, &name, &places, None).unwrap();
         let Walls::Namespaces { mounts, .. } = raised.walls else { panic!() };
         let last_over = |path: &str| {
             let covers = |m: &&Mount| match m {

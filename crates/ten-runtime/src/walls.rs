@@ -3,8 +3,8 @@
 //! `namespace` shows the host's file tree read-only and hides the places where others leave
 //! things: shared temporary folders, sockets and state in /run, home folders and the whole
 //! data folder. The instance's own folders are shown again at their own paths, writable; so
-//! are its workdir and its program's folder, read-only, where a hidden place holds them, and
-//! what `bind` names.
+//! are its workdir and the folder of a command that is a path, read-only, where a hidden place
+//! holds them, and what `bind` names.
 //!
 //! ```text
 //! /                  the host's, read-only
@@ -57,7 +57,7 @@ pub(crate) fn raise(
     spec: &ServiceSpec,
     name: &InstanceName,
     places: &Places,
-    program: &Path,
+    folder: Option<&Path>,
 ) -> Result<Raised, PlanError> {
     match spec.isolation {
         Isolation::Process => Ok(Raised {
@@ -67,7 +67,7 @@ pub(crate) fn raise(
             scratch: None,
             folder: places.socket.parent().map(Path::to_path_buf),
         }),
-        Isolation::Namespace => namespaces(ground, spec, name, places, program),
+        Isolation::Namespace => namespaces(ground, spec, name, places, folder),
     }
 }
 
@@ -76,7 +76,7 @@ fn namespaces(
     spec: &ServiceSpec,
     name: &InstanceName,
     places: &Places,
-    program: &Path,
+    folder: Option<&Path>,
 ) -> Result<Raised, PlanError> {
     let (socket, scratch) = socket(ground, name, places)?;
     let mut layers = hidden(ground);
@@ -84,7 +84,7 @@ fn namespaces(
     let is_hidden = |path: &Path| hides.iter().any(|layer| path.starts_with(&layer.at));
     let resolver = RESOLVER.as_ref();
     let resolver = std::fs::canonicalize::<&Path>(resolver).ok();
-    let needed = [Some(places.workdir.as_path()), program.parent(), resolver.as_deref()];
+    let needed = [Some(places.workdir.as_path()), folder, resolver.as_deref()];
     let needed = needed.into_iter().flatten();
     for path in needed.filter(|path| is_hidden(path) && !places.owns(path)) {
         layers.push(Layer::show(path, path, Rank::Shown, false));

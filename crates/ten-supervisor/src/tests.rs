@@ -94,6 +94,17 @@ async fn a_failed_start_is_refused_in_time_and_tried_again_with_backoff() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_end_by_lack_of_memory_names_the_limit() {
+    let house = House::new(|spec| spec.limits.memory_limit_mb = Some(64)).await;
+    house.fleet.spawn(name("api:a"), vec![], true).await.unwrap();
+    house.exit("api:a", Exit::OutOfMemory);
+    house.reaches("api:a", State::Backoff).await;
+    let view = house.fleet.get(&name("api:a")).unwrap();
+    let said = "killed: out of memory (memory_limit_mb = 64)";
+    assert_eq!(view.last_failure.as_deref(), Some(said));
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_fails_after_max_restarts_until_an_operator_speaks() {
     let house = House::new(|_| {}).await;
     house.fleet.spawn(name("api:a"), vec![], true).await.unwrap();

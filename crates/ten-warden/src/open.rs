@@ -32,8 +32,8 @@ use crate::{
 pub struct Options {
     /// The folder that only one warden may serve.
     pub data_dir: PathBuf,
-    /// Where records and log pipes are: a folder for this boot alone, in a folder that holds
-    /// nothing but such folders.
+    /// Where records and log pipes are: a folder for this boot alone, named by the first eight
+    /// digits of the boot id. Folders so named beside it are removed.
     pub run_dir: PathBuf,
     /// The name of the folder for the trees' cgroups.
     pub cgroup_name: String,

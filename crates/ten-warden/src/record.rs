@@ -7,7 +7,10 @@ use std::{
     cell::{Cell, RefCell},
     fs::{self, DirBuilder},
     io::{self, ErrorKind},
-    os::unix::fs::{DirBuilderExt, FileTypeExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, FileTypeExt},
+    },
     path::{Path, PathBuf},
 };
 
@@ -135,7 +138,10 @@ impl RunDir {
         };
         for entry in fs::read_dir(parent)? {
             let entry = entry?;
-            if entry.file_name() != own && entry.file_type()?.is_dir() {
+            let name = entry.file_name();
+            // Named by a boot id's beginning, as run dirs are: nothing else is ours to remove.
+            let is_run_dir = name.len() == 8 && name.as_bytes().iter().all(u8::is_ascii_hexdigit);
+            if is_run_dir && name != own && entry.file_type()?.is_dir() {
                 self.discard(&entry.path())?;
             }
         }

@@ -10,7 +10,7 @@ use std::{
 
 use ten_testkit::{Request, http, wait_until};
 
-use crate::{failure::Failure, tree};
+use crate::{failure::Failure, packages::path_outside_homes, tree};
 
 /// As long as ten would wait for it (startup_timeout).
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -25,6 +25,7 @@ pub(crate) fn first_answer() -> Result<Duration, Failure> {
     let child = Command::new("python3")
         .arg("app.py")
         .current_dir(tree::root().join("examples/notes"))
+        .env("PATH", path_outside_homes())
         .env("PORT", address.port().to_string())
         .env("DATABASE_PATH", folder.path().join("notes.db"))
         .stdin(Stdio::null())

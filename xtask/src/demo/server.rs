@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use ten_testkit::{process, process::Process, wait_until};
 
-use crate::{failure::Failure, tree};
+use crate::{failure::Failure, packages::path_outside_homes, tree};
 
 /// What comes before the address in the line that says that the server is ready.
 const ANNOUNCEMENT: &str = "listening on http://";
@@ -59,6 +59,7 @@ impl Server {
             .arg(&config)
             .arg("--data-dir")
             .arg(folder.path().join("data"))
+            .env("PATH", path_outside_homes())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -25,6 +25,8 @@ fn service(name: &str, listen: Listen) -> (ServiceName, Arc<ServiceSpec>) {
         stop_signal: StopSignal::TERM,
         stop_timeout: Duration::from_secs(1),
         request_timeout: None,
+        user: None,
+        bind: vec![],
         limits: ResourceLimits::DEFAULT,
     };
     (name, Arc::new(spec))

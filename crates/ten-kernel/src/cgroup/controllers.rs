@@ -133,8 +133,18 @@ impl Delegation {
         let needs = |controller: &Controller| !given_on.iter().any(|n| n == controller.name());
         // The root alone has no such file, and is the one that may keep its processes.
         let is_root = !base.join("cgroup.events").exists();
-        if !is_root && wanted.iter().any(needs) && is_in(base)? {
-            this.seat = Some(sit(base)?);
+        if !is_root && wanted.iter().any(needs) {
+            match sit(base) {
+                Ok(seat) => this.seat = seat,
+                Err(why) => {
+                    let reason = format!("cannot move to {SEAT} below it: {why}");
+                    let refused = |controller| {
+                        let (cgroup, reason) = (base.into(), reason.clone());
+                        (controller, Lack::Refused { controller, cgroup, reason })
+                    };
+                    this.lacks.extend(wanted.drain(..).map(refused));
+                }
+            }
         }
         for controller in wanted {
             match give_on(base, controller).and_then(|()| give_on(folder, controller)) {
@@ -165,15 +175,19 @@ impl Delegation {
     }
 }
 
-/// Moves this process to a leaf.
-fn sit(base: &Path) -> io::Result<PathBuf> {
+/// Moves this process to a leaf, if it is not in one already.
+fn sit(base: &Path) -> io::Result<Option<PathBuf>> {
+    let own = std::process::id().to_string();
+    if !fs::read_to_string(base.join("cgroup.procs"))?.lines().any(|pid| pid == own) {
+        return Ok(None);
+    }
     let seat = base.join(SEAT);
     match fs::create_dir(&seat) {
         Err(why) if why.kind() != ErrorKind::AlreadyExists => return Err(why),
         _ => {}
     }
     fs::write(seat.join("cgroup.procs"), "0")?;
-    Ok(seat)
+    Ok(Some(seat))
 }
 
 fn give_on(cgroup: &Path, controller: Controller) -> Result<(), Lack> {
@@ -182,12 +196,6 @@ fn give_on(cgroup: &Path, controller: Controller) -> Result<(), Lack> {
         ErrorKind::ResourceBusy => Lack::Shared { base: cgroup.into() },
         _ => Lack::Refused { controller, cgroup: cgroup.into(), reason: why.to_string() },
     })
-}
-
-/// Whether this process is in that very cgroup.
-fn is_in(cgroup: &Path) -> io::Result<bool> {
-    let own = std::process::id().to_string();
-    Ok(fs::read_to_string(cgroup.join("cgroup.procs"))?.lines().any(|pid| pid == own))
 }
 
 pub(super) fn is_writable(cgroup: &Path) -> bool {

@@ -15,6 +15,7 @@ fn view(state: State) -> InstanceView {
         name: name("api:prod"),
         state,
         pid: Some(42),
+        memory: None,
         uptime: Some(Duration::from_millis(1500)),
         idle: None,
         restarts: 1,
