@@ -9,11 +9,12 @@ use std::{
 use crate::{failure::Failure, shell};
 
 /// Program, package, what for.
-const NEEDED: [(&str, &str, &str); 4] = [
+const NEEDED: [(&str, &str, &str); 5] = [
     ("cc", "build-essential", "compiles SQLite and links everything"),
     ("python3", "python3", "runs the example tenants"),
     ("kill", "procps", "tests stop and continue processes"),
     ("setpriv", "util-linux", "tests run ten as an ordinary user"),
+    ("qemu-system-x86_64", "qemu-system-x86", "boots the machine whose kernel has what this one lacks"),
 ];
 
 /// Installs what is missing, or says what to install.

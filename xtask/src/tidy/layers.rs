@@ -34,7 +34,7 @@ const HEIGHTS: [(&str, u8); 13] = [
 ];
 
 /// Beside the product: nothing above imports them but in its tests.
-const BESIDE: [&str; 4] = ["ten-benches", "ten-e2e", "ten-testkit", "xtask"];
+const BESIDE: [&str; 5] = ["ten-benches", "ten-e2e", "ten-machine", "ten-testkit", "xtask"];
 
 /// Imports that height would allow and that are wrong all the same: who, what, why.
 const FORBIDDEN: [(&str, &[&str], &str); 7] = [
