@@ -14,7 +14,11 @@ const NEEDED: [(&str, &str, &str); 5] = [
     ("python3", "python3", "runs the example tenants"),
     ("kill", "procps", "tests stop and continue processes"),
     ("setpriv", "util-linux", "tests run ten as an ordinary user"),
-    ("qemu-system-x86_64", "qemu-system-x86", "boots the machine whose kernel has what this one lacks"),
+    (
+        "qemu-system-x86_64",
+        "qemu-system-x86",
+        "boots the machine whose kernel has what this one lacks",
+    ),
 ];
 
 /// Installs what is missing, or says what to install.

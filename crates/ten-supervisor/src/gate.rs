@@ -199,7 +199,7 @@ mod tests {
         let generation = Generation::new(Birth {
             instance: name,
             launch: LaunchId(7),
-            reached: Reached::at(address),
+            reached: Reached { address, socket: None },
             request_timeout: None,
             requests: Arc::default(),
             notices,

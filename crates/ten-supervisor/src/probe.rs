@@ -56,16 +56,10 @@ impl Place {
 pub(crate) struct Reached {
     /// As it is called.
     pub(crate) address: Address,
-    socket: Option<Arc<OwnedFd>>,
+    pub(crate) socket: Option<Arc<OwnedFd>>,
 }
 
 impl Reached {
-    /// Somewhere that needs no holding.
-    #[cfg(test)]
-    pub(crate) fn at(address: Address) -> Self {
-        Self { address, socket: None }
-    }
-
     /// As it is connected to. A Unix socket is held by a descriptor: whatever its tenant puts
     /// in its place later, such as a link to a socket of ours, is not what is connected to.
     pub(crate) fn dial(&self) -> Address {
