@@ -19,6 +19,7 @@ mod instance;
 mod output;
 mod render;
 mod time;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -112,3 +112,15 @@ fn init_writes_a_config_that_works() {
         assert!(output.status.success() && !output.stdout.is_empty(), "{args:?}: {output:?}");
     }
 }
+
+#[test]
+fn a_start_in_vain_shows_what_the_program_said() {
+    let config = "[service.app]\ncommand = \"sh -c 'echo no such module; exit 3'\"\n\
+                  socket = \"{instance_dir}/s\"\n";
+    let ten = Ten::with_config(config).start();
+    let failed = ten.cli(&["spawn", "app:a"]);
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    for fact in ["exited with status 3", "no such module"] {
+        assert!(failed.stderr.contains(fact), "{fact} is missing: {}", failed.stderr);
+    }
+}

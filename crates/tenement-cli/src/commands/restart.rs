@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::{args::Global, connect, failure::Failure, instance::InstanceArg, output};
+use crate::{args::Global, connect, failure::Failure, instance::InstanceArg, output, watch};
 
 #[derive(Debug, Args)]
 pub(crate) struct Restart {
@@ -13,8 +13,14 @@ pub(crate) struct Restart {
 impl Restart {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let name = self.instance.name()?;
-        let done = connect::client(global)?.restart(&name).await;
-        let done = done.map_err(|error| Failure::call(format!("cannot restart {name}"), error))?;
+        let client = connect::client(global)?;
+        let done = match watch::until(global, &client, &name, client.restart(&name)).await {
+            Ok(done) => done,
+            Err(error) => {
+                let failure = Failure::call(format!("cannot restart {name}"), error);
+                return Err(failure.said(watch::last_lines(&client, &name).await));
+            }
+        };
         if global.json {
             return output::print_json(&done);
         }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::{args::Global, connect, failure::Failure, instance::InstanceArg, output};
+use crate::{args::Global, connect, failure::Failure, instance::InstanceArg, output, watch};
 
 #[derive(Debug, Args)]
 pub(crate) struct Rm {
@@ -13,7 +13,8 @@ pub(crate) struct Rm {
 impl Rm {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let name = self.instance.name()?;
-        let done = connect::client(global)?.remove(&name).await;
+        let client = connect::client(global)?;
+        let done = watch::until(global, &client, &name, client.remove(&name)).await;
         let done = done.map_err(|error| Failure::call(format!("cannot remove {name}"), error))?;
         if global.json {
             return output::print_json(&done);

@@ -1,20 +1,15 @@
 //! `ten spawn`: start an instance, and say where it is.
 
-use std::{collections::BTreeMap, convert::Infallible, io::IsTerminal, time::Duration};
+use std::collections::BTreeMap;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use ten_api::{Instance, LogQuery, SpawnRequest, State};
+use ten_api::{Instance, SpawnRequest, State};
 use ten_client::Client;
 use ten_domain::InstanceName;
 
-use crate::{args::Global, connect, failure::Failure, instance::InstanceArg, output, render};
-
-/// How often the spinner turns, and the state is asked for.
-const TURN: Duration = Duration::from_millis(50);
-
-/// How many lines of its output a failed start shows.
-const LAST_LINES: usize = 20;
+use crate::{
+    args::Global, connect, failure::Failure, instance::InstanceArg, output, render, watch,
+};
 
 #[derive(Debug, Args)]
 pub(crate) struct Spawn {
@@ -38,12 +33,8 @@ impl Spawn {
             env: BTreeMap::from_iter(self.env),
             wait: !self.no_wait,
         };
-        let quiet = global.quiet || global.json || !std::io::stderr().is_terminal();
-        let Spawned { instance, changed } = if quiet {
-            spawn(&client, &name, &request).await?
-        } else {
-            with_spinner(&client, &name, &request).await?
-        };
+        let spawned = spawn(&client, &name, &request);
+        let Spawned { instance, changed } = watch::until(global, &client, &name, spawned).await?;
         if global.json {
             return output::print_json(&instance);
         }
@@ -67,12 +58,12 @@ async fn spawn(
         Ok(done) => done.changed,
         Err(error) => {
             let failure = Failure::call(format!("cannot spawn {name}"), error);
-            return Err(failure.said(last_lines(client, name).await));
+            return Err(failure.said(watch::last_lines(client, name).await));
         }
     };
     // The server answers when the listener accepts, and ends `starting` by itself: within
     // `startup_timeout`, whatever the health path says.
-    let mut turns = tokio::time::interval(TURN);
+    let mut turns = tokio::time::interval(watch::TURN);
     loop {
         turns.tick().await;
         let instance: Instance = client.instance(name).await.map_err(|error| {
@@ -84,55 +75,13 @@ async fn spawn(
                 return Err(Failure::new(format!("{name} started and ended again"))
                     .why(instance.last_failure.unwrap_or_else(|| "it gave no reason".to_owned()))
                     .fix(format!("`ten logs {name}` shows all that it said"))
-                    .said(last_lines(client, name).await));
+                    .said(watch::last_lines(client, name).await));
             }
             State::Starting
             | State::Running
             | State::Sleeping
             | State::Draining
             | State::Stopping => return Ok(Spawned { instance, changed }),
-        }
-    }
-}
-
-/// What an instance said last. None where that cannot be had: it is told beside a failure,
-/// and must not hide it behind another.
-async fn last_lines(client: &Client, name: &InstanceName) -> Vec<String> {
-    let query = LogQuery {
-        service: Some(name.service.to_string()),
-        id: Some(name.id.to_string()),
-        limit: Some(LAST_LINES),
-        ..LogQuery::default()
-    };
-    let lines = client.logs(&query).await.unwrap_or_default();
-    lines.into_iter().map(|line| line.text).collect()
-}
-
-async fn with_spinner(
-    client: &Client,
-    name: &InstanceName,
-    request: &SpawnRequest,
-) -> Result<Spawned, Failure> {
-    let style = ProgressStyle::with_template("{spinner:.green} {msg} {elapsed:.dim}");
-    let spinner = ProgressBar::new_spinner()
-        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
-        .with_message(format!("{name} is starting"));
-    spinner.enable_steady_tick(TURN);
-    let end = tokio::select! {
-        end = spawn(client, name, request) => end,
-        never = watch(client, name, &spinner) => match never {},
-    };
-    spinner.finish_and_clear();
-    end
-}
-
-async fn watch(client: &Client, name: &InstanceName, spinner: &ProgressBar) -> Infallible {
-    let mut turns = tokio::time::interval(TURN);
-    loop {
-        turns.tick().await;
-        // Only decoration: why the spawn fails is told by the spawn itself.
-        if let Ok(seen) = client.instance(name).await {
-            spinner.set_message(format!("{name} is {}", seen.state));
         }
     }
 }

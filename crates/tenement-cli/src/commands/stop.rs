@@ -6,7 +6,7 @@ use ten_api::{Done, State};
 use ten_client::Client;
 use ten_domain::InstanceName;
 
-use crate::{args::Global, connect, failure::Failure, instance, output};
+use crate::{args::Global, connect, failure::Failure, instance, output, watch};
 
 /// Each stop may take its `stop_timeout`, so they run side by side, as far as the sockets of a
 /// usual shell go (1,024 open files).
@@ -35,7 +35,8 @@ impl Stop {
 }
 
 async fn one(name: InstanceName, global: &Global) -> Result<(), Failure> {
-    let done = stop(&connect::client(global)?, &name).await?;
+    let client = connect::client(global)?;
+    let done = watch::until(global, &client, &name, stop(&client, &name)).await?;
     if global.json {
         return output::print_json(&done);
     }

@@ -81,7 +81,7 @@ pub(crate) fn spawned(instance: &Instance, changed: bool) -> String {
 }
 
 /// The block of `ten health`.
-pub(crate) fn health(report: &HealthReport) -> String {
+pub(crate) fn health(report: &HealthReport, said: &[String]) -> String {
     let style = state_style(report.state);
     let mut text = format!("{}\n  state     {style}{}{style:#}\n", report.instance, report.state);
     let style = health_style(report.health);
@@ -93,6 +93,10 @@ pub(crate) fn health(report: &HealthReport) -> String {
     text += &format!("  checked   {checked}\n  failures  {} in a row\n", report.failures);
     if let Some(failure) = &report.last_failure {
         text += &format!("  last end  {}\n", visible(failure));
+    }
+    if !said.is_empty() {
+        text += "  it said last\n";
+        said.iter().for_each(|line| text += &format!("    {}\n", visible(line)));
     }
     text
 }

@@ -119,14 +119,17 @@ notes:alice is running (48 ms)
 
 #[test]
 fn health_says_what_it_rests_on() {
-    let text = instances::health(&HealthReport {
-        instance: "api:prod".to_owned(),
-        state: State::Running,
-        health: Health::Degraded,
-        checked_ms: Some(3_200),
-        failures: 2,
-        last_failure: Some("exit status 1".to_owned()),
-    });
+    let text = instances::health(
+        &HealthReport {
+            instance: "api:prod".to_owned(),
+            state: State::Running,
+            health: Health::Degraded,
+            checked_ms: Some(3_200),
+            failures: 2,
+            last_failure: Some("exit status 1".to_owned()),
+        },
+        &["boom".to_owned()],
+    );
     assert_eq!(
         strip_str(&text).to_string(),
         "\
@@ -136,6 +139,8 @@ api:prod
   checked   3s ago
   failures  2 in a row
   last end  exit status 1
+  it said last
+    boom
 "
     );
 }
