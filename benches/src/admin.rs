@@ -48,7 +48,7 @@ impl Admin {
         Ok(list.lines.len())
     }
 
-    fn instance(&self, service: &str, id: &str) -> Result<Instance, Failure> {
+    pub(crate) fn instance(&self, service: &str, id: &str) -> Result<Instance, Failure> {
         self.read(&paths::instance(service, id))
     }
 

@@ -7,7 +7,7 @@ use crate::Failure;
 /// cargo's profile of this program, and so of those that it measures: they are beside it.
 pub const PROFILE: &str = if cfg!(debug_assertions) { "dev" } else { "release" };
 
-/// Builds `ten` and `tenant` in the profile of this program.
+/// Builds `ten`, `tenant` and `origin` in the profile of this program.
 ///
 /// # Errors
 ///
@@ -17,6 +17,7 @@ pub fn build() -> Result<(), Failure> {
     let status = Command::new(&cargo)
         .args(["build", "--quiet", "--profile", PROFILE])
         .args(["--package", "tenement-cli", "--package", "ten-testkit"])
+        .args(["--package", "ten-benches"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .map_err(|source| Failure::Cargo { cargo, source })?;

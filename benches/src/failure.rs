@@ -1,6 +1,12 @@
 //! Why something could not be measured.
 
-use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
+use std::{
+    error::Error,
+    io,
+    path::PathBuf,
+    process::{ExitCode, ExitStatus},
+    time::Duration,
+};
 
 /// A measurement that has no result.
 #[derive(Debug, thiserror::Error)]
@@ -77,4 +83,42 @@ pub enum Failure {
         /// How long it was waited for.
         patience: Duration,
     },
+    /// The load generator could not be run.
+    #[error("cannot run wrk; on Debian it is the package of that name")]
+    Wrk(#[source] io::Error),
+    /// The load met an error, or its report has another form.
+    #[error("{peer}, {case}: wrk said:\n{report}")]
+    Load {
+        /// Who was asked.
+        peer: &'static str,
+        /// In which case.
+        case: String,
+        /// All that wrk wrote.
+        report: String,
+    },
+    /// What a process has used cannot be read.
+    #[error("cannot read what process {pid} of {peer} has used")]
+    Usage {
+        /// Whose process.
+        peer: &'static str,
+        /// Which.
+        pid: u32,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Nothing to compare with.
+    #[error("nginx is not installed; on Debian it is the package nginx-light")]
+    NoNginx,
+}
+
+/// How a measuring program ends: with its failure in words, causes included.
+pub fn exit(result: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    eprintln!("error: {failure}");
+    let mut cause = failure.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    ExitCode::FAILURE
 }

@@ -4,6 +4,8 @@
 //! bin/wake ─▶ build ─▶ latency  one wake      ┐   bare      the program, spawned without ten
 //!                      herd     1,000 → one   ├─▶ sleeper   the same, woken through ten
 //!                      crowd    200 → 200     ┘       └─▶ summary ─▶ report (text, JSON)
+//! bin/proxy ─▶ build ─▶ proxy ─▶ peer (ten, nginx, …) ◀─ load (wrk) ─▶ usage ─▶ ratios
+//!                                  └──▶ bin/origin, the one upstream of all
 //! ```
 //!
 //! The two sides take turns, so that whatever else the machine does meets both. Nothing here
@@ -11,6 +13,7 @@
 
 pub mod build;
 pub mod machine;
+pub mod proxy;
 pub mod report;
 pub mod summary;
 pub mod wake;
@@ -20,7 +23,10 @@ mod at_once;
 mod bare;
 mod exchange;
 mod failure;
+mod load;
+mod peer;
 mod program;
 mod sleeper;
+mod usage;
 
-pub use failure::Failure;
+pub use failure::{Failure, exit};

@@ -16,6 +16,7 @@ use crate::{
     body::{Progress, Upload},
     pool::{Pool, Returning, SendError, Sender},
     rescue::Fault,
+    workers::Seat,
 };
 
 /// Why a lease was of no use, and what can still be done.
@@ -57,10 +58,11 @@ pub(crate) fn prepare(request: Request<Incoming>) -> Request<Upload> {
 /// used again.
 pub(crate) async fn send<L: Lease>(
     lease: &L,
+    seat: Seat,
     request: Request<Upload>,
     connection: Connection,
 ) -> Result<(Response<Incoming>, Returning), Failure> {
-    let pool = Pool::of(lease.slot());
+    let pool = Pool::of(lease.slot(), seat);
     let upload = request.body().progress();
     let exchange = exchange(&pool, lease.address(), request, connection, upload.as_deref());
     let (sender, response) = within(lease.request_timeout(), upload.as_deref(), exchange).await?;

@@ -62,6 +62,38 @@ const NOT_NOMINABLE: [HeaderName; 17] = [
     HeaderName::from_static("sec-websocket-key"),
 ];
 
+/// Most headers that a request gets on its way: `TE`, `Connection` and `Upgrade`, `Forwarded`, three
+/// `X-Forwarded-*`, `X-Request-Id`, `Transfer-Encoding`.
+const MOST_ADDED: usize = 9;
+
+/// A client's address as instances are told of it, put into words once for each connection.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// As `X-Forwarded-For` has it.
+    text: HeaderValue,
+    /// As `Forwarded` has it.
+    quoted: String,
+}
+
+impl Peer {
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        let ip = address.ip().to_canonical();
+        let quoted = match ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("\"[{ip}]\""),
+        };
+        // An address has no character that a header may not have.
+        let text = HeaderValue::try_from(ip.to_string());
+        Self { text: text.unwrap_or(HeaderValue::from_static("unknown")), quoted }
+    }
+
+    /// RFC 7239. The host was parsed strictly, so it needs no escape inside the quotes.
+    fn forwarded(&self, host: &HeaderValue) -> Option<HeaderValue> {
+        let parts = ["for=", &self.quoted, ";host=\"", host.to_str().ok()?, "\";proto=http"];
+        HeaderValue::try_from(parts.concat()).ok()
+    }
+}
+
 /// The protocol that a request asks to switch to, if that can be done: with HTTP/1.1, without
 /// a body, and not to another version of HTTP, whose requests would pass unseen.
 pub(crate) fn upgrade<B: Body>(request: &Request<B>) -> Option<HeaderValue> {
@@ -79,36 +111,34 @@ pub(crate) fn upgrade<B: Body>(request: &Request<B>) -> Option<HeaderValue> {
 /// Makes a client's headers those of the request to the instance.
 pub(crate) fn to_instance(
     headers: &mut HeaderMap,
-    peer: SocketAddr,
+    peer: &Peer,
     id: &HeaderValue,
     upgrade: Option<HeaderValue>,
 ) {
     let trailers = headers.get_all(TE).iter().any(|te| has_token(te, "trailers"));
-    remove_hop_by_hop(headers);
-    remove_claims(headers);
+    remove(headers, is_claim);
+    // For what follows and what hyper adds: without this, the map may grow twice.
+    headers.reserve(MOST_ADDED);
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     if let Some(protocol) = upgrade {
         announce_upgrade(headers, protocol);
     }
-    let peer = peer.ip().to_canonical();
     if let Some(host) = headers.get(HOST).cloned() {
-        if let Some(forwarded) = forwarded(peer, &host) {
+        if let Some(forwarded) = peer.forwarded(&host) {
             headers.insert(FORWARDED, forwarded);
         }
         headers.insert(X_FORWARDED_HOST, host);
     }
-    if let Ok(peer) = HeaderValue::try_from(peer.to_string()) {
-        headers.insert(X_FORWARDED_FOR, peer);
-    }
+    headers.insert(X_FORWARDED_FOR, peer.text.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     headers.insert(X_REQUEST_ID, id.clone());
 }
 
 /// Makes an instance's headers those of the answer to the client.
 pub(crate) fn to_client(headers: &mut HeaderMap) {
-    remove_hop_by_hop(headers);
+    remove(headers, |_| false);
 }
 
 /// Says that the connection switches to `protocol`.
@@ -117,27 +147,26 @@ pub(crate) fn announce_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(UPGRADE, protocol);
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes what is of the connection, by itself or because `Connection` nominates it, and what
+/// `also` says. Most messages have none of these: looking at the few names that are there costs
+/// less than nine searches for names that are not.
+fn remove(headers: &mut HeaderMap, also: fn(&str) -> bool) {
     let nominated: Vec<HeaderName> = tokens(headers)
         .filter_map(|token| HeaderName::from_bytes(token.as_bytes()).ok())
         .filter(|name| !NOT_NOMINABLE.contains(name))
         .collect();
-    for name in HOP_BY_HOP.iter().chain(&nominated) {
+    let goes = |name: &&HeaderName| {
+        HOP_BY_HOP.contains(name) || nominated.contains(name) || also(name.as_str())
+    };
+    let gone: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
+    for name in gone {
         headers.remove(name);
     }
 }
 
-/// Removes what only a trusted proxy may say: all of `X-Forwarded-*`, `Forwarded`,
-/// `X-Real-IP`, `X-Request-Id`; and `Proxy`, which CGI turns into `HTTP_PROXY` (httpoxy).
-/// Names count in their spelling with `_` too: WSGI and CGI read both as one variable.
-fn remove_claims(headers: &mut HeaderMap) {
-    let claims: Vec<HeaderName> =
-        headers.keys().filter(|name| is_claim(name.as_str())).cloned().collect();
-    for name in claims {
-        headers.remove(name);
-    }
-}
-
+/// What only a trusted proxy may say: all of `X-Forwarded-*`, `Forwarded`, `X-Real-IP`,
+/// `X-Request-Id`; and `Proxy`, which CGI turns into `HTTP_PROXY` (httpoxy). Names count in
+/// their spelling with `_` too: WSGI and CGI read both as one variable.
 fn is_claim(name: &str) -> bool {
     let name = match name.contains('_') {
         true => Cow::Owned(name.replace('_', "-")),
@@ -145,16 +174,6 @@ fn is_claim(name: &str) -> bool {
     };
     matches!(&*name, "forwarded" | "proxy" | "x-forwarded" | "x-real-ip" | "x-request-id")
         || name.starts_with("x-forwarded-")
-}
-
-/// RFC 7239. The host was parsed strictly, so it needs no escape inside the quotes.
-fn forwarded(peer: IpAddr, host: &HeaderValue) -> Option<HeaderValue> {
-    let host = host.to_str().ok()?;
-    let value = match peer {
-        IpAddr::V4(ip) => format!("for={ip};host=\"{host}\";proto=http"),
-        IpAddr::V6(ip) => format!("for=\"[{ip}]\";host=\"{host}\";proto=http"),
-    };
-    HeaderValue::try_from(value).ok()
 }
 
 /// The options of every `Connection` header.

@@ -28,6 +28,7 @@ mod rescue;
 mod tests;
 mod tunnel;
 mod upstreams;
+mod workers;
 
 pub use body::ManagementBody;
 pub use drain::{Drain, DrainSignal, Drained};
@@ -35,3 +36,4 @@ pub use listen::{BODY_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, MAX_CONNECTIONS};
 pub use management::Management;
 pub use proxy::Proxy;
 pub use upstreams::{Lease, Refusal, Slot, Target, Upstreams};
+pub use workers::Workers;

@@ -15,7 +15,7 @@ mod socket;
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{self, IpAddr, SocketAddr},
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -33,7 +33,9 @@ use self::{
     course::{Course, HeadTimer},
     socket::ClientSocket,
 };
-use crate::{DrainSignal, Management, Proxy, Upstreams, body::MAX_BUFFER};
+use crate::{
+    DrainSignal, Management, Proxy, Upstreams, body::MAX_BUFFER, headers::Peer, workers::Seat,
+};
 
 /// Longest time a request head may take from its first byte, and a new connection until its
 /// first whole head. Browsers send a head in one packet; ten seconds allow for bad networks.
@@ -54,9 +56,13 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What a request knows of the connection it came on.
 pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
+    /// What instances are told of it.
+    pub(crate) told: Peer,
     /// Our own address, as the client reached it.
     pub(crate) local: Option<IpAddr>,
     pub(crate) course: Arc<Course>,
+    /// Who serves it.
+    pub(crate) seat: Seat,
     stream: Arc<TcpStream>,
     /// Whatever outlives the connection, such as a tunnel, ends at the drain's deadline.
     pub(crate) drain: DrainSignal,
@@ -65,6 +71,21 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A client that was accepted, from now on on the runtime of the caller.
+    fn new(
+        stream: net::TcpStream,
+        peer: SocketAddr,
+        seat: Seat,
+        drain: DrainSignal,
+        place: OwnedSemaphorePermit,
+    ) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let local = stream.local_addr().ok().map(|address| address.ip());
+        let stream = Arc::new(TcpStream::from_std(stream)?);
+        let (told, course) = (Peer::new(peer), Arc::default());
+        Ok(Self { peer, told, local, course, seat, stream, drain, _place: place })
+    }
+
     /// Waits until the client has closed its writing side or the connection is broken, even
     /// with bytes unread before that end: the kernel says EPOLLRDHUP (epoll_ctl(2)) whatever
     /// is still to be read. Of `PRIORITY`, which nobody registers here, only that is left.
@@ -76,7 +97,7 @@ impl Client {
 }
 
 impl<U: Upstreams, M: Management> Proxy<U, M> {
-    /// Accepts and serves clients until the drain begins. Connections are then still at work;
+    /// Accepts clients for the workers until the drain begins. Connections are then still at work;
     /// [`Drain::drain`](crate::Drain::drain) waits for them.
     ///
     /// # Errors
@@ -84,7 +105,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
     /// and a lack of file descriptors, are outlived.
     pub async fn serve(
         &self,
-        listener: std::net::TcpListener,
+        listener: net::TcpListener,
         mut drain: DrainSignal,
     ) -> io::Result<()> {
         listener.set_nonblocking(true)?;
@@ -97,10 +118,14 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
             };
             match accepted {
                 Ok((stream, peer, place)) => {
-                    let local = stream.local_addr().ok().map(|address| address.ip());
-                    let (course, stream, drain) = (Arc::default(), stream.into(), drain.clone());
-                    let client = Client { peer, local, course, stream, drain, _place: place };
-                    tokio::spawn(self.clone().connection(client));
+                    let (seat, worker) = self.workers().next();
+                    let (proxy, drain) = (self.clone(), drain.clone());
+                    worker.spawn(async move {
+                        match Client::new(stream, peer, seat, drain, place) {
+                            Ok(client) => proxy.connection(client).await,
+                            Err(error) => tracing::debug!(%error, "not to be served"),
+                        }
+                    });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
@@ -115,17 +140,14 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
     async fn accept(
         &self,
         listener: &TcpListener,
-    ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    ) -> io::Result<(net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
         let place = Arc::clone(self.places()).acquire_owned().await.map_err(io::Error::other)?;
         let (stream, peer) = listener.accept().await?;
-        Ok((stream, peer, place))
+        // Its worker registers it with a runtime of its own.
+        Ok((stream.into_std()?, peer, place))
     }
 
     async fn connection(self, client: Client) {
-        if let Err(error) = client.stream.set_nodelay(true) {
-            tracing::debug!(%error, "connection reset before it was served");
-            return;
-        }
         let mut drain = client.drain.clone();
         let client = Arc::new(client);
         let socket = ClientSocket::new(Arc::clone(&client.stream), Arc::clone(&client.course));

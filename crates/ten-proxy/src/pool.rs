@@ -7,8 +7,8 @@
 //!                    └─ anything else ──▶ dropped, closed
 //! ```
 //!
-//! The pool lives in the lease's [`Slot`]: it dies with the process that it leads to. It has
-//! no timer: an idle connection costs the instance nothing but a descriptor, and one that the
+//! The pools live in the lease's [`Slot`], one for each worker: they die with the process that
+//! they lead to, and no two threads share a connection. A pool has no timer: an idle connection costs the instance nothing but a descriptor, and one that the
 //! instance closes is noticed by its own task and skipped.
 
 use std::{
@@ -26,15 +26,20 @@ use crate::{
     Slot,
     body::{MAX_BUFFER, Progress, Upload},
     connect::{self, Stream},
+    workers::Seat,
 };
 
-/// Most idle connections kept per process of an instance. As many as there can be requests at
+/// Most idle connections that a worker keeps per process of an instance. As many as there can be requests at
 /// once under heavy load, so that a busy instance is not reconnected to.
 const MAX_IDLE: usize = 512;
 
-/// Idle connections to one process.
+/// Idle connections to one process, of one worker. The lock is for the compiler: only that
+/// worker's thread ever takes it.
 #[derive(Default)]
 pub(crate) struct Pool(Mutex<Vec<Sender>>);
+
+/// A pool for each worker.
+type Pools = Box<[Arc<Pool>]>;
 
 /// One HTTP/1.1 connection, able to carry one request at a time.
 pub(crate) struct Sender {
@@ -53,11 +58,15 @@ pub(crate) enum SendError {
 }
 
 impl Pool {
-    /// The pool that is kept in a slot.
-    pub(crate) fn of(slot: &Slot) -> Arc<Self> {
-        let kept = slot.get_or_init(|| Box::new(Arc::<Self>::default()));
+    /// A worker's pool among those that are kept in a slot.
+    pub(crate) fn of(slot: &Slot, seat: Seat) -> Arc<Self> {
+        let kept = slot.get_or_init(|| {
+            let pools: Pools = (0..seat.of).map(|_| Arc::default()).collect();
+            Box::new(pools)
+        });
         // Nobody but the proxy writes to the slot; a stranger's value would only cost reuse.
-        kept.downcast_ref::<Arc<Self>>().cloned().unwrap_or_default()
+        let pool = kept.downcast_ref::<Pools>().and_then(|pools| pools.get(seat.index));
+        pool.cloned().unwrap_or_default()
     }
 
     /// The connection that was used last and still works.

@@ -20,6 +20,7 @@ use crate::{
     request_id::RequestIds,
     rescue::{Asked, Fault, rescue},
     tunnel::{self, Upgrade},
+    workers::Workers,
 };
 
 /// Most leases that one request uses. The first may lead to a process that has just died; the
@@ -43,6 +44,7 @@ struct Parts<U, M> {
     management: M,
     places: Arc<Semaphore>,
     ids: RequestIds,
+    workers: Workers,
 }
 
 impl<U, M> Clone for Proxy<U, M> {
@@ -53,15 +55,20 @@ impl<U, M> Clone for Proxy<U, M> {
 
 impl<U: Upstreams, M: Management> Proxy<U, M> {
     /// A data plane that leases instances from `upstreams` and leaves requests for ten
-    /// itself to `management`.
-    pub fn new(upstreams: U, management: M) -> Self {
+    /// itself to `management`, at work on `workers`.
+    pub fn new(upstreams: U, management: M, workers: Workers) -> Self {
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Self(Arc::new(Parts { upstreams, management, places, ids: RequestIds::new() }))
+        Self(Arc::new(Parts { upstreams, management, places, ids: RequestIds::new(), workers }))
     }
 
     /// The places for connections.
     pub(crate) fn places(&self) -> &Arc<Semaphore> {
         &self.0.places
+    }
+
+    /// Who serves the clients.
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.0.workers
     }
 
     /// Answers one request, whatever happens.
@@ -115,7 +122,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         id: &HeaderValue,
     ) -> Result<Response<Reply<U::Lease>>, Fault> {
         let upgrade = headers::upgrade(&request);
-        headers::to_instance(request.headers_mut(), client.peer, id, upgrade.clone());
+        headers::to_instance(request.headers_mut(), &client.told, id, upgrade.clone());
         let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
         let upgrade =
             upgrade.zip(on_upgrade).map(|(protocol, client)| Upgrade { protocol, client });
@@ -137,7 +144,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
             let has_body = !request.body().is_end_stream();
             let sent = tokio::select! {
                 biased;
-                sent = forward::send(&lease, request, connection) => sent,
+                sent = forward::send(&lease, client.seat, request, connection) => sent,
                 // Without a body, hyper reads on and sees the end itself.
                 () = client.gone(), if has_body => return Err(Fault::Gone),
             };

@@ -31,7 +31,10 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-use crate::{Drain, Lease, Management, ManagementBody, Proxy, Refusal, Slot, Target, Upstreams};
+use crate::{
+    Drain, Lease, Management, ManagementBody, Proxy, Refusal, Slot, Target, Upstreams, Workers,
+    workers::Seat,
+};
 
 /// A request head for the one instance of the tests, without its last line.
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: a.api.example.com\r\n";
@@ -188,7 +191,8 @@ impl Fleet {
 
     /// Idle connections kept to the process of the last generation.
     pub(crate) fn pooled(&self) -> usize {
-        crate::pool::Pool::of(&self.0.generations.lock().unwrap().last().unwrap().slot).idle()
+        let generations = self.0.generations.lock().unwrap();
+        crate::pool::Pool::of(&generations.last().unwrap().slot, Seat { index: 0, of: 1 }).idle()
     }
 }
 
@@ -262,7 +266,7 @@ impl World {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = listener.local_addr().unwrap();
         let (drain, signal) = Drain::new();
-        let serving = Proxy::new(fleet.clone(), Echo);
+        let serving = Proxy::new(fleet.clone(), Echo, Workers::here());
         let places = Arc::clone(serving.places());
         tokio::spawn(async move { serving.serve(listener, signal).await.unwrap() });
         Self { fleet, proxy, places, drain }

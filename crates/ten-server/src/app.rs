@@ -16,7 +16,7 @@ use rustix::net::Shutdown;
 
 use ten_domain::{Config, RouteTable};
 use ten_logs::Logs;
-use ten_proxy::{Drain, DrainSignal, Drained, Proxy};
+use ten_proxy::{Drain, DrainSignal, Drained, Proxy, Workers};
 use ten_runtime::{Ground, HostEnvironment};
 use ten_store::Store;
 use ten_supervisor::{Beginning, Fleet};
@@ -93,7 +93,8 @@ impl App {
             stopping: stopping.clone(),
         });
         let routes = Arc::new(RouteTable::new(&birth.domain, &config));
-        let proxy = Proxy::new(ToFleet::new(fleet.clone(), routes), ToApi(api.clone()));
+        let workers = Workers::start().map_err(io("start the threads that serve clients"))?;
+        let proxy = Proxy::new(ToFleet::new(fleet.clone(), routes), ToApi(api.clone()), workers);
         let (drain, signal) = Drain::new();
         let sockets = boot.listeners.iter().map(TcpListener::try_clone).collect::<Result<_, _>>();
         let sockets = sockets.map_err(io("share the listeners"))?;

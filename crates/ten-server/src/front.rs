@@ -47,7 +47,9 @@ pub enum FrontError {
 pub fn front() -> Result<ExitCode, FrontError> {
     let io = |what| move |source| FrontError::Io { what, source };
     let socket = ten_kernel::take_given().map_err(FrontError::NoWarden)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // For the fleet, the API and the admin socket. Clients have threads of their own (`Workers`),
+    // so that no list of ten thousand instances stands in the way of a request.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(io("start the runtime"))?;

@@ -1,0 +1,107 @@
+//! wrk, and what it reports.
+
+use std::{io::Write as _, net::SocketAddr, process::Command};
+
+use crate::Failure;
+
+/// What is asked, again and again, on connections that stay open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// A GET for a few bytes.
+    Small,
+    /// A GET for 10 MB.
+    Download,
+    /// A POST of 1 MB.
+    Upload,
+}
+
+impl Ask {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Download => "10 MB down",
+            Self::Upload => "1 MB up",
+        }
+    }
+}
+
+/// What one run of the load has shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Load {
+    pub(crate) requests: f64,
+    pub(crate) per_second: f64,
+    /// Half were answered within so many microseconds.
+    pub(crate) p50: f64,
+    /// 99 of 100 were.
+    pub(crate) p99: f64,
+}
+
+/// Runs wrk with one thread for so long. `Err` holds its report where any request failed.
+pub(crate) fn run(
+    address: SocketAddr,
+    host: &str,
+    ask: Ask,
+    connections: usize,
+    seconds: u32,
+) -> Result<Result<Load, String>, Failure> {
+    let mut wrk = Command::new("wrk");
+    wrk.args(["--threads", "1", "--latency", "--timeout", "20"]);
+    wrk.args(["--connections", &connections.to_string(), "--duration", &format!("{seconds}s")]);
+    wrk.args(["--header", &format!("Host: {host}")]);
+    let mut script = tempfile::NamedTempFile::new().map_err(Failure::Wrk)?;
+    if ask == Ask::Upload {
+        let lua = "wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", 1000000)\n";
+        script.write_all(lua.as_bytes()).map_err(Failure::Wrk)?;
+        wrk.arg("--script").arg(script.path());
+    }
+    let path = if ask == Ask::Download { "10MB" } else { "" };
+    let output = wrk.arg(format!("http://{address}/{path}")).output().map_err(Failure::Wrk)?;
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    Ok(parse(&report).ok_or(report))
+}
+
+/// `None` where requests failed or something is missing.
+fn parse(report: &str) -> Option<Load> {
+    if report.contains("Socket errors") || report.contains("Non-2xx") {
+        return None;
+    }
+    let after = |word: &str| report.lines().find_map(|line| line.trim().strip_prefix(word));
+    let requests = report.lines().find_map(|line| line.trim().split_once(" requests in "))?.0;
+    Some(Load {
+        requests: requests.parse().ok()?,
+        per_second: after("Requests/sec:")?.trim().parse().ok()?,
+        p50: microseconds(after("50%")?.trim())?,
+        p99: microseconds(after("99%")?.trim())?,
+    })
+}
+
+fn microseconds(text: &str) -> Option<f64> {
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let (number, unit) = text.split_at(unit_at);
+    let factor = match unit {
+        "us" => 1.0,
+        "ms" => 1e3,
+        "s" => 1e6,
+        "m" => 60e6,
+        _ => return None,
+    };
+    Some(number.parse::<f64>().ok()? * factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPORT: &str = "Running 1s test @ http://127.0.0.1:1/\n  Latency Distribution\n     50%  \
+         371.00us\n     75%  500.00us\n     99%    1.50ms\n  30461 requests in 1.10s, 3.0MB read\n\
+         Requests/sec:  27691.75\nTransfer/sec:      2.71MB\n";
+
+    #[test]
+    fn a_report_is_read_and_one_with_errors_is_not() {
+        let load = parse(REPORT).unwrap();
+        assert_eq!((load.requests, load.per_second), (30461.0, 27691.75));
+        assert_eq!((load.p50, load.p99), (371.0, 1500.0));
+        assert!(parse(&format!("{REPORT}  Non-2xx or 3xx responses: 3\n")).is_none());
+        assert!(parse("").is_none());
+    }
+}

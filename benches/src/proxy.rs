@@ -1,0 +1,155 @@
+//! What a request costs that passes through: ten beside nginx, haproxy and caddy.
+//!
+//! All stand before the same two processes (`bin/origin`). The peers take turns within each
+//! round, who begins changes from round to round, and what counts is the ratio to nginx.
+
+mod report;
+
+use crate::{
+    Failure,
+    load::{self, Ask},
+    peer::{Kind, Origin, Peer},
+    usage::{self, Usage},
+};
+
+pub use crate::peer::Upstream;
+pub use report::Report;
+
+/// What is asked of every peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Case {
+    ask: Ask,
+    upstream: Upstream,
+    connections: usize,
+}
+
+/// Small answers first: they are what the budget is about.
+const CASES: [Case; 6] = [
+    Case { ask: Ask::Small, upstream: Upstream::Socket, connections: 32 },
+    Case { ask: Ask::Small, upstream: Upstream::Socket, connections: 256 },
+    Case { ask: Ask::Small, upstream: Upstream::Port, connections: 32 },
+    Case { ask: Ask::Small, upstream: Upstream::Port, connections: 256 },
+    Case { ask: Ask::Download, upstream: Upstream::Socket, connections: 32 },
+    Case { ask: Ask::Upload, upstream: Upstream::Socket, connections: 32 },
+];
+
+impl Case {
+    fn name(self) -> String {
+        format!("{}, {}, {}", self.ask.name(), self.upstream.name(), self.connections)
+    }
+}
+
+/// How much to measure.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Turns of every peer in every case.
+    pub rounds: usize,
+    /// Length of a turn.
+    pub seconds: u32,
+    /// Only cases with this in their name.
+    pub only: String,
+    /// Only beside nginx.
+    pub nginx_alone: bool,
+}
+
+/// One peer in one case: medians of its turns.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize)]
+pub(crate) struct Figures {
+    pub(crate) requests_per_second: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    /// On processors, per request.
+    pub(crate) cpu_us: f64,
+    /// At the end of the turn.
+    pub(crate) memory_mb: f64,
+}
+
+impl Figures {
+    const ALL: [fn(&Self) -> f64; 5] =
+        [|f| f.requests_per_second, |f| f.p50_us, |f| f.p99_us, |f| f.cpu_us, |f| f.memory_mb];
+
+    fn median(turns: &[Self]) -> Self {
+        let [requests_per_second, p50_us, p99_us, cpu_us, memory_mb] = Self::ALL.map(|figure| {
+            let mut all: Vec<f64> = turns.iter().map(figure).collect();
+            all.sort_by(f64::total_cmp);
+            let middle = all.len() / 2;
+            match all.len() % 2 {
+                _ if all.is_empty() => 0.0,
+                0 => f64::midpoint(all[middle - 1], all[middle]),
+                _ => all[middle],
+            }
+        });
+        Self { requests_per_second, p50_us, p99_us, cpu_us, memory_mb }
+    }
+
+    /// Each figure as a multiple of another's.
+    pub(crate) fn over(&self, other: &Self) -> [f64; 5] {
+        Self::ALL.map(|figure| figure(self) / figure(other))
+    }
+}
+
+/// One case: who took part, nginx first, and what it cost each.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) case: Case,
+    pub(crate) figures: Vec<(&'static str, Figures)>,
+}
+
+/// Measures all cases of the plan.
+///
+/// # Errors
+///
+/// Where a peer does not start or a request fails: a measurement with holes is none.
+pub fn measure(plan: &Plan) -> Result<Report, Failure> {
+    let origin = Origin::start()?;
+    let mut peers = vec![origin.other(Kind::Nginx)?.ok_or(Failure::NoNginx)?, origin.ten()];
+    let mut missing = Vec::new();
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Nginx && !plan.nginx_alone) {
+        match origin.other(kind)? {
+            Some(peer) => peers.push(peer),
+            None => missing.push(kind.name()),
+        }
+    }
+    let cases = CASES.into_iter().filter(|case| case.name().contains(&plan.only));
+    let rows = cases.map(|case| row(case, &peers, plan)).collect::<Result<_, _>>()?;
+    Ok(Report { plan: plan.clone(), rows, missing })
+}
+
+fn row(case: Case, peers: &[Peer], plan: &Plan) -> Result<Row, Failure> {
+    let mut turns = vec![Vec::new(); peers.len()];
+    for round in 0..plan.rounds {
+        for turn in 0..peers.len() {
+            let side = (round + turn) % peers.len();
+            turns[side].push(measure_one(case, &peers[side], plan.seconds)?);
+        }
+    }
+    let figures = peers.iter().zip(&turns);
+    let figures = figures.map(|(peer, turns)| (peer.name, Figures::median(turns))).collect();
+    Ok(Row { case, figures })
+}
+
+fn measure_one(case: Case, peer: &Peer, seconds: u32) -> Result<Figures, Failure> {
+    let Case { ask, upstream, connections } = case;
+    let before = used(peer)?;
+    let load = load::run(peer.address(upstream), &upstream.host(), ask, connections, seconds)?;
+    let load =
+        load.map_err(|report| Failure::Load { peer: peer.name, case: case.name(), report })?;
+    let after = used(peer)?;
+    Ok(Figures {
+        requests_per_second: load.per_second,
+        p50_us: load.p50,
+        p99_us: load.p99,
+        cpu_us: (after.cpu - before.cpu).as_secs_f64() * 1e6 / load.requests,
+        memory_mb: after.memory as f64 / 1e6,
+    })
+}
+
+fn used(peer: &Peer) -> Result<Usage, Failure> {
+    let mut sum = Usage::default();
+    for &pid in &peer.pids {
+        let one = usage::of(pid);
+        let one = one.map_err(|source| Failure::Usage { peer: peer.name, pid, source })?;
+        sum = Usage { cpu: sum.cpu + one.cpu, memory: sum.memory + one.memory };
+    }
+    Ok(sum)
+}

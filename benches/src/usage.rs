@@ -1,0 +1,37 @@
+//! What a process has used so far, as the kernel counts it (proc_pid_stat(5)).
+
+use std::{fs, io, time::Duration};
+
+/// Time on processors, and memory now.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Usage {
+    /// In user mode and in the kernel, all threads.
+    pub(crate) cpu: Duration,
+    /// Resident, in bytes.
+    pub(crate) memory: u64,
+}
+
+/// Of one process.
+pub(crate) fn of(pid: u32) -> io::Result<Usage> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The second field, a name in brackets, may have anything in it.
+    let fields: Vec<u64> = stat
+        .rsplit_once(") ")
+        .map_or("", |(_, rest)| rest)
+        .split(' ')
+        .map(|field| field.trim().parse().unwrap_or_default())
+        .collect();
+    // Fields 14, 15 and 24 of the manual, of which the first two are cut off here.
+    let [user, kernel, pages] = [11, 12, 21].map(|i| fields.get(i).copied().unwrap_or_default());
+    let ticks = rustix::param::clock_ticks_per_second();
+    Ok(Usage {
+        cpu: Duration::from_secs_f64((user + kernel) as f64 / ticks as f64),
+        memory: pages * rustix::param::page_size() as u64,
+    })
+}
+
+/// The processes that this one has started and that still run.
+pub(crate) fn children(pid: u32) -> io::Result<Vec<u32>> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    Ok(children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+}

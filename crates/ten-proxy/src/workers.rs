@@ -1,0 +1,73 @@
+//! Threads that serve clients: one for each processor, each with a runtime of its own.
+//!
+//! ```text
+//!  listener ─▶ accept ─┬▶ worker 0   clients, their requests, connections to instances
+//!                      └▶ worker 1   the same
+//! ```
+//!
+//! A client stays with the worker it was given to, and its requests use connections of that
+//! worker's: a request and its answer wake no other thread. One task accepts for all, so a
+//! connection wakes one worker and the next goes to another. Not `SO_REUSEPORT`: with it, any
+//! process of the same user could listen on our port too, and nobody would be told.
+
+use std::{
+    io,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    thread,
+};
+
+use tokio::runtime::{self, Handle};
+
+/// The runtimes that clients are served on.
+#[derive(Debug)]
+pub struct Workers {
+    runtimes: Vec<Handle>,
+    next: AtomicUsize,
+}
+
+/// One of the workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seat {
+    pub(crate) index: usize,
+    /// How many workers there are.
+    pub(crate) of: usize,
+}
+
+impl Workers {
+    /// Starts a thread for each processor that this process may use. They end with the process:
+    /// what they have under way is what a [`Drain`](crate::Drain) waits for.
+    ///
+    /// # Errors
+    /// If a runtime or a thread cannot be had.
+    pub fn start() -> io::Result<Self> {
+        let count = thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self::on((0..count).map(start).collect::<io::Result<_>>()?))
+    }
+
+    /// The runtime of the caller as the only worker.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn here() -> Self {
+        Self::on(vec![Handle::current()])
+    }
+
+    fn on(runtimes: Vec<Handle>) -> Self {
+        Self { runtimes, next: AtomicUsize::new(0) }
+    }
+
+    /// The worker whose turn it is.
+    pub(crate) fn next(&self) -> (Seat, &Handle) {
+        let of = self.runtimes.len();
+        let index = self.next.fetch_add(1, Relaxed) % of;
+        (Seat { index, of }, &self.runtimes[index])
+    }
+}
+
+fn start(index: usize) -> io::Result<Handle> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    let forever = move || runtime.block_on(std::future::pending::<()>());
+    thread::Builder::new().name(format!("worker-{index}")).spawn(forever)?;
+    Ok(handle)
+}
