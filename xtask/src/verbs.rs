@@ -8,7 +8,8 @@ cargo xtask test [FILTER…]       every test, installing what it needs; or thos
 cargo xtask ci                   what must hold before a change is merged
 cargo xtask tidy                 the rules of the house that a machine can check
 cargo xtask codegen              write anew what is made from code
-cargo xtask bench wake [ARGS…]   how long waking takes, beside a bare spawn";
+cargo xtask bench wake [ARGS…]   how long waking takes, beside a bare spawn
+cargo xtask bench proxy [ARGS…]  what a request costs, beside nginx, haproxy and caddy";
 
 /// Does what was typed.
 pub(crate) fn run(args: &[&str]) -> Result<(), Failure> {
