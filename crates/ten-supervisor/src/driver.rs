@@ -9,8 +9,10 @@
 //!                                       publish, replies, warden, store
 //! ```
 //!
-//! It never waits for anything but the next event: no I/O, no lock, no reply. What takes
-//! time is done by tasks that report back with a [`Notice`].
+//! It never waits for anything but the next event: no lock, no reply, no answer of a process
+//! or a disk. What may take time is done by tasks that report back with a [`Notice`]. The
+//! system calls that it makes itself return at once: looking for a program and a free port
+//! before a launch, removing the empty folders of what is forgotten.
 //!
 //! **No request is lost.** After every step (`settle`), an instance that sleeps while a
 //! request waits for it is woken. So a request that came while its instance was going to
@@ -21,7 +23,7 @@ mod inbox;
 
 use std::{
     collections::{HashMap, VecDeque},
-    hash::{BuildHasher, Hasher, RandomState},
+    hash::{BuildHasher, RandomState},
     sync::Arc,
 };
 
@@ -121,6 +123,8 @@ pub(crate) struct Driver {
     /// Events that effects gave rise to; taken before anything else.
     pending: VecDeque<(InstanceName, Event)>,
     random: RandomState,
+    /// Events so far, so that no two have the same jitter.
+    steps: u64,
     /// Set once the server is shutting down: who waits for its end.
     closing: Option<Vec<oneshot::Sender<()>>>,
 }
@@ -139,6 +143,7 @@ impl Driver {
             notices,
             pending: VecDeque::new(),
             random: RandomState::new(),
+            steps: 0,
             closing: None,
         };
         for entry in driver.parts.published.all().values() {
@@ -251,7 +256,8 @@ impl Driver {
     fn step(&mut self, name: &InstanceName, event: Event) {
         self.pending.push_back((name.clone(), event));
         while let Some((name, event)) = self.pending.pop_front() {
-            let jitter = self.jitter();
+            self.steps += 1;
+            let jitter = self.random.hash_one(self.steps) as f64 / u64::MAX as f64;
             let Some(instance) = self.instances.get_mut(&name) else { continue };
             let before = instance.machine.phase();
             let effects = instance.machine.on(event, Instant::now().into_std(), jitter);
@@ -330,13 +336,6 @@ impl Driver {
                 let _ = reply.send(());
             }
         }
-    }
-
-    fn jitter(&self) -> f64 {
-        let mut hasher = self.random.build_hasher();
-        hasher.write_u128(self.timers.len() as u128);
-        hasher.write_u128(Instant::now().into_std().elapsed().as_nanos());
-        hasher.finish() as f64 / u64::MAX as f64
     }
 }
 

@@ -44,7 +44,8 @@ impl Warden {
             });
         let tree = self.trees.entry(launch).or_insert(tree);
         if let Err(error) = watched {
-            // SIGCHLD will tell of its end all the same.
+            // Nobody will hear of its end: it does not run, and its name stays taken until ten
+            // is started again. The kernel refuses this only where it is out of memory.
             tracing::error!(tree = tree.name(), %error, "cannot watch a new tree");
             tree.kill();
         }

@@ -15,7 +15,7 @@ use crate::{
 pub(crate) struct Spawn {
     #[command(flatten)]
     instance: InstanceArg,
-    /// Add this to its environment until it is next spawned; may be repeated
+    /// Add this to its environment until it is next spawned, or ten starts anew; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     env: Vec<(String, String)>,
     /// Return at once, not when it is ready
