@@ -40,6 +40,7 @@ fn every_built_key_means_what_it_says() {
             admin_host: Some("ten.example.com".into()),
             backoff: Backoff { base: Duration::ZERO, max: Duration::from_secs(2) },
             crash_limit: CrashLimit { max_restarts: 7, window: Duration::from_secs(60) },
+            proxy: ten_domain::ProxySettings::DEFAULT,
         }
     );
 

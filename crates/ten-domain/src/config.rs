@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use crate::{Backoff, CrashLimit, InstanceName, ServiceName, ServiceSpec};
+use crate::{Backoff, CrashLimit, InstanceName, ProxySettings, ServiceName, ServiceSpec};
 
 /// A valid configuration: every reference in it leads somewhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Settings {
     pub backoff: Backoff,
     /// When restarting ends.
     pub crash_limit: CrashLimit,
+    /// How clients are treated.
+    pub proxy: ProxySettings,
 }
 
 /// `[routing]`: what hosts other than an instance's own lead to.

@@ -11,6 +11,7 @@ mod config;
 mod health;
 mod host;
 mod id;
+mod proxy;
 mod refusal;
 mod rotation;
 mod route;
@@ -25,12 +26,13 @@ pub use config::{Config, Routing, Settings};
 pub use health::{Health, HealthRun};
 pub use host::{Host, HostError};
 pub use id::{InstanceId, InstanceName, NameError, ServiceName};
+pub use proxy::{AccessLog, ProxySettings};
 pub use refusal::{Refusal, Target};
 pub use rotation::Rotation;
 pub use route::{Route, RouteError, RouteTable};
 pub use service::{
-    Bind, EnvPattern, HealthCheck, Isolation, Listen, OnDemand, ResourceLimits, RestartPolicy,
-    ServiceSpec, User,
+    Asleep, AsleepAnswer, Bind, Concurrency, EnvPattern, HealthCheck, Isolation, Listen, OnDemand,
+    Protocol, ResourceLimits, RestartPolicy, ServiceSpec, User,
 };
 pub use signal::StopSignal;
 pub use state::{State, Weight};

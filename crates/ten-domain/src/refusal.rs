@@ -37,6 +37,12 @@ pub enum Refusal {
     /// As many instances of its service run as may.
     #[error("too many instances run")]
     TooManyRunning,
+    /// Requests from this client's address have brought enough instances into being for now.
+    #[error("too many new instances from one address")]
+    TooManyNew {
+        /// When one more may be.
+        retry_after: Duration,
+    },
     /// The server is shutting down.
     #[error("shutting down")]
     ShuttingDown,

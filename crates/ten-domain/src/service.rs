@@ -1,6 +1,6 @@
 //! What a service is: the meaning of one `[service.NAME]` section.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use crate::{ServiceName, StopSignal, Template};
 
@@ -34,8 +34,16 @@ pub struct ServiceSpec {
     pub isolation: Isolation,
     /// Where it listens.
     pub listen: Listen,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// How many requests it has at one time, and what becomes of more.
+    pub concurrency: Concurrency,
     /// Which requests may wake it.
     pub on_demand: OnDemand,
+    /// Whether a browser that waits for a wake is shown a page meanwhile.
+    pub waking_page: bool,
+    /// What is answered in its place while it sleeps.
+    pub asleep: Asleep,
     /// Most instances with a process at one time.
     pub max_instances: usize,
     /// Most instances known at all.
@@ -158,6 +166,71 @@ pub enum Listen {
     Activation,
     /// Nowhere: a worker. It has no routes, is ready once it runs and is never idle.
     None,
+}
+
+/// What an instance speaks on its listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge (RFC 9113, section 3.3).
+    H2c,
+}
+
+/// How many requests an instance has at one time, and what becomes of more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Concurrency {
+    /// Most requests in flight; at least 1. WebSockets and the like count.
+    pub max: u32,
+    /// Most that wait for their turn, or for the instance to wake. Past it they are refused.
+    pub queue_limit: usize,
+    /// Longest wait for a turn at an instance that runs.
+    pub queue_timeout: Duration,
+}
+
+impl Concurrency {
+    /// Those of a service that says nothing: more than any of a server's instances needs, and
+    /// few enough that one of them cannot take all connections.
+    pub const DEFAULT: Self =
+        Self { max: 1_000, queue_limit: 1_000, queue_timeout: Duration::from_secs(10) };
+}
+
+/// `[service.X.asleep]`: what is answered without waking.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Asleep {
+    /// The path of the health check: 200.
+    pub health: Option<String>,
+    /// The text of `/robots.txt`.
+    pub robots: Option<String>,
+    /// `/favicon.ico`: 204.
+    pub favicon: bool,
+    /// Further paths, each with its status.
+    pub paths: BTreeMap<String, u16>,
+}
+
+/// An answer that needs no process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AsleepAnswer<'a> {
+    /// The status code.
+    pub status: u16,
+    /// Plain text.
+    pub body: &'a str,
+}
+
+impl Asleep {
+    /// The answer to a GET or HEAD of `path`, if there is one.
+    pub fn answer(&self, path: &str) -> Option<AsleepAnswer<'_>> {
+        let bare = |status| AsleepAnswer { status, body: "" };
+        if let Some(status) = self.paths.get(path) {
+            return Some(bare(*status));
+        }
+        match path {
+            _ if self.health.as_deref() == Some(path) => Some(bare(200)),
+            "/robots.txt" => self.robots.as_deref().map(|body| AsleepAnswer { status: 200, body }),
+            "/favicon.ico" if self.favicon => Some(bare(204)),
+            _ => None,
+        }
+    }
 }
 
 /// Which requests may wake an instance.

@@ -129,10 +129,13 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         let mut request: Request<Upload> = forward::prepare(request);
         let (mut leases, mut breaker, mut last) = (0, None::<Breaker>, None::<Fault>);
         loop {
-            let lease = tokio::select! {
-                biased;
-                lease = self.0.upstreams.lease(&target) => lease?,
-                () = client.gone() => return Err(Fault::Gone),
+            let lease = match self.0.upstreams.try_lease(&target) {
+                Some(lease) => lease,
+                None => tokio::select! {
+                    biased;
+                    lease = self.0.upstreams.lease(&target, client.peer.ip()) => lease?,
+                    () = client.gone() => return Err(Fault::Gone),
+                },
             };
             leases += 1;
             let process = lease.process();

@@ -239,6 +239,14 @@ fn page(fault: &Fault) -> Page {
             "As many as may run are running. Try again shortly.",
         )
         .retry(RETRY_SOON),
+        Fault::Refused(Refusal::TooManyNew { retry_after }) => Page::new(
+            S::TOO_MANY_REQUESTS,
+            "asleep",
+            "too-many-new",
+            "Too many new addresses",
+            "Requests from your network have asked for too many new addresses. Try again shortly.",
+        )
+        .retry(*retry_after),
         Fault::Refused(Refusal::ShuttingDown) => Page::new(
             S::SERVICE_UNAVAILABLE,
             "unknown",

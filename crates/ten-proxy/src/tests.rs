@@ -66,6 +66,7 @@ pub(crate) struct Fleet(Arc<FleetState>);
 
 struct FleetState {
     routes: Arc<RouteTable>,
+    service: Arc<ServiceSpec>,
     /// The processes still to come; each lease but the last takes one. An address that follows
     /// itself is the same process, leased again.
     generations: Mutex<Vec<Arc<Generation>>>,
@@ -93,6 +94,9 @@ impl Lease for FakeLease {
     }
     fn address(&self) -> &Address {
         &self.generation.address
+    }
+    fn protocol(&self) -> Protocol {
+        self.fleet.0.service.protocol
     }
     fn request_timeout(&self) -> Option<Duration> {
         self.fleet.0.request_timeout
@@ -126,7 +130,19 @@ impl Upstreams for Fleet {
         Arc::clone(&self.0.routes)
     }
 
-    async fn lease(&self, _: &Target) -> Result<FakeLease, Refusal> {
+    fn try_lease(&self, _: &Target) -> Option<FakeLease> {
+        None
+    }
+
+    fn service(&self, _: &Target) -> Option<Arc<ServiceSpec>> {
+        Some(Arc::clone(&self.0.service))
+    }
+
+    fn sleeps(&self, _: &Target) -> bool {
+        *self.0.gate.borrow() == Gate::Waking
+    }
+
+    async fn lease(&self, _: &Target, _: std::net::IpAddr) -> Result<FakeLease, Refusal> {
         self.0.waiting.send_modify(|n| *n += 1);
         let waiting = Waiting(self.clone());
         let gate =
@@ -156,8 +172,10 @@ impl Fleet {
             let new = || Arc::new(Generation { address, slot: OnceLock::new() });
             generations.push(again.unwrap_or_else(new));
         }
+        let config = config();
         Self(Arc::new(FleetState {
-            routes: Arc::new(RouteTable::new("example.com", &config())),
+            routes: Arc::new(RouteTable::new("example.com", &config)),
+            service: Arc::clone(&config.services["api"]),
             generations: Mutex::new(generations),
             gate: watch::Sender::new(Gate::Open),
             waiting: watch::Sender::new(0),
@@ -212,7 +230,11 @@ fn config() -> Config {
         restart: RestartPolicy::Never,
         isolation: Isolation::Process,
         listen: Listen::Auto,
+        protocol: Protocol::Http1,
+        concurrency: Concurrency::DEFAULT,
         on_demand: OnDemand::Any,
+        waking_page: false,
+        asleep: Asleep::default(),
         max_instances: 1,
         max_known: 1,
         stop_signal: StopSignal::TERM,
@@ -229,6 +251,7 @@ fn config() -> Config {
             admin_host: None,
             backoff: Backoff { base: Duration::ZERO, max: Duration::ZERO },
             crash_limit: CrashLimit { max_restarts: 0, window: Duration::ZERO },
+            proxy: ProxySettings::DEFAULT,
         },
         services: [(name, Arc::new(spec))].into(),
         instances: vec![],

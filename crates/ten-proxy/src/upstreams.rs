@@ -3,9 +3,9 @@
 //! The proxy knows no supervisor, no process and no state machine. It asks for a lease and
 //! waits; holding the lease is what keeps the instance awake, dropping it is what lets it sleep.
 
-use std::{any::Any, future::Future, sync::Arc, sync::OnceLock, time::Duration};
+use std::{any::Any, future::Future, net::IpAddr, sync::Arc, sync::OnceLock, time::Duration};
 
-use ten_domain::{Address, InstanceName, RouteTable};
+use ten_domain::{Address, InstanceName, Protocol, RouteTable, ServiceSpec};
 pub use ten_domain::{Refusal, Target};
 
 /// Gives out leases on instances, waking them where needed.
@@ -16,10 +16,25 @@ pub trait Upstreams: Clone + Send + Sync + 'static {
     /// The routes as of now.
     fn routes(&self) -> Arc<RouteTable>;
 
-    /// Leases an instance. Ready at once where it runs; else wakes it, together with
-    /// everyone else who asks, and waits for as long as its service allows. Dropping the
-    /// future gives the place in the queue back.
-    fn lease(&self, target: &Target) -> impl Future<Output = Result<Self::Lease, Refusal>> + Send;
+    /// A lease on an instance that runs and has room for one more request, at once; `None`
+    /// where that takes a wait or a wake.
+    fn try_lease(&self, target: &Target) -> Option<Self::Lease>;
+
+    /// Leases an instance. Where none runs, wakes one, together with everyone else who asks,
+    /// and waits for as long as its service allows. Dropping the future gives the place in the
+    /// queue back. `from` is who asks: how many new instances one address may bring into being
+    /// is bounded.
+    fn lease(
+        &self,
+        target: &Target,
+        from: IpAddr,
+    ) -> impl Future<Output = Result<Self::Lease, Refusal>> + Send;
+
+    /// The service of a target, if there is one.
+    fn service(&self, target: &Target) -> Option<Arc<ServiceSpec>>;
+
+    /// Whether a request for this target would find nothing started, and wake it.
+    fn sleeps(&self, target: &Target) -> bool;
 }
 
 /// The use of one instance by one request. Dropping it ends the use.
@@ -30,6 +45,8 @@ pub trait Lease: Send + Sync + 'static {
     fn process(&self) -> u64;
     /// Where it listens.
     fn address(&self) -> &Address;
+    /// What it speaks.
+    fn protocol(&self) -> Protocol;
     /// How long it may take to the response head; `None`: as long as it likes.
     fn request_timeout(&self) -> Option<Duration>;
     /// A place for what the proxy keeps of this process of the instance (its pool of

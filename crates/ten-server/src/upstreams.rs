@@ -1,8 +1,8 @@
 //! The proxy's wish for leases, fulfilled by the fleet.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use ten_domain::{Address, InstanceName, Refusal, RouteTable, Target};
+use ten_domain::{Address, InstanceName, Protocol, Refusal, RouteTable, ServiceSpec, Target};
 use ten_proxy::{Lease, Slot, Upstreams};
 use ten_supervisor::Fleet;
 
@@ -26,8 +26,20 @@ impl Upstreams for ToFleet {
         Arc::clone(&self.routes)
     }
 
-    async fn lease(&self, target: &Target) -> Result<FleetLease, Refusal> {
+    fn try_lease(&self, target: &Target) -> Option<FleetLease> {
+        self.fleet.try_lease(target).map(FleetLease)
+    }
+
+    async fn lease(&self, target: &Target, _from: IpAddr) -> Result<FleetLease, Refusal> {
         self.fleet.lease(target).await.map(FleetLease)
+    }
+
+    fn service(&self, target: &Target) -> Option<Arc<ServiceSpec>> {
+        self.fleet.service(target)
+    }
+
+    fn sleeps(&self, target: &Target) -> bool {
+        self.fleet.sleeps(target)
     }
 }
 
@@ -46,6 +58,10 @@ impl Lease for FleetLease {
 
     fn address(&self) -> &Address {
         self.0.address()
+    }
+
+    fn protocol(&self) -> Protocol {
+        self.0.protocol()
     }
 
     fn request_timeout(&self) -> Option<Duration> {

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ten_domain::{Config, InstanceName, Listen, Refusal, ServiceName, Target, Weight};
+use ten_domain::{
+    Config, InstanceName, Listen, Refusal, ServiceName, ServiceSpec, State, Target, Weight,
+};
 use ten_logs::Logs;
 use ten_runtime::Ground;
 use ten_store::{KnownInstance, Store};
@@ -82,6 +84,14 @@ impl Fleet {
         Self { config, published, mailbox, scribe }
     }
 
+    /// A lease on an instance that runs, at once; `None` where that takes a wait or a wake.
+    pub fn try_lease(&self, target: &Target) -> Option<Lease> {
+        match target {
+            Target::Instance(name) => self.published.get(name)?.enter(),
+            Target::Service(service) => self.published.pool(service)?.pick()?.enter(),
+        }
+    }
+
     /// Leases an instance, waking it where needed. Requests that wait for the same
     /// instance share one start.
     ///
@@ -97,9 +107,29 @@ impl Fleet {
         }
     }
 
+    /// The service of a target, if it has one that listens.
+    pub fn service(&self, target: &Target) -> Option<Arc<ServiceSpec>> {
+        let name = match target {
+            Target::Instance(instance) => &instance.service,
+            Target::Service(service) => service,
+        };
+        self.config.services.get(name).filter(|spec| spec.listen != Listen::None).cloned()
+    }
+
+    /// Whether a request for this target would find nothing started, and wake it.
+    pub fn sleeps(&self, target: &Target) -> bool {
+        let asleep = |entry: &Entry| entry.status.load().state == State::Sleeping;
+        match target {
+            Target::Instance(name) => self.published.get(name).is_none_or(|entry| asleep(&entry)),
+            Target::Service(service) => self
+                .published
+                .pool(service)
+                .is_some_and(|pool| pool.pick().is_none() && pool.to_wake().all(|e| asleep(e))),
+        }
+    }
+
     async fn lease_entry(&self, entry: &Entry) -> Result<Lease, Refusal> {
-        let running = entry.generation.load();
-        match running.as_ref().and_then(|generation| generation.enter()) {
+        match entry.enter() {
             Some(lease) => Ok(lease),
             None => self.wake(&entry.name).await,
         }

@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use ten_domain::{Address, InstanceName};
+use ten_domain::{Address, InstanceName, Protocol};
 use ten_warden::LaunchId;
 use tokio::{sync::mpsc, time::Instant};
 
@@ -49,6 +49,7 @@ pub(crate) struct Birth {
     pub(crate) instance: InstanceName,
     pub(crate) launch: LaunchId,
     pub(crate) reached: Reached,
+    pub(crate) protocol: Protocol,
     pub(crate) request_timeout: Option<Duration>,
     /// Counts for all processes of the instance.
     pub(crate) requests: Arc<AtomicU64>,
@@ -164,6 +165,11 @@ impl Lease {
         self.0.dial()
     }
 
+    /// What it speaks.
+    pub fn protocol(&self) -> Protocol {
+        self.0.birth.protocol
+    }
+
     /// How long it may take to the response head.
     pub fn request_timeout(&self) -> Option<Duration> {
         self.0.birth.request_timeout
@@ -200,6 +206,7 @@ mod tests {
             instance: name,
             launch: LaunchId(7),
             reached: Reached { address, socket: None },
+            protocol: Protocol::Http1,
             request_timeout: None,
             requests: Arc::default(),
             notices,

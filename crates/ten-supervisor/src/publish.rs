@@ -19,7 +19,7 @@ use ten_domain::{Config, InstanceName, Rotation, ServiceName, State, Weight};
 use ten_kernel::memory_used;
 use tokio::time::Instant;
 
-use crate::{InstanceView, gate::Generation};
+use crate::{InstanceView, Lease, gate::Generation};
 
 /// The whole fleet, as readers see it.
 #[derive(Debug)]
@@ -160,6 +160,11 @@ impl Entry {
             generation: ArcSwapOption::empty(),
             requests: Arc::default(),
         })
+    }
+
+    /// A lease on its process, if it has one that takes requests.
+    pub(crate) fn enter(&self) -> Option<Lease> {
+        self.generation.load().as_ref()?.enter()
     }
 
     /// What readers are told.

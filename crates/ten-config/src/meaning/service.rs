@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ten_domain::{
-    HealthCheck, Isolation, Listen, OnDemand, ResourceLimits, RestartPolicy, ServiceName,
-    ServiceSpec, StopSignal, Template, Variable, Variables,
+    Asleep, Concurrency, HealthCheck, Isolation, Listen, OnDemand, Protocol, ResourceLimits,
+    RestartPolicy, ServiceName, ServiceSpec, StopSignal, Template, Variable, Variables,
 };
 
 use super::{Meaning, env, walls};
@@ -55,7 +55,11 @@ pub(super) fn service(
         restart: restart(section.word("restart")),
         isolation,
         listen,
+        protocol: Protocol::Http1,
+        concurrency: Concurrency::DEFAULT,
         on_demand: on_demand(section.word("on_demand")),
+        waking_page: false,
+        asleep: Asleep::default(),
         max_instances: count(section, "max_instances"),
         max_known: count(section, "max_known"),
         stop_signal: stop_signal(section.word("stop_signal")),

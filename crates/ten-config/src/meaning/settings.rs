@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ten_domain::{Backoff, CrashLimit, Host, Settings};
+use ten_domain::{Backoff, CrashLimit, Host, ProxySettings, Settings};
 
 use super::Meaning;
 use crate::{
@@ -31,7 +31,13 @@ pub(super) fn settings(m: &mut Meaning<'_>, given: Option<&Section>) -> Read {
         window: section.seconds("restart_window"),
     };
     Read {
-        meaning: data_dir.map(|data_dir| Settings { data_dir, admin_host, backoff, crash_limit }),
+        meaning: data_dir.map(|data_dir| Settings {
+            data_dir,
+            admin_host,
+            backoff,
+            crash_limit,
+            proxy: ProxySettings::DEFAULT,
+        }),
         health_check_interval: section.seconds("health_check_interval"),
     }
 }

@@ -121,12 +121,13 @@ impl Driver {
             return;
         }
         let requests = Arc::clone(&instance.entry.requests);
-        let request_timeout = instance.spec.request_timeout;
+        let (protocol, request_timeout) = (instance.spec.protocol, instance.spec.request_timeout);
         let Some(process) = instance.process.as_mut() else { return };
         process.generation = Some(Generation::new(Birth {
             instance: name.clone(),
             launch,
             reached,
+            protocol,
             request_timeout,
             requests,
             notices,
