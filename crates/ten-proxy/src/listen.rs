@@ -11,18 +11,18 @@
 
 mod course;
 mod framing;
+mod http1;
+mod http2;
+mod opening;
 mod socket;
 
 use std::{
     io,
     net::{self, IpAddr, SocketAddr},
-    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
 use tokio::{
     io::Interest,
     net::{TcpListener, TcpStream},
@@ -30,11 +30,11 @@ use tokio::{
 };
 
 use self::{
-    course::{Course, HeadTimer},
-    socket::ClientSocket,
+    course::Course,
+    opening::{Opening, Version},
 };
 use crate::{
-    DrainSignal, Management, Proxy, Upstreams, body::MAX_BUFFER, headers::Peer, workers::Seat,
+    DrainSignal, Management, Proxy, Upstreams, check::BadRequest, headers::Peer, workers::Seat,
 };
 
 /// Longest time a request head may take from its first byte, and a new connection until its
@@ -60,7 +60,9 @@ pub(crate) struct Client {
     pub(crate) told: Peer,
     /// Our own address, as the client reached it.
     pub(crate) local: Option<IpAddr>,
-    pub(crate) course: Arc<Course>,
+    /// Of a connection of HTTP/1; one of HTTP/2 has many requests at a time, each of which hyper
+    /// drops with its stream.
+    course: Option<Arc<Course>>,
     /// Who serves it.
     pub(crate) seat: Seat,
     stream: Arc<TcpStream>,
@@ -82,16 +84,31 @@ impl Client {
         stream.set_nodelay(true)?;
         let local = stream.local_addr().ok().map(|address| address.ip());
         let stream = Arc::new(TcpStream::from_std(stream)?);
-        let (told, course) = (Peer::new(peer), Arc::default());
-        Ok(Self { peer, told, local, course, seat, stream, drain, _place: place })
+        let told = Peer::new(peer);
+        Ok(Self { peer, told, local, course: None, seat, stream, drain, _place: place })
     }
 
     /// Waits until the client has closed its writing side or the connection is broken, even
     /// with bytes unread before that end: the kernel says EPOLLRDHUP (epoll_ctl(2)) whatever
     /// is still to be read. Of `PRIORITY`, which nobody registers here, only that is left.
     pub(crate) async fn gone(&self) {
+        if self.course.is_none() {
+            return std::future::pending().await;
+        }
         if let Err(error) = self.stream.ready(Interest::PRIORITY).await {
             tracing::debug!(%error, "the runtime shuts down");
+        }
+    }
+
+    /// Why the request is refused that stands in place of the client's own.
+    pub(crate) fn refused(&self) -> Option<BadRequest> {
+        self.course.as_ref()?.refused()
+    }
+
+    /// From now on the connection carries another protocol.
+    pub(crate) fn becomes_tunnel(&self) {
+        if let Some(course) = &self.course {
+            course.becomes_tunnel();
         }
     }
 }
@@ -147,35 +164,24 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         Ok((stream.into_std()?, peer, place))
     }
 
+    /// Serves a client until the connection ends, or the drain's deadline passes.
     async fn connection(self, client: Client) {
         let mut drain = client.drain.clone();
-        let client = Arc::new(client);
-        let socket = ClientSocket::new(Arc::clone(&client.stream), Arc::clone(&client.course));
-        let timer = HeadTimer(Arc::clone(&client.course));
-        let service = service_fn(move |request| {
-            let (proxy, client) = (self.clone(), Arc::clone(&client));
-            async move {
-                let answer = proxy.answer(Arc::clone(&client), request).await;
-                client.course.answered();
-                answer
+        let opening = tokio::select! {
+            biased;
+            () = drain.draining() => return,
+            opening = opening::read(&client.stream, HEAD_TIMEOUT) => opening,
+        };
+        let served = match opening {
+            Ok(Opening { version: Version::Http1, read }) => {
+                http1::serve(self, client, read).await
             }
-        });
-        let mut connection = pin!(
-            http1::Builder::new()
-                .timer(timer)
-                .header_read_timeout(HEAD_TIMEOUT)
-                .max_buf_size(MAX_BUFFER)
-                .serve_connection(TokioIo::new(socket), service)
-                .with_upgrades()
-        );
-        let served = tokio::select! {
-            served = connection.as_mut() => served,
-            () = drain.draining() => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    served = connection => served,
-                    () = drain.cut() => Ok(()),
-                }
+            Ok(Opening { version: Version::Http2, read }) => {
+                http2::serve(self, client, read).await
+            }
+            Err(error) => {
+                tracing::debug!(%error, "connection ended before its first request");
+                return;
             }
         };
         if let Err(error) = served {

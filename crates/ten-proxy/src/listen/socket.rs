@@ -66,18 +66,21 @@ struct Linger {
 }
 
 impl ClientSocket {
-    pub(super) fn new(stream: Arc<TcpStream>, course: Arc<Course>) -> Self {
-        Self {
+    /// A connection of which `held` was read already.
+    pub(super) fn new(stream: Arc<TcpStream>, course: Arc<Course>, held: BytesMut) -> Self {
+        let mut socket = Self {
             stream,
             course,
             framing: Framing::default(),
-            held: BytesMut::new(),
+            held,
             passable: 0,
             undecided: None,
             reading: Stall::default(),
             writing: Stall::default(),
             linger: None,
-        }
+        };
+        socket.rescan();
+        socket
     }
 
     /// Passes on what is held and may go; whether there was any.
