@@ -89,7 +89,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         id: &HeaderValue,
     ) -> Result<Response<Reply<U::Lease>>, Fault> {
         if request.method() == Method::CONNECT {
-            return Err(client.course.refused().unwrap_or(BadRequest::Connect).into());
+            return Err(client.refused().unwrap_or(BadRequest::Connect).into());
         }
         let host = check::request(&request)?;
         let routes = self.0.upstreams.routes();

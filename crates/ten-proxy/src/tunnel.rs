@@ -18,7 +18,7 @@ pub(crate) struct Upgrade {
 /// Starts the tunnel between a client that was answered 101 and the instance that said so.
 /// The lease is held until it ends; it ends at the latest with the drain's deadline.
 pub(crate) fn start<L: Lease>(on: Upgrade, instance: OnUpgrade, client: Arc<Client>, lease: L) {
-    client.course.becomes_tunnel();
+    client.becomes_tunnel();
     tokio::spawn(async move {
         let mut drain = client.drain.clone();
         tokio::select! {

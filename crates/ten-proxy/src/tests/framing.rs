@@ -267,7 +267,7 @@ async fn request_lines() {
     ] {
         refused(format!("{line}\r\n{HOST}\r\n"), "400").await;
     }
-    refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "400").await;
+    refused("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", "400").await;
     let seen = once(format!(
         "GET http://A.api.example.com:80?q=1 HTTP/1.1\r\n{HOST}Connection: close\r\n\r\n"
     ))
