@@ -10,11 +10,15 @@
 //! the place until the wait for the instance is over.
 
 mod course;
+mod frame_socket;
+mod frames;
 mod framing;
 mod http1;
 mod http2;
 mod opening;
 mod socket;
+mod streams;
+mod wire;
 
 use std::{
     io,

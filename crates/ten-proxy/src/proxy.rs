@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
-use ten_domain::Route;
+use ten_domain::{ProxySettings, Route};
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     check::{self, BadRequest, BadResponse},
     forward::{self, Connection, Failure},
     headers,
-    listen::{Client, MAX_CONNECTIONS},
+    listen::Client,
     pool::Returning,
     request_id::RequestIds,
     rescue::{Asked, Fault, rescue},
@@ -45,6 +45,7 @@ struct Parts<U, M> {
     places: Arc<Semaphore>,
     ids: RequestIds,
     workers: Workers,
+    settings: Arc<ProxySettings>,
 }
 
 impl<U, M> Clone for Proxy<U, M> {
@@ -55,10 +56,21 @@ impl<U, M> Clone for Proxy<U, M> {
 
 impl<U: Upstreams, M: Management> Proxy<U, M> {
     /// A data plane that leases instances from `upstreams` and leaves requests for ten
-    /// itself to `management`, at work on `workers`.
-    pub fn new(upstreams: U, management: M, workers: Workers) -> Self {
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Self(Arc::new(Parts { upstreams, management, places, ids: RequestIds::new(), workers }))
+    /// itself to `management`, at work on `workers`, as `settings` allow.
+    pub fn new(
+        upstreams: U,
+        management: M,
+        workers: Workers,
+        settings: Arc<ProxySettings>,
+    ) -> Self {
+        let places = Arc::new(Semaphore::new(settings.max_connections));
+        let ids = RequestIds::new();
+        Self(Arc::new(Parts { upstreams, management, places, ids, workers, settings }))
+    }
+
+    /// What clients are allowed.
+    pub(crate) fn settings(&self) -> &Arc<ProxySettings> {
+        &self.0.settings
     }
 
     /// The places for connections.

@@ -289,7 +289,7 @@ impl World {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = listener.local_addr().unwrap();
         let (drain, signal) = Drain::new();
-        let serving = Proxy::new(fleet.clone(), Echo, Workers::here());
+        let serving = Proxy::new(fleet.clone(), Echo, Workers::here(), Arc::new(ProxySettings::DEFAULT));
         let places = Arc::clone(serving.places());
         tokio::spawn(async move { serving.serve(listener, signal).await.unwrap() });
         Self { fleet, proxy, places, drain }

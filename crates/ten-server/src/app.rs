@@ -94,7 +94,9 @@ impl App {
         });
         let routes = Arc::new(RouteTable::new(&birth.domain, &config));
         let workers = Workers::start().map_err(io("start the threads that serve clients"))?;
-        let proxy = Proxy::new(ToFleet::new(fleet.clone(), routes), ToApi(api.clone()), workers);
+        let upstreams = ToFleet::new(fleet.clone(), routes);
+        let settings = Arc::new(config.settings.proxy.clone());
+        let proxy = Proxy::new(upstreams, ToApi(api.clone()), workers, settings);
         let (drain, signal) = Drain::new();
         let sockets = boot.listeners.iter().map(TcpListener::try_clone).collect::<Result<_, _>>();
         let sockets = sockets.map_err(io("share the listeners"))?;

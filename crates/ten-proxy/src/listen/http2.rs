@@ -1,15 +1,137 @@
 //! One connection of HTTP/2 (RFC 9113), without TLS by prior knowledge.
+//!
+//! ```text
+//! TcpStream ─▶ FrameSocket (counts frames) ─▶ hyper, h2 ─▶ as_http1 ─▶ Proxy::answer
+//!                                                └──◀── Watched (times answers) ◀──┘
+//! ```
+//!
+//! What h2 refuses by itself, and tests hold it to: uppercase and connection-specific headers,
+//! doubled or unknown pseudo-headers, lengths that do not fit, heads above a size, endless
+//! CONTINUATION, streams that are reset before they are looked at. A client that resets a stream
+//! or leaves drops the request with all that it holds.
+
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
+use http::{
+    HeaderValue, Request, Uri,
+    header::{COOKIE, HOST},
+};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::time::{sleep_until, timeout};
 
-use super::Client;
+use super::{
+    Client,
+    frame_socket::FrameSocket,
+    streams::{Allowance, Streams, Verdict},
+};
 use crate::{Management, Proxy, Upstreams};
+
+/// Bytes of a request's body that may wait for an instance to take them.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// Bytes that may wait on all streams of a connection together.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Bytes of an answer that may wait for a client to take them, beyond one piece of its body.
+const MAX_WAITING: usize = 64 << 10;
+/// How long a connection may take to end once that was decided.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Serves requests side by side. `read` is what the client has sent so far, its preface first.
 pub(super) async fn serve<U: Upstreams, M: Management>(
-    _proxy: Proxy<U, M>,
-    _client: Client,
-    _read: BytesMut,
+    proxy: Proxy<U, M>,
+    client: Client,
+    read: BytesMut,
 ) -> hyper::Result<()> {
-    Ok(())
+    let settings = Arc::clone(proxy.settings());
+    let mut drain = client.drain.clone();
+    let socket = FrameSocket::new(Arc::clone(&client.stream), read, settings.body_timeout);
+    let client = Arc::new(client);
+    let streams = Streams::new(Allowance {
+        idle: settings.idle_timeout,
+        stall: settings.body_timeout,
+        rate: settings.min_body_rate,
+    });
+    let begun = Arc::clone(&streams);
+    let service = service_fn(move |request| {
+        let (proxy, client, live) = (proxy.clone(), Arc::clone(&client), begun.begin());
+        async move {
+            let answer = proxy.answer(client, as_http1(request)).await;
+            answer.map(|answer| answer.map(|body| live.watch(body)))
+        }
+    });
+    let mut connection = pin!(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(settings.max_streams)
+            .max_header_list_size(settings.max_head_bytes as u32)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(MAX_WAITING)
+            .keep_alive_interval(settings.idle_timeout)
+            .serve_connection(TokioIo::new(socket), service)
+    );
+    tokio::select! {
+        served = connection.as_mut() => return served,
+        () = drain.draining() => connection.as_mut().graceful_shutdown(),
+        end = end(&streams) => {
+            connection.as_mut().graceful_shutdown();
+            let last_words = if end == End::Idle { LAST_WORDS } else { Duration::ZERO };
+            return timeout(last_words, connection).await.unwrap_or(Ok(()));
+        }
+    }
+    tokio::select! {
+        served = connection => served,
+        () = stuck(&streams) => Ok(()),
+        () = drain.cut() => Ok(()),
+    }
+}
+
+/// Why a connection is of no use any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Idle,
+    Stuck,
+}
+
+/// Waits until a connection is of no use any more.
+async fn end<B>(streams: &Streams<B>) -> End {
+    loop {
+        match streams.judge() {
+            Verdict::Well(again) => sleep_until(again).await,
+            Verdict::Idle => return End::Idle,
+            Verdict::Stuck => return End::Stuck,
+        }
+    }
+}
+
+/// Waits until a connection, whose last requests these are, gets nowhere.
+async fn stuck<B>(streams: &Streams<B>) {
+    while end(streams).await != End::Stuck {
+        // It ends by itself.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Gives a request the form that it would have had in HTTP/1.1: a `Host`, and one `Cookie`
+/// (RFC 9113, sections 8.3.1 and 8.2.3).
+fn as_http1(mut request: Request<Incoming>) -> Request<Incoming> {
+    if let Some(authority) = request.uri().authority() {
+        let authority = HeaderValue::from_str(authority.as_str());
+        let headers = request.headers_mut();
+        // Where there are both and they differ, `check` says so, as of an absolute target.
+        if let (Ok(authority), false) = (authority, headers.contains_key(HOST)) {
+            headers.insert(HOST, authority);
+            let path = request.uri().path_and_query().cloned();
+            *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
+        }
+    }
+    let cookies = request.headers().get_all(COOKIE).iter().map(HeaderValue::as_bytes);
+    let crumbs: Vec<_> = cookies.collect();
+    if crumbs.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        request.headers_mut().insert(COOKIE, joined);
+    }
+    request
 }

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use tokio::{io::Interest, net::TcpStream};
 
 /// How a connection of HTTP/2 begins (RFC 9113, section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Room for the first read. A request of a browser fits.
 const ROOM: usize = 4 << 10;
 

@@ -1,0 +1,119 @@
+//! A client's socket of HTTP/2, as hyper sees it: it ends floods and what stands still, and
+//! closes without losing the last words.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, BytesMut};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+use super::{
+    course::Stall,
+    frames::{Frames, ILLEGAL},
+    opening::PREFACE,
+    wire::Wire,
+};
+
+/// A client's connection.
+#[derive(Debug)]
+pub(super) struct FrameSocket {
+    wire: Wire,
+    frames: Frames,
+    /// To be passed on before anything else.
+    held: BytesMut,
+    /// There was a flood: nothing is read after what is held.
+    ended: bool,
+    writing: Stall,
+    /// Longest time for which the client may take nothing.
+    patience: Duration,
+}
+
+impl FrameSocket {
+    /// A connection of which `held` was read already, the preface first.
+    pub(super) fn new(stream: Arc<TcpStream>, mut held: BytesMut, patience: Duration) -> Self {
+        let mut frames = Frames::after(PREFACE.len());
+        let passed = frames.scan(&held);
+        held.truncate(passed);
+        let (wire, writing) = (Wire::new(stream), Stall::default());
+        let mut socket = Self { wire, frames, held, ended: false, writing, patience };
+        socket.end_flood();
+        socket
+    }
+
+    /// Has hyper read [`ILLEGAL`], and nothing after it, once there was a flood.
+    fn end_flood(&mut self) {
+        if self.frames.ended() && !self.ended {
+            tracing::debug!("a client floods its connection with frames");
+            self.ended = true;
+            self.held.extend_from_slice(ILLEGAL);
+        }
+    }
+}
+
+impl AsyncRead for FrameSocket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.held.is_empty() && !this.ended {
+            let start = buf.filled().len();
+            ready!(this.wire.poll_read(cx, buf))?;
+            let passed = this.frames.scan(&buf.filled()[start..]);
+            buf.set_filled(start + passed);
+            this.end_flood();
+            // Nothing more after the last frame would read as the end of the connection.
+            if passed > 0 || !this.ended {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        if this.held.is_empty() {
+            return Poll::Pending;
+        }
+        let now = this.held.len().min(buf.remaining());
+        buf.put_slice(&this.held[..now]);
+        this.held.advance(now);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for FrameSocket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = this.wire.poll_write(cx, bufs);
+        this.writing.bound(this.patience, cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire.poll_close(cx)
+    }
+}

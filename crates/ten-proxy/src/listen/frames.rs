@@ -1,0 +1,171 @@
+//! The frames that a client sends on a connection of HTTP/2, as far as they can be a nuisance.
+//!
+//! h2 bounds what frames cost in memory. What it does not bound is how many frames a client may
+//! send that carry nothing: each costs an answer (PING, SETTINGS), a request that an instance
+//! began in vain (RST_STREAM, CVE-2023-44487), or time. Of those a client may send [`BURST`] at
+//! once and [`PER_SECOND`] for as long as it likes; with one more the connection ends. A browser
+//! or a gRPC client sends a few in a second.
+//!
+//! Frames are not held: this reads the nine bytes of their heads (RFC 9113, section 4.1) as they
+//! pass, and counts.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Most frames without use at once. A page with a thousand images may be left in one moment.
+pub(super) const BURST: u32 = 1000;
+/// Frames without use for which there is room again after a second.
+pub(super) const PER_SECOND: u32 = 100;
+/// Length of a frame's head.
+const HEAD: usize = 9;
+/// Said after a flood, in place of what follows it: a PING without its eight bytes, to which h2
+/// answers with GOAWAY (RFC 9113, section 6.7).
+pub(super) const ILLEGAL: &[u8; HEAD] = &[0, 0, 0, 6, 0, 0, 0, 0, 0];
+
+/// Types and flags of frames (RFC 9113, section 6).
+mod kind {
+    pub(super) const DATA: u8 = 0;
+    pub(super) const HEADERS: u8 = 1;
+    pub(super) const SETTINGS: u8 = 4;
+    pub(super) const PING: u8 = 6;
+    pub(super) const GOAWAY: u8 = 7;
+    pub(super) const WINDOW_UPDATE: u8 = 8;
+    /// Of SETTINGS and PING.
+    pub(super) const ACK: u8 = 1;
+    /// Of DATA.
+    pub(super) const END_STREAM: u8 = 1;
+}
+
+/// Reads along with one connection.
+#[derive(Debug)]
+pub(super) struct Frames {
+    head: [u8; HEAD],
+    /// Bytes of the head that are known.
+    known: usize,
+    /// Bytes up to the next head.
+    skip: usize,
+    /// What may still come, as of `since`.
+    left: u32,
+    since: Instant,
+    flooded: bool,
+}
+
+impl Frames {
+    /// A connection whose first `skip` bytes, the preface, are no frame.
+    pub(super) fn after(skip: usize) -> Self {
+        let since = Instant::now();
+        Self { head: [0; HEAD], known: 0, skip, left: BURST, since, flooded: false }
+    }
+
+    /// Reads on. How many of `bytes` may pass: all, or those up to the end of the frame that
+    /// was one too many.
+    pub(super) fn scan(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            let more = self.skip.min(bytes.len() - at);
+            (self.skip, at) = (self.skip - more, at + more);
+            if self.ended() {
+                return at;
+            }
+            let more = if self.skip > 0 { 0 } else { (HEAD - self.known).min(bytes.len() - at) };
+            self.head[self.known..self.known + more].copy_from_slice(&bytes[at..at + more]);
+            (self.known, at) = (self.known + more, at + more);
+            if self.known == HEAD {
+                self.known = 0;
+                self.frame();
+            }
+        }
+        at
+    }
+
+    /// Whether nothing may pass any more.
+    pub(super) fn ended(&self) -> bool {
+        self.flooded && self.skip == 0 && self.known == 0
+    }
+
+    fn frame(&mut self) {
+        let [a, b, c, kind, flags, ..] = self.head;
+        let length = u32::from_be_bytes([0, a, b, c]);
+        self.skip = length as usize;
+        let useful = match kind {
+            kind::DATA => length > 0 || flags & kind::END_STREAM != 0,
+            kind::HEADERS | kind::WINDOW_UPDATE | kind::GOAWAY => true,
+            kind::SETTINGS | kind::PING => flags & kind::ACK != 0,
+            _ => false,
+        };
+        self.flooded |= !useful && !self.spend();
+    }
+
+    /// Whether there was room for one more.
+    fn spend(&mut self) -> bool {
+        const ONE: Duration = Duration::from_millis(1000 / PER_SECOND as u64);
+        let back = u32::try_from(self.since.elapsed().as_millis() / ONE.as_millis());
+        let back = back.unwrap_or(BURST);
+        if back > 0 {
+            self.since += ONE.saturating_mul(back);
+            self.left = self.left.saturating_add(back).min(BURST);
+        }
+        self.left.checked_sub(1).map(|left| self.left = left).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let length = (payload.len() as u32).to_be_bytes();
+        let head = [length[1], length[2], length[3], kind, flags, 0, 0, 0, 1];
+        [&head[..], payload].concat()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_ends_after_its_last_frame_and_time_makes_room() {
+        let mut frames = Frames::after(0);
+        let ping = frame(6, 0, &[0; 8]);
+        for _ in 0..BURST {
+            assert_eq!(frames.scan(&ping), ping.len());
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let more = ping.repeat(PER_SECOND as usize);
+        assert_eq!(frames.scan(&more), more.len());
+        assert!(!frames.ended());
+        let last = ping.repeat(2);
+        assert_eq!(frames.scan(&last), ping.len());
+        assert!(frames.ended());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_carries_something_is_no_flood() {
+        let mut frames = Frames::after(24);
+        frames.scan(&[0; 24]);
+        let useful = [
+            frame(0, 0, b"x"),
+            frame(0, 1, b""),
+            frame(1, 4, b"hhh"),
+            frame(4, 1, b""),
+            frame(6, 1, &[0; 8]),
+            frame(8, 0, &[0, 0, 0, 1]),
+        ];
+        for _ in 0..10 * BURST {
+            for frame in &useful {
+                assert_eq!(frames.scan(frame), frame.len());
+            }
+        }
+        assert!(!frames.ended());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_carries_nothing_counts_in_pieces_too() {
+        for kind in [0, 2, 3, 4, 6, 9, 10, 255] {
+            let mut frames = Frames::after(0);
+            let empty = frame(kind, 0, if kind == 0 { b"" } else { b"1234" });
+            let flood = empty.repeat(BURST as usize + 1);
+            let passed: usize = flood.chunks(5).map(|piece| frames.scan(piece)).sum();
+            assert_eq!(passed, flood.len(), "kind {kind}");
+            assert!(frames.ended(), "kind {kind}");
+            assert_eq!(frames.scan(&empty), 0);
+        }
+    }
+}
