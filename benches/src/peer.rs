@@ -157,7 +157,7 @@ impl Origin {
         }
         let pid = process.0.id();
         let pids = match kind {
-            Kind::Caddy | Kind::Haproxy => vec![pid],
+            Kind::Floor | Kind::Haproxy | Kind::Caddy => vec![pid],
             Kind::Nginx => usage::children(pid).map_err(|source| Failure::Usage {
                 peer: kind.name(),
                 pid,

@@ -5,9 +5,11 @@
 mod bench;
 mod ci;
 mod codegen;
+mod corpus;
 mod demo;
 mod failure;
 mod packages;
+mod python;
 mod shell;
 mod test;
 mod tidy;

@@ -6,14 +6,17 @@ use std::{
     path::PathBuf,
 };
 
-use crate::{failure::Failure, shell};
+use crate::{failure::Failure, python, shell};
 
 /// Program, package, what for.
-const NEEDED: [(&str, &str, &str); 5] = [
+const NEEDED: [(&str, &str, &str); 8] = [
     ("cc", "build-essential", "compiles SQLite and links everything"),
     ("python3", "python3", "runs the example tenants"),
     ("kill", "procps", "tests stop and continue processes"),
     ("setpriv", "util-linux", "tests run ten as an ordinary user"),
+    ("node", "nodejs", "a real server as a tenant"),
+    ("slowhttptest", "slowhttptest", "plays thousands of slow clients"),
+    ("varnishtest", "varnish", "runs the scripts about framing and keep-alive"),
     (
         "qemu-system-x86_64",
         "qemu-system-x86",
@@ -21,10 +24,17 @@ const NEEDED: [(&str, &str, &str); 5] = [
     ),
 ];
 
+/// A module that Debian keeps apart from its Python: no program tells whether it is there.
+const ENVIRONMENTS: (&str, &str, &str) =
+    ("python3 -m venv", "python3-venv", "holds the Python that conformance cases stand on");
+
 /// Installs what is missing, or says what to install.
 pub(crate) fn ensure() -> Result<(), Failure> {
     let path = path_outside_homes();
-    let missing: Vec<_> = NEEDED.iter().filter(|(program, ..)| !is_in(&path, program)).collect();
+    let mut missing: Vec<_> = NEEDED.iter().filter(|(name, ..)| !is_in(&path, name)).collect();
+    if !python::makes_environments()? {
+        missing.push(&ENVIRONMENTS);
+    }
     if missing.is_empty() {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test on a machine that has Rust and nothing else.
 //!
 //! ```text
-//! packages ─► build ─► nextest ─► doc tests ─► tidy ─► demo ─► what was skipped, and why
+//! packages, Python, corpus ─► build ─► nextest ─► doc tests ─► tidy ─► demo ─► what was skipped, and why
 //! ```
 //!
 //! With filters: only the tests whose names match, and nothing else.
@@ -11,9 +11,9 @@ mod skips;
 use std::time::Instant;
 
 use crate::{
-    demo,
+    corpus, demo,
     failure::Failure,
-    packages, shell, tidy,
+    packages, python, shell, tidy,
     tree::{self, Tree},
 };
 
@@ -21,6 +21,8 @@ pub(crate) fn run(filters: &[&str]) -> Result<(), Failure> {
     let started = Instant::now();
     let cargo = shell::cargo();
     packages::ensure()?;
+    python::ensure()?;
+    corpus::ensure()?;
     let nextest = nextest(&cargo)?;
     // e2e cases and the demo run the binaries that lie in the target folder.
     shell::run(&cargo, &["build", "--workspace", "--bins", "--locked"])?;

@@ -89,7 +89,7 @@ impl Check {
         match (kind, value.get_ref()) {
             (Kind::Text, DeValue::String(text)) => self.text(word, text, span).map(Typed::Text),
             (Kind::Texts, DeValue::Array(items)) => self.texts(word, items).map(Typed::Texts),
-            (Kind::Boolean, DeValue::Boolean(_)) => Some(Typed::Boolean),
+            (Kind::Boolean, DeValue::Boolean(given)) => Some(Typed::Boolean(*given)),
             (Kind::Integer { min, max }, DeValue::Integer(number)) => {
                 let number = integer(number).filter(|number| (*min..=*max).contains(number));
                 self.ranged(word, kind, span, number.map(Typed::Integer))

@@ -1,10 +1,14 @@
 //! Every key of `tenement.toml`: the one list that checking, suggestions and the JSON Schema
 //! read. A row says what a key may hold, what it is when absent, and whether it is built.
 
+mod asleep;
+mod proxy;
 mod routing;
 mod service;
 mod settings;
 
+pub(crate) use asleep::ASLEEP;
+pub(crate) use proxy::PROXY;
 pub(crate) use settings::SETTINGS;
 
 use routing::ROUTING;
@@ -129,11 +133,13 @@ const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str
 
 /// The table in which a key that was found elsewhere belongs, as its header is written.
 pub(crate) fn home_of(name: &str) -> Option<&'static str> {
-    const HOMES: [(&str, &[Key]); 4] = [
+    const HOMES: [(&str, &[Key]); 6] = [
         ("top level", ROOT),
         ("[service.NAME]", SERVICE),
         ("[settings]", SETTINGS),
         ("[routing]", ROUTING),
+        ("[settings.proxy]", PROXY),
+        ("[service.NAME.asleep]", ASLEEP),
     ];
     let holds = |keys: &[Key]| keys.iter().any(|key| key.names().any(|own| own == name));
     HOMES.into_iter().find(|(_, keys)| holds(keys)).map(|(home, _)| home)

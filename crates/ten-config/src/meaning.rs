@@ -1,11 +1,15 @@
 //! What the typed tables mean: names, references, paths, templates, and rules that span more
 //! than one key. Types, ranges and words are [`check`]'s; here they hold.
 
+mod asleep;
 mod env;
+mod proxy;
+mod requests;
 mod routing;
 mod service;
 mod settings;
 mod walls;
+mod words;
 
 use std::{collections::BTreeMap, ops::Range, path::PathBuf, sync::Arc};
 
@@ -97,7 +101,7 @@ impl Meaning<'_> {
                 );
             }
             let listen = match table {
-                Some(Typed::Table(section)) => service::listen(section.word("listen")),
+                Some(Typed::Table(section)) => words::listen(section.word("listen")),
                 _ => Listen::Auto,
             };
             declared.insert(name.value.clone(), listen);

@@ -19,7 +19,7 @@ pub(crate) struct Text {
 pub(crate) enum Typed {
     Text(Text),
     Texts(Vec<Text>),
-    Boolean,
+    Boolean(bool),
     Integer(i64),
     Seconds(Duration),
     Word(&'static str),
@@ -90,10 +90,27 @@ impl Section {
         self.integer_given(name).unwrap_or_else(|| not_negative(self.default_number(name)))
     }
 
+    /// The given number, else the default, as a type that holds all that the key allows.
+    pub(crate) fn number<T: TryFrom<u64>>(&self, name: &str) -> T {
+        let number = self.integer(name);
+        T::try_from(number)
+            .unwrap_or_else(|_| panic!("`{name}` allows {number}, which is too much"))
+    }
+
     pub(crate) fn integer_given(&self, name: &str) -> Option<u64> {
         match self.value(name)? {
             Typed::Integer(number) => Some(not_negative(*number)),
             other => wrong(name, other),
+        }
+    }
+
+    /// The given yes or no, else the default.
+    pub(crate) fn boolean(&self, name: &str) -> bool {
+        match (self.value(name), self.key(name).default) {
+            (Some(Typed::Boolean(given)), _) => *given,
+            (Some(other), _) => wrong(name, other),
+            (None, Default::Boolean(default)) => default,
+            (None, other) => panic!("`{name}` has the default {other:?}, which is no boolean"),
         }
     }
 

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use proptest::prelude::*;
 use ten_config::{ConfigErrors, Source, parse};
 use ten_domain::{
-    Backoff, Bind, Config, CrashLimit, EnvPattern, HealthCheck, Isolation, Listen, OnDemand,
-    ResourceLimits, RestartPolicy, Routing, Settings, StopSignal, Template, User,
+    AccessLog, Asleep, Backoff, Bind, Concurrency, Config, CrashLimit, EnvPattern, HealthCheck,
+    Isolation, Listen, OnDemand, Protocol, ProxySettings, ResourceLimits, RestartPolicy, Routing,
+    Settings, StopSignal, Template, User,
 };
 
 const FULL: &str = include_str!("good/full.toml");
@@ -40,7 +41,22 @@ fn every_built_key_means_what_it_says() {
             admin_host: Some("ten.example.com".into()),
             backoff: Backoff { base: Duration::ZERO, max: Duration::from_secs(2) },
             crash_limit: CrashLimit { max_restarts: 7, window: Duration::from_secs(60) },
-            proxy: ten_domain::ProxySettings::DEFAULT,
+            proxy: ProxySettings {
+                head_timeout: Duration::from_secs(5),
+                idle_timeout: Duration::from_millis(7_500),
+                body_timeout: Duration::from_secs(30),
+                min_body_rate: 0,
+                max_head_bytes: 8192,
+                max_headers: 50,
+                max_connections: 500,
+                max_connections_per_ip: 20,
+                max_streams: 10,
+                max_new_instances_per_ip: 6,
+                trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+                proxy_protocol: true,
+                access_log: AccessLog::Json,
+                error_pages: Some(Path::new(FOLDER).join("pages")),
+            },
         }
     );
 
@@ -73,7 +89,21 @@ fn every_built_key_means_what_it_says() {
     assert_eq!(api.restart, RestartPolicy::Always);
     assert_eq!(api.isolation, Isolation::Process);
     assert_eq!(api.listen, Listen::Socket);
-    assert_eq!(api.on_demand, OnDemand::Known);
+    assert_eq!((api.protocol, api.on_demand), (Protocol::H2c, OnDemand::Known));
+    assert_eq!(
+        api.concurrency,
+        Concurrency { max: 8, queue_limit: 16, queue_timeout: Duration::ZERO }
+    );
+    assert!(api.waking_page);
+    assert_eq!(
+        api.asleep,
+        Asleep {
+            health: Some("/health".into()),
+            robots: Some("User-agent: *".into()),
+            favicon: true,
+            paths: [("/old".to_string(), 410), ("/status".to_string(), 204)].into(),
+        }
+    );
     assert_eq!((api.max_instances, api.max_known), (12, 34));
     assert_eq!(Ok(api.stop_signal), "SIGINT".parse());
     assert_eq!(api.stop_timeout, Duration::ZERO);
@@ -127,6 +157,7 @@ fn what_is_absent_has_the_default_of_the_specification() {
     assert_eq!(settings.backoff, backoff);
     let limit = CrashLimit { max_restarts: 3, window: Duration::from_secs(300) };
     assert_eq!(settings.crash_limit, limit);
+    assert_eq!(settings.proxy, ProxySettings::DEFAULT);
     assert_eq!(config.routing, Routing::default());
 
     let api = &config.services["api"];
@@ -140,6 +171,8 @@ fn what_is_absent_has_the_default_of_the_specification() {
     assert_eq!(api.limits, ResourceLimits::DEFAULT);
     assert_eq!(api.isolation, Isolation::Namespace);
     assert_eq!((api.listen, api.on_demand), (Listen::Auto, OnDemand::Any));
+    assert_eq!((api.protocol, api.concurrency), (Protocol::Http1, Concurrency::DEFAULT));
+    assert_eq!((api.waking_page, &api.asleep), (false, &Asleep::default()));
     assert_eq!((api.max_instances, api.max_known), (1000, 10_000));
     assert_eq!(api.stop_signal, StopSignal::TERM);
     assert_eq!(api.stop_timeout, Duration::from_secs(10));
@@ -156,13 +189,34 @@ fn every_word_has_its_meaning() {
                      on_demand = '{on_demand}' }}"
                 );
                 let spec = read(&text).unwrap().services["a"].clone();
-                assert_eq!(format!("{:?}", spec.listen).to_lowercase(), listen);
-                assert_eq!(format!("{:?}", spec.on_demand).to_lowercase(), on_demand);
-                let policy = format!("{:?}", spec.restart).to_lowercase();
-                assert_eq!(policy, restart.replace('-', ""));
+                let words = [spec.listen.word(), spec.restart.word(), spec.on_demand.word()];
+                assert_eq!(words, [listen, restart, on_demand]);
             }
         }
     }
+}
+
+#[test]
+fn every_word_of_the_proxy_has_its_meaning() {
+    for log in ["off", "text", "json"] {
+        for protocol in ["http1", "h2c"] {
+            let text = format!(
+                "settings.access_log = '{log}'\n\
+                 service.a = {{ command = 'a', protocol = '{protocol}' }}"
+            );
+            let config = read(&text).unwrap();
+            assert_eq!(config.settings.proxy.access_log.word(), log);
+            assert_eq!(config.services["a"].protocol.word(), protocol);
+        }
+    }
+}
+
+#[test]
+fn an_address_is_a_network_of_its_own() {
+    let config = read("settings.trusted_proxies = ['192.0.2.7', 'fd00::/8', '0.0.0.0/0']").unwrap();
+    let shown: Vec<_> =
+        config.settings.proxy.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["192.0.2.7/32", "fd00::/8", "0.0.0.0/0"]);
 }
 
 #[test]

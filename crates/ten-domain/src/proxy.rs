@@ -14,7 +14,8 @@ pub struct ProxySettings {
     pub idle_timeout: Duration,
     /// The patience with which a body begins, and the most that a client can have.
     pub body_timeout: Duration,
-    /// Bytes that earn one second of patience: who is slower for long is cut off.
+    /// Bytes that earn one second of patience: who is slower for long is cut off. 0: only
+    /// silence counts.
     pub min_body_rate: u32,
     /// Longest head of a request, in bytes, with its empty line.
     pub max_head_bytes: usize,
@@ -73,4 +74,32 @@ pub enum AccessLog {
     Text,
     /// A line of JSON.
     Json,
+}
+
+impl AccessLog {
+    /// The word of the lexicon.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv4_client_is_one_on_an_ipv6_socket_too() {
+        let settings = ProxySettings {
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+            ..ProxySettings::DEFAULT
+        };
+        let trusts = |address: &str| settings.trusts(address.parse().unwrap());
+        assert!(trusts("10.1.2.3") && trusts("::ffff:10.1.2.3") && trusts("::1"));
+        assert!(!trusts("11.1.2.3") && !trusts("::ffff:11.1.2.3") && !trusts("::2"));
+        assert!(!ProxySettings::DEFAULT.trusts("127.0.0.1".parse().unwrap()));
+    }
 }

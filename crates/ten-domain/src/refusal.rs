@@ -34,6 +34,9 @@ pub enum Refusal {
     /// As many requests wait for it as may.
     #[error("too many requests wait for it")]
     QueueFull,
+    /// It runs, and in all the time that a request may wait it had no room.
+    #[error("busy for all of queue_timeout")]
+    Busy,
     /// As many instances of its service run as may.
     #[error("too many instances run")]
     TooManyRunning,

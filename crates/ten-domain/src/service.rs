@@ -1,6 +1,10 @@
 //! What a service is: the meaning of one `[service.NAME]` section.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+mod requests;
+
+use std::{path::PathBuf, time::Duration};
+
+pub use requests::{Asleep, AsleepAnswer, Concurrency, OnDemand, Protocol};
 
 use crate::{ServiceName, StopSignal, Template};
 
@@ -153,6 +157,17 @@ pub enum RestartPolicy {
     Never,
 }
 
+impl RestartPolicy {
+    /// The word of the lexicon.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::OnFailure => "on-failure",
+            Self::Never => "never",
+        }
+    }
+}
+
 /// Where an instance listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listen {
@@ -168,80 +183,17 @@ pub enum Listen {
     None,
 }
 
-/// What an instance speaks on its listener.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2 without TLS, by prior knowledge (RFC 9113, section 3.3).
-    H2c,
-}
-
-/// How many requests an instance has at one time, and what becomes of more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Concurrency {
-    /// Most requests in flight; at least 1. WebSockets and the like count.
-    pub max: u32,
-    /// Most that wait for their turn, or for the instance to wake. Past it they are refused.
-    pub queue_limit: usize,
-    /// Longest wait for a turn at an instance that runs.
-    pub queue_timeout: Duration,
-}
-
-impl Concurrency {
-    /// Those of a service that says nothing: more than any of a server's instances needs, and
-    /// few enough that one of them cannot take all connections.
-    pub const DEFAULT: Self =
-        Self { max: 1_000, queue_limit: 1_000, queue_timeout: Duration::from_secs(10) };
-}
-
-/// `[service.X.asleep]`: what is answered without waking.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Asleep {
-    /// The path of the health check: 200.
-    pub health: Option<String>,
-    /// The text of `/robots.txt`.
-    pub robots: Option<String>,
-    /// `/favicon.ico`: 204.
-    pub favicon: bool,
-    /// Further paths, each with its status.
-    pub paths: BTreeMap<String, u16>,
-}
-
-/// An answer that needs no process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AsleepAnswer<'a> {
-    /// The status code.
-    pub status: u16,
-    /// Plain text.
-    pub body: &'a str,
-}
-
-impl Asleep {
-    /// The answer to a GET or HEAD of `path`, if there is one.
-    pub fn answer(&self, path: &str) -> Option<AsleepAnswer<'_>> {
-        let bare = |status| AsleepAnswer { status, body: "" };
-        if let Some(status) = self.paths.get(path) {
-            return Some(bare(*status));
-        }
-        match path {
-            _ if self.health.as_deref() == Some(path) => Some(bare(200)),
-            "/robots.txt" => self.robots.as_deref().map(|body| AsleepAnswer { status: 200, body }),
-            "/favicon.ico" if self.favicon => Some(bare(204)),
-            _ => None,
+impl Listen {
+    /// The word of the lexicon.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Port => "port",
+            Self::Socket => "socket",
+            Self::Activation => "activation",
+            Self::None => "none",
         }
     }
-}
-
-/// Which requests may wake an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnDemand {
-    /// A request for any valid id, known or not.
-    Any,
-    /// Only for ids that an operator spawned.
-    Known,
-    /// None: only operators start it.
-    Off,
 }
 
 /// A health check over HTTP.

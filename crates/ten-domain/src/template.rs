@@ -1,6 +1,6 @@
 //! Texts with variables in braces: `"{data_dir}/{id}/app.db"`.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// A variable that a template may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -156,6 +156,21 @@ impl Template {
     }
 }
 
+/// As it is written: what [`Template::parse`] reads again as the same template.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in &self.0 {
+            match piece {
+                Piece::Text(literal) => {
+                    f.write_str(&literal.replace('{', "{{").replace('}', "}}"))?;
+                }
+                Piece::Variable(variable) => write!(f, "{{{}}}", variable.word())?,
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,6 +189,12 @@ mod tests {
         let text = "{name}:{id} {data_dir} {instance_dir} {socket} {port} {{x}}";
         let got = Template::parse(text).unwrap().expand(&VALUES);
         assert_eq!(got, "api:prod /d /d/api/prod /s 30001 {x}");
+    }
+
+    #[test]
+    fn shows_itself_as_it_is_written() {
+        let text = "{name}:{id} {{x}}";
+        assert_eq!(Template::parse(text).unwrap().to_string(), text);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! piece as it comes and ask for the next only when it was taken; neither keeps any.
 
 use std::{
+    collections::VecDeque,
     error::Error,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
 };
@@ -16,7 +17,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 
-use crate::pool::Returning;
+use crate::pool::{Answer, Returning};
 
 /// Largest buffer of a connection in each direction, in bytes. Buffers start small and grow
 /// with what passes; at this size a large body costs as little per byte as it can.
@@ -29,7 +30,12 @@ pub type ManagementBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 /// The body of a request on its way to an instance.
 pub(crate) enum Upload {
     Empty,
-    Stream { body: Incoming, progress: Arc<Progress> },
+    Stream {
+        /// Was passed on already, to an instance that did not look at it.
+        again: VecDeque<Bytes>,
+        body: Incoming,
+        progress: Arc<Progress>,
+    },
 }
 
 /// How far an upload has come, seen from outside of it.
@@ -38,6 +44,7 @@ pub(crate) struct Progress {
     moved: AtomicBool,
     done: AtomicBool,
     broken: AtomicBool,
+    bytes: AtomicU64,
 }
 
 impl Progress {
@@ -51,6 +58,11 @@ impl Progress {
         self.done.load(Relaxed)
     }
 
+    /// How many bytes were passed on.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
     /// Whether the client broke it off or framed it wrongly.
     pub(crate) fn broken(&self) -> bool {
         self.broken.load(Relaxed)
@@ -62,7 +74,14 @@ impl Upload {
         if body.is_end_stream() {
             return Self::Empty;
         }
-        Self::Stream { body, progress: Arc::default() }
+        Self::Stream { again: VecDeque::new(), body, progress: Arc::default() }
+    }
+
+    /// Makes pieces that were passed on the first of what is still to come.
+    pub(crate) fn put_back(&mut self, pieces: impl Iterator<Item = Bytes>) {
+        if let Self::Stream { again, .. } = self {
+            again.extend(pieces);
+        }
     }
 
     /// `None` where there is nothing to pass on.
@@ -82,10 +101,19 @@ impl Body for Upload {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self::Stream { body, progress } = self.get_mut() else { return Poll::Ready(None) };
+        let Self::Stream { again, body, progress } = self.get_mut() else {
+            return Poll::Ready(None);
+        };
+        if let Some(piece) = again.pop_front() {
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
         match &frame {
-            Some(Ok(_)) => progress.moved.store(true, Relaxed),
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                progress.bytes.fetch_add(length as u64, Relaxed);
+                progress.moved.store(true, Relaxed);
+            }
             Some(Err(_)) => progress.broken.store(true, Relaxed),
             None => {}
         }
@@ -98,14 +126,16 @@ impl Body for Upload {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Stream { body, .. } => body.is_end_stream(),
+            Self::Stream { again, body, .. } => again.is_empty() && body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Stream { body, .. } => body.size_hint(),
+            Self::Stream { again, body, .. } if again.is_empty() => body.size_hint(),
+            // What is sent again has its length, if it has one, in its head.
+            Self::Stream { .. } => SizeHint::default(),
         }
     }
 }
@@ -123,7 +153,7 @@ pub(crate) enum Reply<L> {
 /// The body of an instance's answer. While it lives, the instance is in use; with it ends an
 /// upload that was answered before its end.
 pub(crate) struct Download<L> {
-    body: Incoming,
+    body: Answer,
     ended: bool,
     /// Taken on drop, when it is known whether the connection can be used again.
     connection: Option<Returning>,
@@ -132,7 +162,7 @@ pub(crate) struct Download<L> {
 }
 
 impl<L> Download<L> {
-    pub(crate) fn new(body: Incoming, connection: Returning, lease: L) -> Self {
+    pub(crate) fn new(body: Answer, connection: Returning, lease: L) -> Self {
         Self { body, ended: false, connection: Some(connection), _lease: lease }
     }
 }

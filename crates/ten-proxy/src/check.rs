@@ -63,8 +63,12 @@ pub(crate) enum BadRequest {
     TransferEncoding,
 }
 
-/// Checks a request's head and says whom it is for.
-pub(crate) fn request<B>(request: &Request<B>) -> Result<Host, BadRequest> {
+/// Checks a request's head, of `max_headers` lines at most, and says whom it is for. (The lines
+/// of HTTP/1 were counted before; those of HTTP/2 are fields of a block.)
+pub(crate) fn request<B>(request: &Request<B>, max_headers: usize) -> Result<Host, BadRequest> {
+    if request.headers().len() > max_headers {
+        return Err(BadRequest::TooManyHeaders);
+    }
     let host = host(request.headers())?;
     target(request.uri(), &host)?;
     Ok(host)

@@ -4,7 +4,7 @@
 //! have been sent is sent again only if that changes nothing (an idempotent method, RFC 9110,
 //! section 9.2.2) and costs no memory (an empty body).
 
-use std::{error::Error, future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, future::Future, io, pin::pin, time::Duration};
 
 use http::{HeaderValue, Request, Response, Uri, header::TRANSFER_ENCODING, uri::PathAndQuery};
 use http_body::Body;
@@ -14,7 +14,7 @@ use ten_domain::Address;
 use crate::{
     Lease,
     body::{Progress, Upload},
-    pool::{Pool, Returning, SendError, Sender},
+    pool::{Answer, Broken, Pool, Returning, SendError, Sender},
     rescue::Fault,
     workers::Seat,
 };
@@ -61,8 +61,8 @@ pub(crate) async fn send<L: Lease>(
     seat: Seat,
     request: Request<Upload>,
     connection: Connection,
-) -> Result<(Response<Incoming>, Returning), Failure> {
-    let pool = Pool::of(lease.slot(), seat);
+) -> Result<(Response<Answer>, Returning), Failure> {
+    let pool = Pool::of(lease.slot(), lease.protocol(), seat);
     let upload = request.body().progress();
     let exchange = exchange(&pool, lease.address(), request, connection, upload.as_deref());
     let (sender, response) = within(lease.request_timeout(), upload.as_deref(), exchange).await?;
@@ -70,14 +70,14 @@ pub(crate) async fn send<L: Lease>(
 }
 
 async fn exchange(
-    pool: &Arc<Pool>,
+    pool: &Pool,
     address: &Address,
     mut request: Request<Upload>,
     connection: Connection,
     upload: Option<&Progress>,
-) -> Result<(Sender, Response<Incoming>), Failure> {
+) -> Result<(Sender, Response<Answer>), Failure> {
     let copy = copy(&request);
-    if connection == Connection::Any {
+    if connection == Connection::Any || pool.is_shared() {
         while let Some(mut sender) = pool.take() {
             match sender.send(request).await {
                 Ok(response) => return Ok((sender, response)),
@@ -86,7 +86,7 @@ async fn exchange(
             }
         }
     }
-    let mut sender = match Sender::open(address).await {
+    let mut sender = match pool.open(address).await {
         Ok(sender) => sender,
         Err(error) => return Err(not_connected(error, request)),
     };
@@ -109,20 +109,20 @@ fn not_connected(error: io::Error, request: Request<Upload>) -> Failure {
     }
 }
 
-fn lost(error: hyper::Error, copy: Option<Request<Upload>>, upload: Option<&Progress>) -> Failure {
+fn lost(error: Broken, copy: Option<Request<Upload>>, upload: Option<&Progress>) -> Failure {
     if upload.is_some_and(Progress::broken) {
         let fault = if is_timeout(&error) { Fault::Stalled } else { Fault::Upload };
         return Failure::Final(fault(error));
     }
     // An answer that makes no sense would make none the second time either.
-    if error.is_parse() || error.is_user() {
+    if error.is_final() {
         return Failure::Final(Fault::Lost(error));
     }
     Failure::Lost(Fault::Lost(error), copy)
 }
 
 /// Whether the client's socket said that its patience has ended.
-fn is_timeout(error: &hyper::Error) -> bool {
+fn is_timeout(error: &Broken) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
         if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::TimedOut) {

@@ -1,13 +1,17 @@
 //! Which headers pass, and what ten says of itself to an instance.
 //!
-//! ten is the first that a client talks to: there is no trusted proxy before it, so whatever a
-//! client says about forwarding is dropped and said anew. Host and everything that is not
+//! Whatever a client says about forwarding is dropped and said anew; of trusted proxies see
+//! [`claims`]. Host and everything that is not
 //! about the connection pass unchanged.
+
+mod claims;
 
 use std::{
     borrow::Cow,
     net::{IpAddr, SocketAddr},
 };
+
+pub(crate) use self::claims::Origin;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Version,
@@ -164,7 +168,7 @@ fn remove(headers: &mut HeaderMap, also: fn(&str) -> bool) {
     }
 }
 
-/// What only a trusted proxy may say: all of `X-Forwarded-*`, `Forwarded`, `X-Real-IP`,
+/// What nobody may say but a trusted proxy: all of `X-Forwarded-*`, `Forwarded`, `X-Real-IP`,
 /// `X-Request-Id`; and `Proxy`, which CGI turns into `HTTP_PROXY` (httpoxy). Names count in
 /// their spelling with `_` too: WSGI and CGI read both as one variable.
 fn is_claim(name: &str) -> bool {

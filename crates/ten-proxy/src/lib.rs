@@ -12,6 +12,7 @@
 //! held whole: each piece is passed on before the next is read, and none of a request's body is
 //! read before its instance is ready.
 
+mod access_log;
 mod body;
 mod check;
 mod connect;
@@ -22,6 +23,7 @@ mod listen;
 mod management;
 mod pool;
 mod proxy;
+mod record;
 mod request_id;
 mod rescue;
 #[cfg(test)]
@@ -30,10 +32,12 @@ mod tunnel;
 mod upstreams;
 mod workers;
 
+pub use access_log::{AccessLogger, MAX_WAITING_LINES};
 pub use body::ManagementBody;
 pub use drain::{Drain, DrainSignal, Drained};
-pub use listen::{BODY_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, MAX_CONNECTIONS};
 pub use management::Management;
 pub use proxy::Proxy;
+pub use record::{Exchange, Observer, RequestLine};
+pub use rescue::{ErrorPages, ErrorPagesError, MAX_PAGE};
 pub use upstreams::{Lease, Refusal, Slot, Target, Upstreams};
 pub use workers::Workers;

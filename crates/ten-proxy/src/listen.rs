@@ -16,6 +16,8 @@ mod framing;
 mod http1;
 mod http2;
 mod opening;
+mod patience;
+mod places;
 mod socket;
 mod streams;
 mod wire;
@@ -27,39 +29,50 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderMap;
+use rustix::net::sockopt;
+use ten_domain::ProxySettings;
 use tokio::{
     io::Interest,
     net::{TcpListener, TcpStream},
     sync::OwnedSemaphorePermit,
 };
 
+pub(crate) use self::places::Places;
 use self::{
     course::Course,
-    opening::{Opening, Version},
+    opening::{Source, Version},
+    places::{Crowded, Place},
 };
 use crate::{
-    DrainSignal, Management, Proxy, Upstreams, check::BadRequest, headers::Peer, workers::Seat,
+    DrainSignal, Management, Proxy, Upstreams,
+    check::BadRequest,
+    headers::{Origin, Peer},
+    workers::Seat,
 };
 
-/// Longest time a request head may take from its first byte, and a new connection until its
-/// first whole head. Browsers send a head in one packet; ten seconds allow for bad networks.
-pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest silence between two requests of one connection (nginx's default).
-pub const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// Longest silence of a client in the middle of a body: between two pieces that it sends, or
-/// that it takes (nginx's default). Past it the exchange is broken off, so that a slow client
-/// holds no instance awake. The time that an instance takes does not count.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-/// Most connections at one time, tunnels included. Past it, clients wait in the backlog.
-pub const MAX_CONNECTIONS: usize = 10_000;
 /// How long accepting rests after an error that is not one connection's own. What is missing
 /// (a file descriptor, memory) comes back when anyone in the process or on the machine gives
 /// it back, and the kernel has no event for that.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Silence of a connection after which the kernel asks whether its other end still exists: it
+/// may have vanished without a word, and a tunnel has no time limit.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// Time between two such questions.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// Questions without answer after which the connection counts as broken.
+const KEEPALIVE_PROBES: u32 = 4;
+
+/// A connection that was accepted, and room for it.
+type Arrival = (net::TcpStream, SocketAddr, OwnedSemaphorePermit);
 
 /// What a request knows of the connection it came on.
 pub(crate) struct Client {
+    /// Who speaks HTTP on it: the peer of the connection, or whom that names with the PROXY
+    /// protocol.
     pub(crate) peer: SocketAddr,
+    /// Whether what it says of others is believed.
+    trusted: bool,
     /// What instances are told of it.
     pub(crate) told: Peer,
     /// Our own address, as the client reached it.
@@ -73,23 +86,50 @@ pub(crate) struct Client {
     /// Whatever outlives the connection, such as a tunnel, ends at the drain's deadline.
     pub(crate) drain: DrainSignal,
     /// Freed with the last holder: connection or tunnel.
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Client {
     /// A client that was accepted, from now on on the runtime of the caller.
     fn new(
-        stream: net::TcpStream,
-        peer: SocketAddr,
+        (stream, peer, room): Arrival,
+        places: &Arc<Places>,
+        trusted: bool,
         seat: Seat,
         drain: DrainSignal,
-        place: OwnedSemaphorePermit,
     ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let local = stream.local_addr().ok().map(|address| address.ip());
         let stream = Arc::new(TcpStream::from_std(stream)?);
+        let counted = (!trusted).then_some(peer.ip());
+        let place = places.take(room, Arc::clone(&stream), counted).map_err(io::Error::other)?;
         let told = Peer::new(peer);
-        Ok(Self { peer, told, local, course: None, seat, stream, drain, _place: place })
+        Ok(Self { peer, trusted, told, local, course: None, seat, stream, drain, place })
+    }
+
+    /// Takes the word of the proxy before it on who it is.
+    fn is_from(&mut self, source: Source, settings: &ProxySettings) -> Result<(), Crowded> {
+        match source {
+            Source::Client(peer) => {
+                self.trusted = settings.trusts(peer.ip());
+                if !self.trusted {
+                    self.place.belongs_to(peer.ip())?;
+                }
+                (self.peer, self.told) = (peer, Peer::new(peer));
+            }
+            Source::Proxy => {}
+            // Whoever it is, it is not the proxy that is trusted.
+            Source::Unknown => self.trusted = false,
+        }
+        Ok(())
+    }
+
+    /// Whom a request with these headers is from.
+    pub(crate) fn origin(&self, headers: &HeaderMap, settings: &ProxySettings) -> Origin {
+        match self.trusted {
+            true => Origin::behind(self.peer.ip(), headers, settings),
+            false => Origin::peer(self.peer.ip()),
+        }
     }
 
     /// Waits until the client has closed its writing side or the connection is broken, even
@@ -130,6 +170,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         mut drain: DrainSignal,
     ) -> io::Result<()> {
         listener.set_nonblocking(true)?;
+        keep_alive(&listener)?;
         let listener = TcpListener::from_std(listener)?;
         loop {
             let accepted = tokio::select! {
@@ -138,11 +179,12 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
                 accepted = self.accept(&listener) => accepted,
             };
             match accepted {
-                Ok((stream, peer, place)) => {
+                Ok(arrival) => {
                     let (seat, worker) = self.workers().next();
                     let (proxy, drain) = (self.clone(), drain.clone());
                     worker.spawn(async move {
-                        match Client::new(stream, peer, seat, drain, place) {
+                        let trusted = proxy.settings().trusts(arrival.1.ip());
+                        match Client::new(arrival, proxy.places(), trusted, seat, drain) {
                             Ok(client) => proxy.connection(client).await,
                             Err(error) => tracing::debug!(%error, "not to be served"),
                         }
@@ -157,36 +199,45 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         }
     }
 
-    /// The next client, once there is a place for it.
-    async fn accept(
-        &self,
-        listener: &TcpListener,
-    ) -> io::Result<(net::TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-        let place = Arc::clone(self.places()).acquire_owned().await.map_err(io::Error::other)?;
+    /// The next client, and room for it. While there is none, one client waits here and all
+    /// others in the backlog.
+    async fn accept(&self, listener: &TcpListener) -> io::Result<Arrival> {
         let (stream, peer) = listener.accept().await?;
         // Its worker registers it with a runtime of its own.
-        Ok((stream.into_std()?, peer, place))
+        Ok((stream.into_std()?, peer, self.places().room().await))
     }
 
     /// Serves a client until the connection ends, or the drain's deadline passes.
-    async fn connection(self, client: Client) {
+    async fn connection(self, mut client: Client) {
+        let settings = Arc::clone(self.settings());
+        let headed = client.trusted && settings.proxy_protocol;
         let mut drain = client.drain.clone();
         let opening = tokio::select! {
             biased;
             () = drain.draining() => return,
-            opening = opening::read(&client.stream, HEAD_TIMEOUT) => opening,
+            opening = opening::read(&client.stream, headed, settings.head_timeout) => opening,
         };
-        let served = match opening {
-            Ok(Opening { version: Version::Http1, read }) => {
-                http1::serve(self, client, read).await
-            }
-            Ok(Opening { version: Version::Http2, read }) => {
-                http2::serve(self, client, read).await
-            }
+        let opening = match opening {
+            Ok(opening) => opening,
             Err(error) => {
-                tracing::debug!(%error, "connection ended before its first request");
+                let peer = client.peer;
+                tracing::debug!(%peer, %error, "connection ended before its first request");
                 return;
             }
+        };
+        if let Some(source) = opening.source
+            && let Err(error) = client.is_from(source, &settings)
+        {
+            tracing::debug!(%error, "not to be served");
+            return;
+        }
+        let served = match opening.version {
+            Version::Http1 => http1::serve(self, client, opening.read).await,
+            // It has no silences of which anyone knows here, and ends by itself.
+            Version::Http2 if client.place.guest().is_busy() => {
+                http2::serve(self, client, opening.read).await
+            }
+            Version::Http2 => return,
         };
         if let Err(error) = served {
             tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");
@@ -194,8 +245,35 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
     }
 }
 
+/// Has the kernel look after the connections that will be accepted: on Linux they take these
+/// options over from their listener.
+fn keep_alive(listener: &net::TcpListener) -> io::Result<()> {
+    sockopt::set_socket_keepalive(listener, true)?;
+    sockopt::set_tcp_keepidle(listener, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(listener, KEEPALIVE_INTERVAL)?;
+    Ok(sockopt::set_tcp_keepcnt(listener, KEEPALIVE_PROBES)?)
+}
+
 /// Whether accept(2) failed for the connection it was about to return, and not for us.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// No manual page promises it.
+    #[test]
+    fn what_is_accepted_is_kept_alive_as_its_listener_says() {
+        let listener = net::TcpListener::bind("127.0.0.1:0").unwrap();
+        keep_alive(&listener).unwrap();
+        let _client = net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert!(sockopt::socket_keepalive(&accepted).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&accepted).unwrap(), KEEPALIVE_IDLE);
+        assert_eq!(sockopt::tcp_keepintvl(&accepted).unwrap(), KEEPALIVE_INTERVAL);
+        assert_eq!(sockopt::tcp_keepcnt(&accepted).unwrap(), KEEPALIVE_PROBES);
+    }
 }

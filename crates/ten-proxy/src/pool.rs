@@ -1,154 +1,204 @@
 //! Connections to one process of an instance, kept for reuse.
 //!
-//! ```text
-//!            open                       send
-//! (nothing) ─────▶ Sender in use ◀──────────── idle (last in, first out)
-//!                    │     └─ answer read to its end ──▶ idle
-//!                    └─ anything else ──▶ dropped, closed
-//! ```
-//!
 //! The pools live in the lease's [`Slot`], one for each worker: they die with the process that
-//! they lead to, and no two threads share a connection. A pool has no timer: an idle connection costs the instance nothing but a descriptor, and one that the
-//! instance closes is noticed by its own task and skipped.
+//! they lead to, and no two threads share a connection. What a connection can carry depends on
+//! what the instance speaks: one request at a time ([`http1`]) or many ([`h2c`]). A pool makes
+//! no second attempt: whether a request may be sent again is for `forward` to say.
+
+mod h2c;
+mod http1;
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
-use hyper::{body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
-use ten_domain::Address;
-use tokio::task::AbortHandle;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use ten_domain::{Address, Protocol};
 
 use crate::{
     Slot,
-    body::{MAX_BUFFER, Progress, Upload},
-    connect::{self, Stream},
+    body::{Progress, Upload},
     workers::Seat,
 };
 
-/// Most idle connections that a worker keeps per process of an instance. As many as there can be requests at
-/// once under heavy load, so that a busy instance is not reconnected to.
-const MAX_IDLE: usize = 512;
-
-/// Idle connections to one process, of one worker. The lock is for the compiler: only that
-/// worker's thread ever takes it.
-#[derive(Default)]
-pub(crate) struct Pool(Mutex<Vec<Sender>>);
+/// A worker's connections to one process. Cheap to clone; clones are the same pool.
+#[derive(Clone)]
+pub(crate) enum Pool {
+    Http1(Arc<http1::Pool>),
+    H2c(Arc<h2c::Pool>),
+}
 
 /// A pool for each worker.
-type Pools = Box<[Arc<Pool>]>;
+type Pools = Box<[Pool]>;
 
-/// One HTTP/1.1 connection, able to carry one request at a time.
-pub(crate) struct Sender {
-    http: http1::SendRequest<Upload>,
-    /// Drives the connection, and ends with it.
-    task: AbortHandle,
+/// The right to send one request over a connection.
+pub(crate) enum Sender {
+    Http1(http1::Sender),
+    H2c(h2c::Sender),
+}
+
+/// The body of an instance's answer.
+pub(crate) enum Answer {
+    Http1(Incoming),
+    H2c(h2c::Answer),
+}
+
+/// What broke off an exchange.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error(transparent)]
+    Http1(#[from] hyper::Error),
+    #[error(transparent)]
+    H2c(#[from] h2::Error),
+    /// The request's body could not be had from the client.
+    #[error(transparent)]
+    Upload(hyper::Error),
 }
 
 /// Why a request got no answer.
 #[expect(clippy::large_enum_variant, reason = "one, returned once, and rarely")]
 pub(crate) enum SendError {
-    /// The connection was gone before any of the request was written: here it is again.
-    Unsent(hyper::Error, Request<Upload>),
+    /// It is certain that the instance has acted on none of the request: here it is again.
+    Unsent(Broken, Request<Upload>),
     /// Some of it may have reached the instance.
-    Lost(hyper::Error),
+    Lost(Broken),
+}
+
+impl Broken {
+    /// Whether the process has said its word, and would say the same the second time: its
+    /// answer makes no sense, or it refused this one request and serves others. A connection
+    /// that broke down says nothing of that kind.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Http1(error) => error.is_parse() || error.is_user(),
+            Self::H2c(error) => !(error.is_io() || error.is_go_away() && error.is_remote()),
+            Self::Upload(_) => true,
+        }
+    }
 }
 
 impl Pool {
+    fn new(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::Http1(Arc::default()),
+            Protocol::H2c => Self::H2c(Arc::default()),
+        }
+    }
+
     /// A worker's pool among those that are kept in a slot.
-    pub(crate) fn of(slot: &Slot, seat: Seat) -> Arc<Self> {
+    pub(crate) fn of(slot: &Slot, protocol: Protocol, seat: Seat) -> Self {
         let kept = slot.get_or_init(|| {
-            let pools: Pools = (0..seat.of).map(|_| Arc::default()).collect();
+            let pools: Pools = (0..seat.of).map(|_| Self::new(protocol)).collect();
             Box::new(pools)
         });
         // Nobody but the proxy writes to the slot; a stranger's value would only cost reuse.
         let pool = kept.downcast_ref::<Pools>().and_then(|pools| pools.get(seat.index));
-        pool.cloned().unwrap_or_default()
+        pool.cloned().unwrap_or_else(|| Self::new(protocol))
     }
 
-    /// The connection that was used last and still works.
+    /// Whether one request's connection is others' too. That one is dead is then known to all,
+    /// and to ask for a new one would only be to ask for one more.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self, Self::H2c(_))
+    }
+
+    /// Room on a connection that is there and works.
     pub(crate) fn take(&self) -> Option<Sender> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::from_fn(|| idle.pop()).find(|sender| sender.http.is_ready())
-    }
-
-    fn put(&self, sender: Sender) {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MAX_IDLE {
-            idle.push(sender);
+        match self {
+            Self::Http1(pool) => pool.take().map(Sender::Http1),
+            Self::H2c(pool) => pool.take().map(Sender::H2c),
         }
     }
 
+    /// Room on a new connection.
+    pub(crate) async fn open(&self, address: &Address) -> io::Result<Sender> {
+        match self {
+            Self::Http1(_) => http1::Sender::open(address).await.map(Sender::Http1),
+            Self::H2c(pool) => pool.open(address).await.map(Sender::H2c),
+        }
+    }
+
+    /// Connections that nobody uses.
     #[cfg(test)]
     pub(crate) fn idle(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        match self {
+            Self::Http1(pool) => pool.idle(),
+            Self::H2c(pool) => pool.idle(),
+        }
     }
 }
 
 impl Sender {
-    /// Connects anew. The connection is driven by a task of its own, which ends with it.
-    pub(crate) async fn open(address: &Address) -> io::Result<Self> {
-        match connect::connect(address).await? {
-            Stream::Tcp(stream) => Self::handshake(TokioIo::new(stream)).await,
-            Stream::Unix(stream) => Self::handshake(TokioIo::new(stream)).await,
-        }
-    }
-
-    async fn handshake<I>(io: I) -> io::Result<Self>
-    where
-        I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
-    {
-        let mut http = http1::Builder::new();
-        http.max_buf_size(MAX_BUFFER);
-        let (http, connection) = http.handshake(io).await.map_err(io::Error::other)?;
-        let task = tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                // Whoever waits for an answer gets the error too and reports it.
-                tracing::trace!(%error, "connection to an instance ended");
-            }
-        });
-        Ok(Self { http, task: task.abort_handle() })
-    }
-
-    /// Sends a request and waits for the head of its answer. Dropped before that, it closes
-    /// the connection.
+    /// Sends a request and waits for the head of its answer. Dropped before that, it ends the
+    /// exchange for the instance too.
     pub(crate) async fn send(
         &mut self,
         request: Request<Upload>,
-    ) -> Result<Response<Incoming>, SendError> {
-        self.http.try_send_request(request).await.map_err(|mut error| match error.take_message() {
-            Some(request) => SendError::Unsent(error.into_error(), request),
-            None => SendError::Lost(error.into_error()),
-        })
-    }
-
-    /// Puts the connection back, once its answer was read to the end.
-    pub(crate) fn give_back(mut self, pool: Arc<Pool>) {
-        if self.http.is_ready() {
-            pool.put(self);
-        } else if !self.http.is_closed() {
-            // Its task has not yet been to the end of the answer itself.
-            tokio::spawn(async move {
-                if self.http.ready().await.is_ok() {
-                    pool.put(self);
-                }
-            });
+    ) -> Result<Response<Answer>, SendError> {
+        match self {
+            Self::Http1(sender) => Ok(sender.send(request).await?.map(Answer::Http1)),
+            Self::H2c(sender) => Ok(sender.send(request).await?.map(Answer::H2c)),
         }
     }
 
-    /// Closes the connection, whatever it is in the middle of.
+    /// Puts the connection back, once its answer was read to the end.
+    pub(crate) fn give_back(self, pool: Pool) {
+        if let (Self::Http1(sender), Pool::Http1(pool)) = (self, pool) {
+            sender.give_back(pool);
+        }
+    }
+
+    /// Ends the exchange, whatever it is in the middle of.
     pub(crate) fn close(self) {
-        self.task.abort();
+        match self {
+            Self::Http1(sender) => sender.close(),
+            // Its request ends with it, and the connection goes on.
+            Self::H2c(sender) => drop(sender),
+        }
     }
 }
 
 /// A connection whose answer is being read.
 pub(crate) struct Returning {
     pub(crate) sender: Sender,
-    pub(crate) pool: Arc<Pool>,
+    pub(crate) pool: Pool,
     /// Of the request that is answered; it may be answered before it has come.
     pub(crate) upload: Option<Arc<Progress>>,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self.get_mut() {
+            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Broken::Http1),
+            Self::H2c(body) => body.poll_frame(cx).map_err(Broken::H2c),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::H2c(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::H2c(body) if body.is_end_stream() => SizeHint::with_exact(0),
+            // A length that was announced is in the head, and h2 holds the instance to it.
+            Self::H2c(_) => SizeHint::default(),
+        }
+    }
 }

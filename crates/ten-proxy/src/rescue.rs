@@ -1,29 +1,41 @@
-//! Every error → the answer that a stranger may see.
+//! Every error → the answer that a stranger may see; and the few answers of ten's own that are
+//! no errors.
 //!
-//! Pages say what the client can act on. Paths, pids, addresses and error chains go to the
-//! log, once, here, together with the id that the answer carries.
+//! Paths, pids, addresses and error chains go to the log, once, here, together with the id that
+//! the answer carries.
+
+mod accept;
+mod error_pages;
+mod page;
 
 use std::{error::Error, io, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Request, Response, StatusCode,
-    header::{ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER},
+    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{
+        ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, REFRESH, RETRY_AFTER,
+    },
 };
 use http_body::Body;
 use http_body_util::Full;
-use ten_domain::RouteError;
+use ten_domain::{AsleepAnswer, RouteError};
 
+pub use self::error_pages::{ErrorPages, ErrorPagesError, MAX_PAGE};
+use self::{
+    accept::prefers_html,
+    page::{Page, State},
+};
 use crate::{
     Refusal,
     check::{BadRequest, BadResponse},
     headers::X_REQUEST_ID,
+    pool::Broken,
 };
 
 /// Tells a client's programmer what state the instance was in (SPEC 4).
 const X_TEN_STATE: HeaderName = HeaderName::from_static("x-ten-state");
-/// When to come back where nothing better is known: a queue or a limit may have room in a second.
-const RETRY_SOON: Duration = Duration::from_secs(1);
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Why a request was not answered by whom it was for.
 #[derive(Debug, thiserror::Error)]
@@ -34,41 +46,88 @@ pub(crate) enum Fault {
     Route(#[from] RouteError),
     #[error("no lease")]
     Refused(#[from] Refusal),
+    #[error("it wakes, and its browser is shown so")]
+    Waking,
     #[error("the instance cannot be connected to")]
     Connect(#[source] io::Error),
     #[error("the instance broke off the connection or sent what is not HTTP")]
-    Lost(#[source] hyper::Error),
+    Lost(#[source] Broken),
     #[error("the instance's answer cannot be passed on")]
     BadResponse(#[from] BadResponse),
     #[error("the instance did not answer within {limit:?}")]
     Timeout { limit: Duration },
     #[error("the client broke off the request's body or framed it wrongly")]
-    Upload(#[source] hyper::Error),
+    Upload(#[source] Broken),
     #[error("the client stood still in the middle of the request's body")]
-    Stalled(#[source] hyper::Error),
+    Stalled(#[source] Broken),
     #[error("the client left while its request waited")]
     Gone,
 }
 
-/// What is kept of a request for the case that it cannot be answered.
+impl Fault {
+    /// What is said of it, and when to come back where it knows better than its page.
+    fn page(&self) -> (&'static Page, Option<Duration>) {
+        let page = match self {
+            Self::BadRequest(BadRequest::TargetTooLong) => &page::TARGET_TOO_LONG,
+            Self::BadRequest(BadRequest::HeadTooLong | BadRequest::TooManyHeaders) => {
+                &page::HEADERS_TOO_LARGE
+            }
+            Self::BadRequest(_) => &page::MALFORMED_REQUEST,
+            Self::Upload(_) => &page::MALFORMED_BODY,
+            Self::Stalled(_) => &page::BODY_TIMEOUT,
+            Self::Gone => &page::CLIENT_LEFT,
+            Self::Route(RouteError::Unknown) | Self::Refused(Refusal::Unknown) => &page::NOT_FOUND,
+            Self::Route(RouteError::Misdirected) => &page::MISDIRECTED,
+            Self::Refused(Refusal::Asleep) => &page::ASLEEP,
+            Self::Waking => &page::WAKING,
+            Self::Refused(Refusal::NotReady { retry_after }) => {
+                return (&page::NOT_READY, Some(*retry_after));
+            }
+            Self::Refused(Refusal::Failed) => &page::FAILED,
+            Self::Refused(Refusal::QueueFull) => &page::QUEUE_FULL,
+            Self::Refused(Refusal::Busy) => &page::BUSY,
+            Self::Refused(Refusal::TooManyRunning) => &page::TOO_MANY_RUNNING,
+            Self::Refused(Refusal::TooManyNew { retry_after }) => {
+                return (&page::TOO_MANY_NEW, Some(*retry_after));
+            }
+            Self::Refused(Refusal::ShuttingDown) => &page::SHUTTING_DOWN,
+            Self::Connect(_) | Self::Lost(_) | Self::BadResponse(_) => &page::BAD_GATEWAY,
+            Self::Timeout { .. } => &page::TIMEOUT,
+        };
+        (page, page.retry_after)
+    }
+
+    /// Which of ten's pages it leads to.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.page().0.kind
+    }
+}
+
+/// What is kept of a request for the case that ten answers it.
 #[derive(Debug)]
 pub(crate) struct Asked {
     id: HeaderValue,
     /// As it came, for the log.
     host: Option<HeaderValue>,
-    html: bool,
+    /// The first, where there are several.
+    accept: Option<HeaderValue>,
+    /// Asked for with HEAD: no body is sent.
+    head: bool,
     /// A body follows, and may be left unread in the connection.
     body: bool,
+    /// Whether other requests share the connection, which then survives this one.
+    shared: bool,
 }
 
 impl Asked {
     pub(crate) fn new<B: Body>(request: &Request<B>, id: HeaderValue) -> Self {
-        let html = |value: &HeaderValue| value.to_str().is_ok_and(|v| v.contains("text/html"));
         Self {
             id,
             host: request.headers().get(HOST).cloned(),
-            html: request.headers().get_all(ACCEPT).iter().any(html),
+            accept: request.headers().get(ACCEPT).cloned(),
+            head: request.method() == Method::HEAD,
             body: !request.body().is_end_stream(),
+            shared: request.version() >= Version::HTTP_2,
         }
     }
 
@@ -77,209 +136,82 @@ impl Asked {
     }
 }
 
-struct Page {
-    status: StatusCode,
-    state: &'static str,
-    /// The last part of the problem's `type`.
-    kind: &'static str,
-    title: &'static str,
-    detail: &'static str,
-    retry_after: Option<Duration>,
-    /// The connection cannot be used again.
-    close: bool,
-}
-
-impl Page {
-    const fn new(
-        status: StatusCode,
-        state: &'static str,
-        kind: &'static str,
-        title: &'static str,
-        detail: &'static str,
-    ) -> Self {
-        Self { status, state, kind, title, detail, retry_after: None, close: false }
-    }
-
-    const fn retry(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
-        self
-    }
-
-    const fn closing(mut self) -> Self {
-        self.close = true;
-        self
-    }
-}
-
 /// The answer in place of the one that could not be had.
-pub(crate) fn rescue(fault: &Fault, asked: &Asked) -> Response<Full<Bytes>> {
-    let page = page(fault);
-    log(fault, page.status, asked);
-    let (media_type, body) = match asked.html {
-        true => ("text/html; charset=utf-8", html(&page)),
-        false => ("application/problem+json", problem(&page)),
+pub(crate) fn rescue(fault: &Fault, asked: &Asked, pages: &ErrorPages) -> Response<Full<Bytes>> {
+    let (page, retry_after) = fault.page();
+    log(fault, page, asked);
+    let (media_type, body) = match prefers_html(asked.accept.as_ref()) {
+        true => {
+            // Our own, or one of a trusted proxy's whose characters mean nothing in HTML.
+            let id = asked.id.to_str().unwrap_or_default();
+            let text = pages.text(page, id).unwrap_or_else(|| html(page, id));
+            ("text/html; charset=utf-8", text)
+        }
+        false => ("application/problem+json", problem(page)),
     };
-    let mut response = Response::new(Full::from(body));
-    *response.status_mut() = page.status;
+    let mut response = own(asked, page.status, page.state, Some(media_type), body.into());
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(X_TEN_STATE, HeaderValue::from_static(page.state));
-    headers.insert(X_REQUEST_ID, asked.id.clone());
-    if let Some(after) = page.retry_after {
+    if let Some(after) = retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs_f64().ceil().max(1.0) as u64));
     }
-    if page.close || asked.body {
+    if !page.is_failure() {
+        // At once, because the answer to that waits for the wake too: whoever comes back later
+        // sees it later, and may miss that it failed. The address stays as it is, and neither a
+        // script nor a page's own words are needed (HTML, "shared declarative refresh steps").
+        headers.insert(REFRESH, HeaderValue::from_static("0"));
+    }
+    if (page.closes || asked.body) && !asked.shared {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-fn page(fault: &Fault) -> Page {
-    use StatusCode as S;
-    match fault {
-        Fault::BadRequest(BadRequest::TargetTooLong) => Page::new(
-            S::URI_TOO_LONG,
-            "unknown",
-            "target-too-long",
-            "Address too long",
-            "The address of the request is longer than is allowed here.",
-        )
-        .closing(),
-        Fault::BadRequest(BadRequest::HeadTooLong | BadRequest::TooManyHeaders) => Page::new(
-            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "unknown",
-            "headers-too-large",
-            "Headers too large",
-            "The request has more or longer headers than are allowed here.",
-        )
-        .closing(),
-        Fault::BadRequest(_) => Page::new(
-            S::BAD_REQUEST,
-            "unknown",
-            "malformed-request",
-            "Malformed request",
-            "The request breaks a rule of HTTP that is enforced here.",
-        )
-        .closing(),
-        Fault::Upload(_) => Page::new(
-            S::BAD_REQUEST,
-            "unknown",
-            "malformed-body",
-            "Malformed request body",
-            "The body of the request was cut short or is not framed as HTTP wants it.",
-        )
-        .closing(),
-        Fault::Stalled(_) => Page::new(
-            S::REQUEST_TIMEOUT,
-            "unknown",
-            "body-timeout",
-            "Too slow",
-            "The body of the request stood still for too long.",
-        )
-        .closing(),
-        // For clients that have only closed their writing side.
-        Fault::Gone => Page::new(
-            S::BAD_REQUEST,
-            "unknown",
-            "client-left",
-            "Gone",
-            "The connection was closed from the client's side before the request had its turn.",
-        )
-        .closing(),
-        Fault::Route(RouteError::Unknown) | Fault::Refused(Refusal::Unknown) => Page::new(
-            S::NOT_FOUND,
-            "unknown",
-            "not-found",
-            "Not found",
-            "There is nothing at this address.",
-        ),
-        Fault::Route(RouteError::Misdirected) => Page::new(
-            S::MISDIRECTED_REQUEST,
-            "unknown",
-            "misdirected",
-            "Misdirected request",
-            "The connection was made for another host.",
-        ),
-        Fault::Refused(Refusal::Asleep) => Page::new(
-            S::SERVICE_UNAVAILABLE,
-            "asleep",
-            "asleep",
-            "Asleep",
-            "This address sleeps, and requests do not wake it.",
-        ),
-        Fault::Refused(Refusal::NotReady { retry_after }) => Page::new(
-            S::SERVICE_UNAVAILABLE,
-            "waking",
-            "not-ready",
-            "Not ready yet",
-            "It was started and is not ready. Try again shortly.",
-        )
-        .retry(*retry_after),
-        Fault::Refused(Refusal::Failed) => Page::new(
-            S::SERVICE_UNAVAILABLE,
-            "failed",
-            "failed",
-            "Out of order",
-            "It failed to start several times and waits for its operator.",
-        ),
-        Fault::Refused(Refusal::QueueFull) => Page::new(
-            S::SERVICE_UNAVAILABLE,
-            "waking",
-            "queue-full",
-            "Too many are waiting",
-            "More requests wait for it than may. Try again shortly.",
-        )
-        .retry(RETRY_SOON),
-        Fault::Refused(Refusal::TooManyRunning) => Page::new(
-            S::SERVICE_UNAVAILABLE,
-            "asleep",
-            "too-many-running",
-            "No room to wake it",
-            "As many as may run are running. Try again shortly.",
-        )
-        .retry(RETRY_SOON),
-        Fault::Refused(Refusal::TooManyNew { retry_after }) => Page::new(
-            S::TOO_MANY_REQUESTS,
-            "asleep",
-            "too-many-new",
-            "Too many new addresses",
-            "Requests from your network have asked for too many new addresses. Try again shortly.",
-        )
-        .retry(*retry_after),
-        Fault::Refused(Refusal::ShuttingDown) => Page::new(
-            S::SERVICE_UNAVAILABLE,
-            "unknown",
-            "shutting-down",
-            "Shutting down",
-            "The server is shutting down. Try again shortly.",
-        )
-        .retry(RETRY_SOON)
-        .closing(),
-        Fault::Connect(_) | Fault::Lost(_) | Fault::BadResponse(_) => Page::new(
-            S::BAD_GATEWAY,
-            "unknown",
-            "bad-gateway",
-            "Bad gateway",
-            "It did not give a usable answer.",
-        ),
-        Fault::Timeout { .. } => Page::new(
-            S::GATEWAY_TIMEOUT,
-            "unknown",
-            "timeout",
-            "Too slow",
-            "It did not answer in time.",
-        ),
-    }
+/// Whether a browser means to show the answer as a page of its own (Fetch Metadata).
+pub(crate) fn is_navigation<B>(request: &Request<B>) -> bool {
+    let is = |name, value| request.headers().get(name).is_some_and(|it| it == value);
+    request.method() == Method::GET
+        && is(SEC_FETCH_MODE, "navigate")
+        && prefers_html(request.headers().get(ACCEPT))
 }
 
-fn log(fault: &Fault, status: StatusCode, asked: &Asked) {
+/// The answer that a service has left with us for while it sleeps.
+pub(crate) fn asleep(answer: AsleepAnswer<'_>, asked: &Asked) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::NO_CONTENT);
+    let media_type = (!answer.body.is_empty()).then_some("text/plain; charset=utf-8");
+    let body = Bytes::copy_from_slice(answer.body.as_bytes());
+    own(asked, status, State::Asleep, media_type, body)
+}
+
+/// What all answers of ten's own have in common.
+fn own(
+    asked: &Asked,
+    status: StatusCode,
+    state: State,
+    media_type: Option<&'static str>,
+    body: Bytes,
+) -> Response<Full<Bytes>> {
+    let length = body.len();
+    let body = if asked.head { Full::default() } else { Full::from(body) };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if let Some(media_type) = media_type {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_TEN_STATE, HeaderValue::from_static(state.word()));
+    headers.insert(X_REQUEST_ID, asked.id.clone());
+    response
+}
+
+fn log(fault: &Fault, page: &Page, asked: &Asked) {
     let fault = fault as &dyn Error;
-    let (id, host, status) = (&asked.id, &asked.host, status.as_u16());
-    if status < 500 {
-        tracing::debug!(?id, ?host, status, fault, "request refused");
-    } else {
+    let (id, host, status) = (&asked.id, &asked.host, page.status.as_u16());
+    if page.status.is_server_error() && page.is_failure() {
         tracing::warn!(?id, ?host, status, fault, "request failed");
+    } else {
+        tracing::debug!(?id, ?host, status, fault, "request refused");
     }
 }
 
@@ -292,13 +224,22 @@ fn problem(page: &Page) -> String {
     )
 }
 
-fn html(page: &Page) -> String {
+/// The icon is there for the browser not to ask for one, which would wait for the wake too.
+fn html(page: &Page, id: &str) -> String {
     let Page { title, detail, .. } = page;
+    // For a visitor to name to the operator. Where all goes well there is nothing to look up.
+    let request = match page.is_failure() {
+        true => format!("<small>Request {id}</small>"),
+        false => String::new(),
+    };
     format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
+         <link rel=\"icon\" href=\"data:,\">\
          <style>:root{{color-scheme:light dark}}\
          body{{font:1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:20vh auto;padding:0 1rem}}\
-         </style><h1>{title}</h1><p>{detail}</p></html>\n"
+         h1{{font-size:1.5rem;line-height:1.25;margin:0 0 .5rem}}p{{margin:0 0 2rem}}\
+         small{{opacity:.7;overflow-wrap:anywhere}}\
+         </style><h1>{title}</h1><p>{detail}</p>{request}</html>\n"
     )
 }

@@ -1,10 +1,16 @@
 //! The data plane over real sockets: raw clients, raw instances, and a fleet in between that
 //! gives leases as each test says.
 
+mod access_log;
 mod ends;
 mod exchange;
 mod framing;
+mod h2c;
+mod http2;
 mod limits;
+mod pages;
+mod places;
+mod proxied;
 mod retry;
 mod streaming;
 mod tunnels;
@@ -28,12 +34,12 @@ use ten_domain::*;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
 };
 
 use crate::{
-    Drain, Lease, Management, ManagementBody, Proxy, Refusal, Slot, Target, Upstreams, Workers,
-    workers::Seat,
+    Drain, ErrorPages, Lease, Management, ManagementBody, Observer, Proxy, Refusal, Slot, Target,
+    Upstreams, Workers, listen::Places, workers::Seat,
 };
 
 /// A request head for the one instance of the tests, without its last line.
@@ -164,7 +170,7 @@ impl Upstreams for Fleet {
 }
 
 impl Fleet {
-    fn new(addresses: Vec<Address>, request_timeout: Option<Duration>) -> Self {
+    fn new(protocol: Protocol, addresses: Vec<Address>, request_timeout: Option<Duration>) -> Self {
         assert!(!addresses.is_empty());
         let mut generations: Vec<Arc<Generation>> = Vec::new();
         for address in addresses {
@@ -172,7 +178,7 @@ impl Fleet {
             let new = || Arc::new(Generation { address, slot: OnceLock::new() });
             generations.push(again.unwrap_or_else(new));
         }
-        let config = config();
+        let config = config(protocol);
         Self(Arc::new(FleetState {
             routes: Arc::new(RouteTable::new("example.com", &config)),
             service: Arc::clone(&config.services["api"]),
@@ -210,11 +216,16 @@ impl Fleet {
     /// Idle connections kept to the process of the last generation.
     pub(crate) fn pooled(&self) -> usize {
         let generations = self.0.generations.lock().unwrap();
-        crate::pool::Pool::of(&generations.last().unwrap().slot, Seat { index: 0, of: 1 }).idle()
+        crate::pool::Pool::of(
+            &generations.last().unwrap().slot,
+            self.0.service.protocol,
+            Seat { index: 0, of: 1 },
+        )
+        .idle()
     }
 }
 
-fn config() -> Config {
+fn config(protocol: Protocol) -> Config {
     let name: ServiceName = "api".parse().unwrap();
     let spec = ServiceSpec {
         name: name.clone(),
@@ -230,7 +241,7 @@ fn config() -> Config {
         restart: RestartPolicy::Never,
         isolation: Isolation::Process,
         listen: Listen::Auto,
-        protocol: Protocol::Http1,
+        protocol,
         concurrency: Concurrency::DEFAULT,
         on_demand: OnDemand::Any,
         waking_page: false,
@@ -275,7 +286,7 @@ impl Management for Echo {
 pub(crate) struct World {
     pub(crate) fleet: Fleet,
     pub(crate) proxy: SocketAddr,
-    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places: Arc<Places>,
     pub(crate) drain: Drain,
 }
 
@@ -285,14 +296,52 @@ impl World {
     }
 
     pub(crate) fn with_timeout(addresses: Vec<Address>, limit: Option<Duration>) -> Self {
-        let fleet = Fleet::new(addresses, limit);
+        Self::speaking(Protocol::Http1, addresses, limit)
+    }
+
+    /// Before processes that speak `protocol`.
+    pub(crate) fn speaking(
+        protocol: Protocol,
+        addresses: Vec<Address>,
+        limit: Option<Duration>,
+    ) -> Self {
+        Self::of(Fleet::new(protocol, addresses, limit), ProxySettings::DEFAULT)
+    }
+
+    /// With clients allowed what `settings` say.
+    pub(crate) fn allowing(settings: ProxySettings, addresses: Vec<Address>) -> Self {
+        Self::of(Fleet::new(Protocol::Http1, addresses, None), settings)
+    }
+
+    fn of(fleet: Fleet, settings: ProxySettings) -> Self {
+        Self::told(fleet, settings, ErrorPages::default(), vec![])
+    }
+
+    /// With errors in the words of `pages`, and with observers.
+    fn told(
+        fleet: Fleet,
+        settings: ProxySettings,
+        pages: ErrorPages,
+        observers: Vec<Box<dyn Observer>>,
+    ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = listener.local_addr().unwrap();
         let (drain, signal) = Drain::new();
-        let serving = Proxy::new(fleet.clone(), Echo, Workers::here(), Arc::new(ProxySettings::DEFAULT));
+        let (workers, settings) = (Workers::here(), Arc::new(settings));
+        let serving = Proxy::new(fleet.clone(), Echo, workers, settings, pages, observers);
         let places = Arc::clone(serving.places());
         tokio::spawn(async move { serving.serve(listener, signal).await.unwrap() });
         Self { fleet, proxy, places, drain }
+    }
+
+    /// Waits until every connection's place is free, which is a moment after its end is read.
+    pub(crate) async fn vacant(&self) {
+        let vacant = async {
+            while self.places.networks() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(vacant).await;
     }
 
     pub(crate) async fn client(&self) -> Wire {

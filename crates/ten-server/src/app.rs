@@ -7,16 +7,20 @@
 //! ```
 
 use std::{
+    fs::File,
+    io,
     net::{SocketAddr, TcpListener},
+    os::fd::AsFd,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
 use rustix::net::Shutdown;
 
-use ten_domain::{Config, RouteTable};
+use ten_domain::{AccessLog, Config, RouteTable};
 use ten_logs::Logs;
-use ten_proxy::{Drain, DrainSignal, Drained, Proxy, Workers};
+use ten_proxy::{AccessLogger, Drain, DrainSignal, Drained, ErrorPages, Proxy, Workers};
 use ten_runtime::{Ground, HostEnvironment};
 use ten_store::Store;
 use ten_supervisor::{Beginning, Fleet};
@@ -43,6 +47,7 @@ pub(crate) struct App {
     /// The listeners once more, to close their ears when serving ends.
     sockets: Vec<TcpListener>,
     admin: JoinHandle<()>,
+    access_log: Option<AccessLogger>,
 }
 
 impl App {
@@ -82,7 +87,7 @@ impl App {
         let addresses = addresses.map_err(io("read the listeners' addresses"))?;
         let stopping = CancellationToken::new();
         let verifier = Verifier::new(store)
-            .map_err(|error| io("get random bytes")(std::io::Error::other(error)))?;
+            .map_err(|error| io("get random bytes")(io::Error::other(error)))?;
         let port = addresses.first().map_or(0, SocketAddr::port);
         let api = handlers::router(Api {
             fleet: fleet.clone(),
@@ -96,7 +101,11 @@ impl App {
         let workers = Workers::start().map_err(io("start the threads that serve clients"))?;
         let upstreams = ToFleet::new(fleet.clone(), routes);
         let settings = Arc::new(config.settings.proxy.clone());
-        let proxy = Proxy::new(upstreams, ToApi(api.clone()), workers, settings);
+        let access_log = access_log(settings.access_log).map_err(io("write the access log"))?;
+        let observers = access_log.iter().map(AccessLogger::observer).collect();
+        let pages = error_pages(settings.error_pages.as_deref());
+        let api_of_clients = ToApi(api.clone());
+        let proxy = Proxy::new(upstreams, api_of_clients, workers, settings, pages, observers);
         let (drain, signal) = Drain::new();
         let sockets = boot.listeners.iter().map(TcpListener::try_clone).collect::<Result<_, _>>();
         let sockets = sockets.map_err(io("share the listeners"))?;
@@ -116,7 +125,7 @@ impl App {
         if boot.next_launch == LaunchId::FIRST {
             spawn_configured(&config, &fleet);
         }
-        Ok(Self { fleet, drain, stopping, sockets, admin: tokio::spawn(admin) })
+        Ok(Self { fleet, drain, stopping, sockets, admin: tokio::spawn(admin), access_log })
     }
 
     /// Stops accepting, lets requests end for a while, then stops every instance.
@@ -135,8 +144,28 @@ impl App {
         }
         self.fleet.shutdown().await;
         self.admin.abort();
+        if let Some(log) = self.access_log {
+            log.close().await;
+        }
         tracing::info!("stopped");
     }
+}
+
+/// The access log, on the stdout of `ten serve`, which its front has too. ten's own log is on
+/// stderr. Written past the standard library's buffer, which would hold lines back.
+fn access_log(format: AccessLog) -> io::Result<Option<AccessLogger>> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+    AccessLogger::start(format, File::from(stdout))
+}
+
+/// The pages of the folder, which were fine when `ten serve` began. A front that comes after
+/// does not stay away because of them.
+fn error_pages(folder: Option<&Path>) -> ErrorPages {
+    let pages = folder.map_or_else(|| Ok(ErrorPages::default()), ErrorPages::load);
+    pages.unwrap_or_else(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "errors are told in ten's words");
+        ErrorPages::default()
+    })
 }
 
 /// Spawns what `[instances]` names. One that fails does not stop the others.

@@ -9,6 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use ten_config::Source;
+use ten_proxy::{ErrorPages, ErrorPagesError};
 use ten_warden::{FrontCommand, OpenError, Options, Warden};
 
 /// The hidden verb with which the warden starts the front.
@@ -32,6 +33,8 @@ pub struct ServeOptions {
     pub listen: Vec<SocketAddr>,
     /// The domain under which instances have their hosts.
     pub domain: String,
+    /// The folder with pages in place of ten's own, which every front reads.
+    pub error_pages: Option<PathBuf>,
 }
 
 /// Why there is no server.
@@ -43,6 +46,9 @@ pub enum ServeError {
     /// Which boot this is cannot be told.
     #[error("cannot read the boot id of this machine")]
     Boot(#[source] std::io::Error),
+    /// The operator's own pages cannot be used.
+    #[error("cannot use the error pages")]
+    ErrorPages(#[from] ErrorPagesError),
     /// What fronts are told cannot be written down.
     #[error("cannot describe the server to its front")]
     Note(#[source] serde_json::Error),
@@ -53,6 +59,7 @@ impl ServeError {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Open(error) => Some(error.remedy()),
+            Self::ErrorPages(_) => Some("mend the folder `error_pages`, or remove the key"),
             Self::Boot(_) | Self::Note(_) => None,
         }
     }
@@ -76,7 +83,10 @@ pub(crate) struct Birth {
 ///
 /// Where the data folder or an address is in use, or something cannot be had. Nothing runs then.
 pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
-    let ServeOptions { source, data_dir, listen, domain } = options;
+    let ServeOptions { source, data_dir, listen, domain, error_pages } = options;
+    if let Some(folder) = error_pages {
+        ErrorPages::load(&folder)?;
+    }
     let boot_id = ten_kernel::procfs::boot_id().map_err(ServeError::Boot)?;
     let run_dir = data_dir.join(RUN_DIR).join(boot_id.get(..8).unwrap_or(&boot_id));
     let birth = Birth {

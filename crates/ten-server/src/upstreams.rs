@@ -30,8 +30,8 @@ impl Upstreams for ToFleet {
         self.fleet.try_lease(target).map(FleetLease)
     }
 
-    async fn lease(&self, target: &Target, _from: IpAddr) -> Result<FleetLease, Refusal> {
-        self.fleet.lease(target).await.map(FleetLease)
+    async fn lease(&self, target: &Target, from: IpAddr) -> Result<FleetLease, Refusal> {
+        self.fleet.lease(target, from).await.map(FleetLease)
     }
 
     fn service(&self, target: &Target) -> Option<Arc<ServiceSpec>> {

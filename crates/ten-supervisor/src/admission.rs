@@ -1,6 +1,11 @@
 //! Whether a request or an operator may start something, decided from numbers alone.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    mem,
+    net::{IpAddr, Ipv6Addr},
+    time::{Duration, Instant},
+};
 
 use ten_domain::{OnDemand, Refusal, ServiceName, ServiceSpec};
 
@@ -82,5 +87,124 @@ impl Census {
             return Err(Denied::TooManyRunning { service: spec.name.clone(), limit });
         }
         Ok(())
+    }
+}
+
+/// In which the limit on new instances counts.
+const MINUTE: Duration = Duration::from_secs(60);
+/// Addresses that are remembered at one time, in each of two halves. A flood from more than
+/// these brings nothing new into being until they are forgotten, a minute later.
+const MAX_NEWCOMERS: usize = 10_000;
+
+/// How many instances requests from each address may still bring into being.
+///
+/// A token bucket per address, kept as one time: when the bucket will be full (the generic
+/// cell rate algorithm, ITU-T I.371). A bucket fills within a minute, so an address that has
+/// not been seen for one needs no memory: who is not seen while one half gives way to the
+/// next is forgotten, without a timer and without looking for him.
+#[derive(Debug)]
+pub(crate) struct Newcomers {
+    per_minute: u32,
+    since: Option<Instant>,
+    recent: HashMap<IpAddr, Instant>,
+    earlier: HashMap<IpAddr, Instant>,
+}
+
+impl Newcomers {
+    pub(crate) fn new(per_minute: u32) -> Self {
+        Self { per_minute, since: None, recent: HashMap::new(), earlier: HashMap::new() }
+    }
+
+    /// Takes a token of the address, if it has one.
+    pub(crate) fn admit(&mut self, from: IpAddr, now: Instant) -> Result<(), Refusal> {
+        let refuse = |retry_after| Err(Refusal::TooManyNew { retry_after });
+        let Some(interval) = MINUTE.checked_div(self.per_minute) else { return refuse(MINUTE) };
+        self.forget_old(now);
+        let network = network(from);
+        let seen = self.recent.get(&network).or_else(|| self.earlier.get(&network)).copied();
+        let full_at = seen.unwrap_or(now).max(now) + interval;
+        let wait = full_at.saturating_duration_since(now + MINUTE);
+        if !wait.is_zero() {
+            return refuse(wait);
+        }
+        if !self.recent.contains_key(&network) && self.recent.len() >= MAX_NEWCOMERS {
+            return refuse(MINUTE);
+        }
+        self.recent.insert(network, full_at);
+        Ok(())
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        if *self.since.get_or_insert(now) + MINUTE <= now {
+            self.since = Some(now);
+            self.earlier = mem::take(&mut self.recent);
+        }
+    }
+}
+
+/// Who is taken to be one client: an IPv4 address, or the /64 that an IPv6 host is given
+/// whole (RFC 6177).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => {
+            let bits = address.to_bits() & !u128::from(u64::MAX);
+            Ipv6Addr::from_bits(bits).into()
+        }
+        v4 => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_has_so_many_a_minute() {
+        let (mut newcomers, start) = (Newcomers::new(3), Instant::now());
+        let at = |second| start + Duration::from_secs(second);
+        let one = address("192.0.2.1");
+        (0..3).for_each(|_| newcomers.admit(one, at(0)).unwrap());
+        let refused = newcomers.admit(one, at(5)).unwrap_err();
+        assert_eq!(refused, Refusal::TooManyNew { retry_after: Duration::from_secs(15) });
+        assert!(newcomers.admit(address("192.0.2.2"), at(5)).is_ok(), "another's tokens");
+        assert!(newcomers.admit(one, at(20)).is_ok());
+        assert!(newcomers.admit(one, at(21)).is_err());
+        // Remembered across the halves, forgotten when the bucket is full.
+        assert!(newcomers.admit(one, at(61)).is_ok());
+        (0..2).for_each(|_| newcomers.admit(one, at(100)).unwrap());
+        assert!(newcomers.admit(one, at(100)).is_ok(), "the second half of a minute");
+        assert!(newcomers.admit(one, at(101)).is_err());
+        (0..3).for_each(|_| newcomers.admit(one, at(400)).unwrap());
+        assert!(newcomers.admit(one, at(400)).is_err());
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_64_and_a_mapped_ipv4_is_itself() {
+        let (mut newcomers, now) = (Newcomers::new(1), Instant::now());
+        newcomers.admit(address("2001:db8::1"), now).unwrap();
+        assert!(newcomers.admit(address("2001:db8::ffff:2"), now).is_err());
+        newcomers.admit(address("2001:db8:0:1::1"), now).unwrap();
+        newcomers.admit(address("::ffff:192.0.2.1"), now).unwrap();
+        assert!(newcomers.admit(address("192.0.2.1"), now).is_err());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let (mut newcomers, now) = (Newcomers::new(1), Instant::now());
+        let of = |n: usize| IpAddr::from((n as u32).to_be_bytes());
+        (0..MAX_NEWCOMERS).for_each(|n| newcomers.admit(of(n), now).unwrap());
+        assert!(newcomers.admit(of(MAX_NEWCOMERS), now).is_err());
+        let later = now + MINUTE;
+        newcomers.admit(of(MAX_NEWCOMERS), later).unwrap();
+        assert!(newcomers.admit(of(0), later).is_ok());
+    }
+
+    #[test]
+    fn none_a_minute_is_none() {
+        assert!(Newcomers::new(0).admit(address("192.0.2.1"), Instant::now()).is_err());
     }
 }

@@ -24,10 +24,11 @@ mod inbox;
 use std::{
     collections::{HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
+    net::IpAddr,
     sync::Arc,
 };
 
-use ten_domain::{Config, InstanceName, Refusal, ServiceName, ServiceSpec, Weight};
+use ten_domain::{Config, InstanceName, ServiceName, ServiceSpec, Weight};
 use ten_logs::Logs;
 use ten_runtime::Ground;
 use ten_store::Origin;
@@ -41,20 +42,22 @@ use tokio_util::time::DelayQueue;
 
 use crate::{
     Denied, Done,
-    admission::Census,
-    instance::{Goal, Instance, Waiter},
+    admission::{Census, Newcomers},
+    instance::{Goal, Instance},
     machine::{Event, Machine, Phase, Rules, Then},
     ports::Ports,
     probe::Reached,
     publish::{Entry, Published},
+    queue::{Queue, Waiter},
     scribe::Scribe,
 };
 
 /// What requests and operators ask for.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// A request found no open gate.
-    Wake { name: InstanceName, waiter: Waiter },
+    /// A request found no room: no process, a closed gate, or too many before it. `from` is
+    /// whose request it is.
+    Wake { name: InstanceName, from: IpAddr, waiter: Waiter },
     /// An operator's word about one instance.
     Operate {
         name: InstanceName,
@@ -80,12 +83,14 @@ pub(crate) enum Verb {
     Remove,
 }
 
-/// What the driver's own helpers report. Each instance has at most a few of them under way,
-/// so their queue needs no bound of its own.
+/// What the driver's own helpers report. Each instance has at most a few of them under way
+/// and one for each of its leases, so their queue needs no bound of its own.
 #[derive(Debug)]
 pub(crate) enum Notice {
     /// The last lease on a closed gate ended.
     Drained(InstanceName, LaunchId),
+    /// A lease on a full gate ended, and somebody waits for one.
+    Room(InstanceName, LaunchId),
     /// The listener accepts here.
     Accepting(InstanceName, LaunchId, Reached),
     /// It can take requests.
@@ -96,6 +101,15 @@ pub(crate) enum Notice {
     Sought(InstanceName, LaunchId, Option<Reached>),
     /// A health check of a running instance ended.
     Checked(InstanceName, LaunchId, bool),
+}
+
+/// What a time was set for.
+#[derive(Debug)]
+pub(crate) enum Alarm {
+    /// What the machine of an instance asked to be told.
+    Due(InstanceName),
+    /// The first in the queue of an instance may have waited too long.
+    Turn(InstanceName),
 }
 
 /// What the driver is born with.
@@ -117,8 +131,9 @@ pub(crate) struct Driver {
     /// Which instance a launch belongs to, as long as anything of it is left.
     launches: HashMap<LaunchId, InstanceName>,
     census: Census,
+    newcomers: Newcomers,
     ports: Ports,
-    timers: DelayQueue<InstanceName>,
+    timers: DelayQueue<Alarm>,
     notices: mpsc::UnboundedSender<Notice>,
     /// Events that effects gave rise to; taken before anything else.
     pending: VecDeque<(InstanceName, Event)>,
@@ -133,11 +148,13 @@ impl Driver {
     /// A driver of what is known, none of which runs.
     pub(crate) fn new(parts: Parts, notices: mpsc::UnboundedSender<Notice>) -> Self {
         let ports = Ports::new(&parts.ground.data_dir);
+        let per_minute = parts.config.settings.proxy.max_new_instances_per_ip;
         let mut driver = Self {
             parts,
             instances: HashMap::new(),
             launches: HashMap::new(),
             census: Census::default(),
+            newcomers: Newcomers::new(per_minute),
             ports,
             timers: DelayQueue::new(),
             notices,
@@ -184,7 +201,10 @@ impl Driver {
                 },
                 Some(notice) = notices.recv() => self.on_notice(notice),
                 Some(expired) = self.timers.next(), if !self.timers.is_empty() => {
-                    self.on_timer(expired.into_inner());
+                    match expired.into_inner() {
+                        Alarm::Due(name) => self.on_timer(name),
+                        Alarm::Turn(name) => self.on_turn(&name),
+                    }
                 }
                 command = mailbox.recv() => match command {
                     Some(command) => self.on_command(command),
@@ -227,7 +247,8 @@ impl Driver {
             folders: Vec::new(),
             stored,
             process: None,
-            waiters: VecDeque::new(),
+            queue: Queue::default(),
+            turn_is_timed: false,
             operators: Vec::new(),
             timer: None,
             last_failure: None,
@@ -277,8 +298,7 @@ impl Driver {
         let Some(instance) = self.instances.get_mut(name) else { return };
         match instance.machine.phase() {
             Phase::Sleeping | Phase::Gone => {
-                instance.waiters.retain(|waiter| !waiter.reply.is_closed());
-                if !instance.waiters.is_empty() {
+                if !instance.queue.is_empty() {
                     self.pending.push_back((name.clone(), Event::Wake));
                 }
                 instance.tell(Goal::Up, || Err(Denied::Superseded(name.clone())));
@@ -345,14 +365,6 @@ impl Instance {
         for operator in self.operators.extract_if(.., |operator| operator.goal == goal) {
             // Whoever asked may have stopped waiting.
             let _ = operator.reply.send(result());
-        }
-    }
-
-    /// Sends all waiting requests away.
-    fn refuse(&mut self, refusal: Refusal) {
-        for waiter in self.waiters.drain(..) {
-            // A client that has left needs no answer.
-            let _ = waiter.reply.send(Err(refusal));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The supervisor's face: what requests, operators and readers call.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use ten_domain::{
-    Config, InstanceName, Listen, Refusal, ServiceName, ServiceSpec, State, Target, Weight,
+    Config, InstanceName, Listen, OnDemand, Refusal, ServiceName, ServiceSpec, Target, Weight,
 };
 use ten_logs::Logs;
 use ten_runtime::Ground;
@@ -17,8 +17,8 @@ use tokio::{
 use crate::{
     Denied, Done, InstanceView, Lease,
     driver::{Command, Driver, Parts, Verb},
-    instance::Waiter,
     publish::{Entry, Published},
+    queue::Waiter,
     scribe::Scribe,
 };
 
@@ -84,7 +84,8 @@ impl Fleet {
         Self { config, published, mailbox, scribe }
     }
 
-    /// A lease on an instance that runs, at once; `None` where that takes a wait or a wake.
+    /// A lease on an instance that runs and has room, at once; `None` where that takes a wait
+    /// or a wake.
     pub fn try_lease(&self, target: &Target) -> Option<Lease> {
         match target {
             Target::Instance(name) => self.published.get(name)?.enter(),
@@ -95,15 +96,18 @@ impl Fleet {
     /// Leases an instance, waking it where needed. Requests that wait for the same
     /// instance share one start.
     ///
-    /// Waits for at most `startup_timeout`, and where the instance is on its way down, for
-    /// the time that this may take before. Dropping the future gives the place up.
-    pub async fn lease(&self, target: &Target) -> Result<Lease, Refusal> {
+    /// Who finds no room waits in one queue, first come, first served: for its turn at a
+    /// running instance for at most `queue_timeout`, for a start for `startup_timeout`, and
+    /// where the instance is on its way down, for the time that this may take before.
+    /// Dropping the future gives the place up. `from` is who asks: a request that brings an
+    /// instance into being counts for its address.
+    pub async fn lease(&self, target: &Target, from: IpAddr) -> Result<Lease, Refusal> {
         match target {
             Target::Instance(name) => match self.published.get(name) {
-                Some(entry) => self.lease_entry(&entry).await,
-                None => self.wake(name).await,
+                Some(entry) => self.lease_entry(&entry, from).await,
+                None => self.wait(name, from).await,
             },
-            Target::Service(service) => self.lease_by_weight(service).await,
+            Target::Service(service) => self.lease_by_weight(service, from).await,
         }
     }
 
@@ -117,50 +121,61 @@ impl Fleet {
     }
 
     /// Whether a request for this target would find nothing started, and wake it.
+    ///
+    /// An instance that nobody knows yet counts where a request may bring it into being;
+    /// asking does not.
     pub fn sleeps(&self, target: &Target) -> bool {
-        let asleep = |entry: &Entry| entry.status.load().state == State::Sleeping;
+        let Some(spec) = self.service(target) else { return false };
         match target {
-            Target::Instance(name) => self.published.get(name).is_none_or(|entry| asleep(&entry)),
-            Target::Service(service) => self
-                .published
-                .pool(service)
-                .is_some_and(|pool| pool.pick().is_none() && pool.to_wake().all(|e| asleep(e))),
+            _ if spec.on_demand == OnDemand::Off => false,
+            Target::Instance(name) => match self.published.get(name) {
+                Some(entry) => entry.sleeps(),
+                None => spec.on_demand == OnDemand::Any && !self.published.is_full(&spec),
+            },
+            Target::Service(service) => {
+                self.published.pool(service).is_some_and(|pool| pool.sleeps())
+            }
         }
     }
 
-    async fn lease_entry(&self, entry: &Entry) -> Result<Lease, Refusal> {
-        match entry.enter() {
-            Some(lease) => Ok(lease),
-            None => self.wake(&entry.name).await,
+    async fn lease_entry(&self, entry: &Entry, from: IpAddr) -> Result<Lease, Refusal> {
+        if let Some(lease) = entry.enter() {
+            return Ok(lease);
         }
+        let spec = self.config.services.get(&entry.name.service).ok_or(Refusal::Unknown)?;
+        let _place = entry.wait(spec.concurrency.queue_limit)?;
+        self.wait(&entry.name, from).await
     }
 
     /// The running instance whose turn it is. Where none runs, wakes all that have a share
     /// and leases the heaviest.
-    async fn lease_by_weight(&self, service: &ServiceName) -> Result<Lease, Refusal> {
+    async fn lease_by_weight(&self, service: &ServiceName, from: IpAddr) -> Result<Lease, Refusal> {
         let pool = self.published.pool(service).ok_or(Refusal::Unknown)?;
         if let Some(entry) = pool.pick() {
-            return self.lease_entry(entry).await;
+            return self.lease_entry(entry, from).await;
         }
         let heaviest = pool.to_wake().next().ok_or(Refusal::Unknown)?;
         // A full mailbox has better things to do than to wake others for later requests.
         let _ = self.mailbox.try_send(Command::WakeService { service: service.clone() });
-        self.lease_entry(heaviest).await
+        self.lease_entry(heaviest, from).await
     }
 
-    async fn wake(&self, name: &InstanceName) -> Result<Lease, Refusal> {
+    /// Waits in the driver's queue, which wakes the instance where needed. How long is the
+    /// driver's to say, who knows what is waited for; the bound here is for a driver that is
+    /// behind, and for an instance that goes down again and again.
+    async fn wait(&self, name: &InstanceName, from: IpAddr) -> Result<Lease, Refusal> {
         let spec = self.config.services.get(&name.service).ok_or(Refusal::Unknown)?;
         if spec.listen == Listen::None {
             return Err(Refusal::Unknown);
         }
-        let now = Instant::now();
-        let deadline = now + spec.startup_timeout;
+        let since = Instant::now();
         // An instance that is on its way down drains, then stops, before it can start.
-        let patience = deadline + 2 * spec.stop_timeout + Duration::from_secs(1);
+        let wake = spec.startup_timeout + 2 * spec.stop_timeout + Duration::from_secs(1);
+        let patience = since + wake + spec.concurrency.queue_timeout;
         let (reply, lease) = oneshot::channel();
-        let waiter = Waiter { deadline, reply };
+        let waiter = Waiter { since, reply };
         let waited = timeout_at(patience, async {
-            let command = Command::Wake { name: name.clone(), waiter };
+            let command = Command::Wake { name: name.clone(), from, waiter };
             self.mailbox.send(command).await.map_err(|_| Refusal::ShuttingDown)?;
             lease.await.unwrap_or(Err(Refusal::ShuttingDown))
         });

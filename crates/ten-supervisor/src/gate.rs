@@ -1,17 +1,37 @@
 //! The gate of one process of an instance: who may use it, and how many do.
 //!
-//! One word holds both, so that "nobody uses it" and "nobody may use it from now on" are
-//! decided in one step: a request either gets its lease before the gate closes, and then
-//! the instance does not sleep, or it finds the gate closed, and then it wakes the
-//! instance. There is no moment in between in which it could be lost.
+//! One word holds all of it, so that "nobody uses it", "nobody may use it from now on",
+//! "there is room" and "somebody is first" are each decided in one step.
 //!
 //! ```text
-//!   word = CLOSED bit | number of leases
-//!   enter            n        → n + 1         refused where CLOSED
-//!   close_if_unused  0        → CLOSED        refused where anybody holds a lease
-//!   close            n        → CLOSED | n    the last of the n reports `drained`
-//!   suspend          n        → CLOSED | n    reports `unreachable`
+//!   word = CLOSED | QUEUED | number of leases
+//!   enter            n < max        → n + 1            refused where full, CLOSED or QUEUED
+//!   next_turn        n < max        → n + 1            for the first in the queue; refused
+//!                    n = max        → QUEUED | n       where CLOSED, or full: then QUEUED
+//!   nobody_waits                    → without QUEUED
+//!   leave            n              → n - 1            where QUEUED, reports `Room`
+//!   close_if_unused  0              → CLOSED           refused where anybody holds a lease
+//!   close            n              → CLOSED | n       the last of the n reports `Drained`
+//!   suspend          n              → CLOSED | n       reports `Unreachable`
+//!   reopen           CLOSED | n     → n                it was found to accept after all
 //! ```
+//!
+//! The queue itself is the driver's: who is not let in goes there, whether the instance is
+//! full or asleep. The gate only knows whether there is one.
+//!
+//! **No request is lost to sleep.** It gets its lease before the gate closes, and then the
+//! instance does not sleep, or it finds the gate closed and goes to the queue; the driver
+//! wakes an instance that sleeps while its queue is not empty.
+//!
+//! **Nobody waits while there is room.** All changes of one word have one order. The driver
+//! leaves somebody waiting only after `next_turn` found n = max and set QUEUED, in one step.
+//! Each of those n leases ends after that step, so `leave` sees QUEUED, and its `Room` makes
+//! the driver ask for the next turn. Only the driver takes QUEUED back, with an empty queue.
+//! A waiter that has gone takes no turn: its lease is dropped, and its `leave` reports too.
+//!
+//! **Nobody overtakes the queue.** QUEUED is set in the step in which the first of the queue
+//! is turned down, and makes `enter` refuse until the queue is empty: it makes the word
+//! larger than any `max`.
 
 use std::{
     any::Any,
@@ -29,28 +49,38 @@ use tokio::{sync::mpsc, time::Instant};
 use crate::{driver::Notice, probe::Reached};
 
 const CLOSED: u64 = 1 << 63;
+const QUEUED: u64 = 1 << 62;
+const LEASES: u64 = QUEUED - 1;
 
 /// One process of an instance, from the moment when its listener accepts.
 #[derive(Debug)]
 pub(crate) struct Generation {
     birth: Birth,
     dial: Address,
+    slot: OnceLock<Box<dyn Any + Send + Sync>>,
+    tally: Arc<Tally>,
+}
+
+/// Who uses a process. It is one for as long as the process lives, wherever that is reached.
+#[derive(Debug)]
+struct Tally {
     /// Times below count from here.
     since: Instant,
-    slot: OnceLock<Box<dyn Any + Send + Sync>>,
     word: AtomicU64,
     /// Milliseconds from `since` to the moment when the last lease ended.
     unused_since: AtomicU64,
 }
 
 /// What a generation is from its beginning to its end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Birth {
     pub(crate) instance: InstanceName,
     pub(crate) launch: LaunchId,
     pub(crate) reached: Reached,
     pub(crate) protocol: Protocol,
     pub(crate) request_timeout: Option<Duration>,
+    /// Most leases at one time.
+    pub(crate) max: u32,
     /// Counts for all processes of the instance.
     pub(crate) requests: Arc<AtomicU64>,
     pub(crate) notices: mpsc::UnboundedSender<Notice>,
@@ -59,14 +89,29 @@ pub(crate) struct Birth {
 impl Generation {
     /// A process whose gate is open.
     pub(crate) fn new(birth: Birth) -> Arc<Self> {
-        Arc::new(Self {
-            dial: birth.reached.dial(),
-            birth,
+        let tally = Tally {
             since: Instant::now(),
-            slot: OnceLock::new(),
             word: AtomicU64::new(0),
             unused_since: AtomicU64::new(0),
-        })
+        };
+        Self::counted(birth, Arc::new(tally))
+    }
+
+    /// The same process, found to accept here again. What was learnt of where it was before,
+    /// connections included, stays behind; who uses it still, counts. Its gate is as it was:
+    /// whoever shows it opens it.
+    pub(crate) fn moved(&self, reached: Reached) -> Arc<Self> {
+        Self::counted(Birth { reached, ..self.birth.clone() }, Arc::clone(&self.tally))
+    }
+
+    fn counted(birth: Birth, tally: Arc<Tally>) -> Arc<Self> {
+        let dial = birth.reached.dial();
+        Arc::new(Self { dial, birth, slot: OnceLock::new(), tally })
+    }
+
+    /// Opens the gate that `suspend` closed.
+    pub(crate) fn reopen(&self) {
+        self.tally.word.fetch_and(!CLOSED, Ordering::AcqRel);
     }
 
     /// Where it listens.
@@ -84,40 +129,66 @@ impl Generation {
         self.birth.launch
     }
 
-    /// A lease, unless the gate is closed.
+    /// A lease, where there is room and nobody waits for it.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Lease> {
-        let admit = |word: u64| (word & CLOSED == 0).then_some(word + 1);
-        self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, admit).ok()?;
+        let room = |word: u64| (word < u64::from(self.birth.max)).then_some(word + 1);
+        self.tally.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).ok()?;
+        Some(self.lease())
+    }
+
+    /// A lease for the first in the queue. `None` where the gate is closed, or where it is
+    /// full: then `Room` is reported when it is not any more.
+    pub(crate) fn next_turn(self: &Arc<Self>) -> Option<Lease> {
+        let full = |word: u64| word & LEASES >= u64::from(self.birth.max);
+        let step = |word: u64| match word {
+            _ if word & CLOSED != 0 => None,
+            _ if full(word) => Some(word | QUEUED),
+            _ => Some(word + 1),
+        };
+        let before =
+            self.tally.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok()?;
+        (!full(before)).then(|| self.lease())
+    }
+
+    /// The queue is empty: whoever comes may enter again.
+    pub(crate) fn nobody_waits(&self) {
+        self.tally.word.fetch_and(!QUEUED, Ordering::AcqRel);
+    }
+
+    fn lease(self: &Arc<Self>) -> Lease {
         self.birth.requests.fetch_add(1, Ordering::Relaxed);
-        Some(Lease(Arc::clone(self)))
+        Lease(Arc::clone(self))
     }
 
     /// Closes the gate if nobody holds a lease; says whether it did.
     pub(crate) fn close_if_unused(&self) -> bool {
-        self.word.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.tally.word.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Closes the gate. `Drained` is reported once, now or when the last lease ends.
     pub(crate) fn close(&self) {
-        let before = self.word.fetch_or(CLOSED, Ordering::AcqRel);
-        if before & !CLOSED == 0 {
-            self.report_drained();
+        let before = self.tally.word.fetch_or(CLOSED, Ordering::AcqRel);
+        if before & LEASES == 0 {
+            self.report(Notice::Drained);
         }
+    }
+
+    /// Whether it gives leases, or will when there is room.
+    pub(crate) fn is_open(&self) -> bool {
+        self.tally.word.load(Ordering::Acquire) & CLOSED == 0
     }
 
     /// Closes the gate because nobody accepts at its address; the driver finds out why.
     fn suspend(&self) {
-        let before = self.word.fetch_or(CLOSED, Ordering::AcqRel);
+        let before = self.tally.word.fetch_or(CLOSED, Ordering::AcqRel);
         if before & CLOSED == 0 {
-            let notice = Notice::Unreachable(self.birth.instance.clone(), self.birth.launch);
-            // The driver may be gone already when the server ends.
-            let _ = self.birth.notices.send(notice);
+            self.report(Notice::Unreachable);
         }
     }
 
     /// Leases held now.
     pub(crate) fn in_flight(&self) -> u64 {
-        self.word.load(Ordering::Acquire) & !CLOSED
+        self.tally.word.load(Ordering::Acquire) & LEASES
     }
 
     /// How long nobody has held a lease; zero where somebody does.
@@ -125,23 +196,25 @@ impl Generation {
         if self.in_flight() > 0 {
             return Duration::ZERO;
         }
-        let ended = Duration::from_millis(self.unused_since.load(Ordering::Acquire));
-        self.since.elapsed().saturating_sub(ended)
+        let ended = Duration::from_millis(self.tally.unused_since.load(Ordering::Acquire));
+        self.tally.since.elapsed().saturating_sub(ended)
     }
 
     fn leave(&self) {
         // Written before the count falls: whoever sees nobody also sees since when.
-        let now = self.since.elapsed().as_millis() as u64;
-        self.unused_since.fetch_max(now, Ordering::AcqRel);
-        if self.word.fetch_sub(1, Ordering::AcqRel) == CLOSED | 1 {
-            self.report_drained();
+        let now = self.tally.since.elapsed().as_millis() as u64;
+        self.tally.unused_since.fetch_max(now, Ordering::AcqRel);
+        let before = self.tally.word.fetch_sub(1, Ordering::AcqRel);
+        match (before & CLOSED != 0, before & QUEUED != 0) {
+            (true, _) if before & LEASES == 1 => self.report(Notice::Drained),
+            (false, true) => self.report(Notice::Room),
+            _ => {}
         }
     }
 
     /// The driver may be gone already when the server ends; then nobody needs to know.
-    fn report_drained(&self) {
-        let notice = Notice::Drained(self.birth.instance.clone(), self.birth.launch);
-        let _ = self.birth.notices.send(notice);
+    fn report(&self, notice: impl FnOnce(InstanceName, LaunchId) -> Notice) {
+        let _ = self.birth.notices.send(notice(self.birth.instance.clone(), self.birth.launch));
     }
 }
 
@@ -195,95 +268,4 @@ impl Drop for Lease {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn generation() -> (Arc<Generation>, mpsc::UnboundedReceiver<Notice>) {
-        let (notices, seen) = mpsc::unbounded_channel();
-        let address = Address::Tcp(([127, 0, 0, 1], 1).into());
-        let name = "api:prod".parse().unwrap();
-        let generation = Generation::new(Birth {
-            instance: name,
-            launch: LaunchId(7),
-            reached: Reached { address, socket: None },
-            protocol: Protocol::Http1,
-            request_timeout: None,
-            requests: Arc::default(),
-            notices,
-        });
-        (generation, seen)
-    }
-
-    #[test]
-    fn a_used_gate_cannot_be_closed_for_idleness() {
-        let (generation, _seen) = generation();
-        let lease = generation.enter().unwrap();
-        assert!(!generation.close_if_unused());
-        drop(lease);
-        assert!(generation.close_if_unused());
-        assert!(generation.enter().is_none());
-    }
-
-    #[test]
-    fn the_last_lease_of_a_closed_gate_reports_once() {
-        let (generation, mut seen) = generation();
-        let (one, two) = (generation.enter().unwrap(), generation.enter().unwrap());
-        generation.close();
-        drop(one);
-        assert!(seen.try_recv().is_err());
-        drop(two);
-        assert!(matches!(seen.try_recv(), Ok(Notice::Drained(_, LaunchId(7)))));
-        assert!(seen.try_recv().is_err());
-    }
-
-    #[test]
-    fn closing_an_unused_gate_reports_at_once() {
-        let (generation, mut seen) = generation();
-        generation.close();
-        assert!(matches!(seen.try_recv(), Ok(Notice::Drained(..))));
-    }
-
-    #[test]
-    fn an_unreachable_process_gives_no_lease_any_more() {
-        let (generation, mut seen) = generation();
-        let lease = generation.enter().unwrap();
-        lease.report_unreachable();
-        lease.report_unreachable();
-        assert!(matches!(seen.try_recv(), Ok(Notice::Unreachable(_, LaunchId(7)))));
-        assert!(seen.try_recv().is_err(), "reported twice");
-        assert!(generation.enter().is_none());
-    }
-
-    #[test]
-    fn requests_and_the_reaper_never_both_win() {
-        let (generation, _seen) = generation();
-        let racers: Vec<_> = (0..4)
-            .map(|_| {
-                let generation = Arc::clone(&generation);
-                std::thread::spawn(move || {
-                    for _ in 0..20_000 {
-                        if let Some(lease) = generation.enter() {
-                            assert!(!generation.close_if_unused(), "closed under a lease");
-                            drop(lease);
-                        }
-                    }
-                })
-            })
-            .collect();
-        racers.into_iter().for_each(|racer| racer.join().unwrap());
-        assert_eq!(generation.in_flight(), 0);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn idleness_is_counted_from_the_end_of_the_last_use() {
-        let (generation, _seen) = generation();
-        tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(generation.unused_for(), Duration::from_secs(5));
-        let lease = generation.enter().unwrap();
-        tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(generation.unused_for(), Duration::ZERO);
-        drop(lease);
-        tokio::time::advance(Duration::from_secs(2)).await;
-        assert_eq!(generation.unused_for(), Duration::from_secs(2));
-    }
-}
+mod tests;

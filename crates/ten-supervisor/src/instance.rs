@@ -1,31 +1,22 @@
 //! What the driver keeps of one instance: its machine, its process, and who waits for it.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
-use ten_domain::{Health, HealthRun, InstanceName, Refusal, ServiceSpec, State};
+use ten_domain::{Health, HealthRun, InstanceName, ServiceSpec, State};
 use ten_runtime::Listener;
 use ten_warden::{Cgroup, LaunchId};
 use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
 use tokio_util::{sync::CancellationToken, time::delay_queue};
 
 use crate::{
-    Denied, Done, Lease,
+    Denied, Done,
     gate::Generation,
     machine::{Machine, Phase},
     publish::{Entry, Status},
+    queue::Queue,
 };
-
-/// Requests that may wait for one instance at one time. They cost a little memory each and
-/// no descriptor of the instance's; more than this is a flood, not a wake.
-pub(crate) const MAX_WAITERS: usize = 10_000;
 
 /// One known instance.
 #[derive(Debug)]
@@ -40,8 +31,9 @@ pub(crate) struct Instance {
     /// Whether it is written down in the store.
     pub(crate) stored: bool,
     pub(crate) process: Option<Process>,
-    /// First come, first served.
-    pub(crate) waiters: VecDeque<Waiter>,
+    pub(crate) queue: Queue,
+    /// Whether a time is set at which the first in the queue has waited too long.
+    pub(crate) turn_is_timed: bool,
     pub(crate) operators: Vec<Operator>,
     pub(crate) timer: Option<Timer>,
     pub(crate) last_failure: Option<Arc<str>>,
@@ -104,14 +96,6 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-/// A request that waits for a lease.
-#[derive(Debug)]
-pub(crate) struct Waiter {
-    /// After this it has gone.
-    pub(crate) deadline: Instant,
-    pub(crate) reply: oneshot::Sender<Result<Lease, Refusal>>,
 }
 
 /// An operator who waits for a command's end.

@@ -19,6 +19,7 @@ mod machine;
 mod ports;
 mod probe;
 mod publish;
+mod queue;
 mod scribe;
 mod view;
 

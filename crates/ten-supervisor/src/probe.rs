@@ -16,10 +16,15 @@ use std::{
 };
 
 use http_body_util::Empty;
-use hyper::{Request, body::Bytes, client::conn::http1, header};
-use hyper_util::rt::TokioIo;
+use hyper::{
+    Request, Response,
+    body::{Bytes, Incoming},
+    client::conn::{http1, http2},
+    header,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags};
-use ten_domain::{Address, HealthCheck};
+use ten_domain::{Address, HealthCheck, Protocol};
 use ten_kernel::SockDiag;
 use ten_runtime::Listener;
 use tokio::{
@@ -153,28 +158,50 @@ fn kernel_tells_who_listens() -> bool {
 }
 
 /// Waits until the health path answers 2xx.
-pub(crate) async fn healthy(address: &Address, check: &HealthCheck) {
-    while !passes(address, check).await {
+pub(crate) async fn healthy(address: &Address, protocol: Protocol, check: &HealthCheck) {
+    while !passes(address, protocol, check).await {
         sleep(PERIOD).await;
     }
 }
 
 /// One health check.
-pub(crate) async fn passes(address: &Address, check: &HealthCheck) -> bool {
-    matches!(timeout(check.timeout, ask(address, &check.path)).await, Ok(Ok(true)))
+pub(crate) async fn passes(address: &Address, protocol: Protocol, check: &HealthCheck) -> bool {
+    matches!(timeout(check.timeout, ask(address, protocol, &check.path)).await, Ok(Ok(true)))
 }
 
-async fn ask(address: &Address, path: &str) -> Result<bool, Box<dyn Error + Send + Sync>> {
+async fn ask(address: &Address, protocol: Protocol, path: &str) -> Result<bool, Failed> {
     let stream = TokioIo::new(connect(address).await?);
+    let request = Request::get(path).header(header::USER_AGENT, "tenement-health");
+    let response = match protocol {
+        Protocol::Http1 => {
+            let request = request.header(header::HOST, "localhost");
+            let request = request.header(header::CONNECTION, "close");
+            over_http1(stream, request.body(Empty::new())?).await?
+        }
+        Protocol::H2c => {
+            // Scheme and host are part of the target (RFC 9113, section 8.3.1).
+            let request = request.uri(format!("http://localhost{path}"));
+            over_http2(stream, request.body(Empty::new())?).await?
+        }
+    };
+    Ok(response.status().is_success())
+}
+
+type Failed = Box<dyn Error + Send + Sync>;
+type Check = Request<Empty<Bytes>>;
+type Plain = TokioIo<Box<dyn Stream>>;
+
+async fn over_http1(stream: Plain, check: Check) -> hyper::Result<Response<Incoming>> {
     let (mut sender, connection) = http1::handshake(stream).await?;
     // Ends with this check, also where the check is given up.
     let _driving = Watch(tokio::spawn(connection).abort_handle());
-    let request = Request::get(path)
-        .header(header::HOST, "localhost")
-        .header(header::USER_AGENT, "tenement-health")
-        .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())?;
-    Ok(sender.send_request(request).await?.status().is_success())
+    sender.send_request(check).await
+}
+
+async fn over_http2(stream: Plain, check: Check) -> hyper::Result<Response<Incoming>> {
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await?;
+    let _driving = Watch(tokio::spawn(connection).abort_handle());
+    sender.send_request(check).await
 }
 
 /// Either kind of stream.
@@ -200,7 +227,12 @@ async fn connect_tcp(to: SocketAddr) -> io::Result<TcpStream> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::{fs::symlink, net::UnixListener};
+    use std::{
+        convert::Infallible,
+        os::unix::{fs::symlink, net::UnixListener},
+    };
+
+    use hyper::{Version, server::conn::http2 as serving, service::service_fn};
 
     use super::*;
 
@@ -215,5 +247,33 @@ mod tests {
         for wrong in ["link", "file", "nothing"] {
             assert!(open_socket(&at(wrong)).is_err(), "{wrong}");
         }
+    }
+
+    /// Answers one connection over HTTP/2: 204 to what it should be asked, else 500.
+    async fn serve_http2(listener: tokio::net::UnixListener) {
+        let (stream, _) = listener.accept().await.unwrap();
+        let answer = async |request: Request<Incoming>| {
+            let whole = request.uri() == "http://localhost/health";
+            let asked = whole && request.version() == Version::HTTP_2;
+            let answer = Response::builder().status(if asked { 204 } else { 500 });
+            Ok::<_, Infallible>(answer.body(Empty::<Bytes>::new()).unwrap())
+        };
+        let server = serving::Builder::new(TokioExecutor::new());
+        // Who checks breaks off once it has its answer.
+        let _ = server.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+    }
+
+    #[tokio::test]
+    async fn what_speaks_h2c_is_asked_in_http2() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        tokio::spawn(serve_http2(listener));
+        let check = HealthCheck {
+            path: "/health".into(),
+            interval: Duration::from_secs(10),
+            timeout: Duration::from_secs(10),
+        };
+        assert!(passes(&Address::Unix(path), Protocol::H2c, &check).await);
     }
 }

@@ -4,18 +4,24 @@
 //! ```text
 //! Published ─ entries: name → Entry ─ status       (replaced when something changes)
 //!           │                       └ generation   (the process that takes requests now)
-//!           └ pools: service → Pool ─ rotation over its running instances, by weight
+//!           └ services: service → Shared ─ pool    (rotation over its running instances)
+//!                                        └ known   (how many)
 //! ```
 
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    sync::{Arc, atomic::AtomicU64, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use ten_domain::{Config, InstanceName, Rotation, ServiceName, State, Weight};
+use ten_domain::{
+    Config, InstanceName, Refusal, Rotation, ServiceName, ServiceSpec, State, Weight,
+};
 use ten_kernel::memory_used;
 use tokio::time::Instant;
 
@@ -25,7 +31,15 @@ use crate::{InstanceView, Lease, gate::Generation};
 #[derive(Debug)]
 pub(crate) struct Published {
     entries: ArcSwap<HashMap<InstanceName, Arc<Entry>>>,
-    pools: BTreeMap<ServiceName, ArcSwap<Pool>>,
+    services: BTreeMap<ServiceName, Shared>,
+}
+
+/// What the instances of one service have in common.
+#[derive(Debug)]
+struct Shared {
+    pool: ArcSwap<Pool>,
+    /// How many are known.
+    known: AtomicUsize,
 }
 
 /// One known instance.
@@ -37,6 +51,18 @@ pub(crate) struct Entry {
     pub(crate) generation: ArcSwapOption<Generation>,
     /// Requests since the server started.
     pub(crate) requests: Arc<AtomicU64>,
+    /// Requests that wait for a lease, of those that came when it was known already.
+    waiting: AtomicUsize,
+}
+
+/// A place among those who wait for an instance; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place<'a>(&'a Entry);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What can be said of an instance at one moment.
@@ -67,13 +93,15 @@ pub(crate) struct Pool {
 impl Published {
     /// A fleet of `entries`, none of which runs.
     pub(crate) fn new(config: &Config, entries: Vec<Arc<Entry>>) -> Self {
-        let pool = |name: &ServiceName| (name.clone(), ArcSwap::from_pointee(Pool::of(vec![])));
-        let by_name = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
-        let published = Self {
-            entries: ArcSwap::from_pointee(by_name),
-            pools: config.services.keys().map(pool).collect(),
+        let shared = |name: &ServiceName| {
+            let known = entries.iter().filter(|entry| entry.name.service == *name).count();
+            let pool = ArcSwap::from_pointee(Pool::of(vec![]));
+            (name.clone(), Shared { pool, known: AtomicUsize::new(known) })
         };
-        for service in published.pools.keys() {
+        let services = config.services.keys().map(shared).collect();
+        let by_name = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
+        let published = Self { entries: ArcSwap::from_pointee(by_name), services };
+        for service in published.services.keys() {
             published.refresh_pool(service);
         }
         published
@@ -88,16 +116,30 @@ impl Published {
     }
 
     pub(crate) fn pool(&self, service: &ServiceName) -> Option<Arc<Pool>> {
-        self.pools.get(service).map(|pool| pool.load_full())
+        self.services.get(service).map(|shared| shared.pool.load_full())
     }
 
+    /// Whether as many instances of a service are known as may be.
+    pub(crate) fn is_full(&self, spec: &ServiceSpec) -> bool {
+        let known = |shared: &Shared| shared.known.load(Ordering::Relaxed);
+        self.services.get(&spec.name).is_none_or(|shared| known(shared) >= spec.max_known)
+    }
+
+    /// Shows an instance that nobody knew.
     pub(crate) fn insert(&self, entry: Arc<Entry>) {
+        if let Some(shared) = self.services.get(&entry.name.service) {
+            shared.known.fetch_add(1, Ordering::Relaxed);
+        }
         let mut entries = HashMap::clone(&self.entries.load());
         entries.insert(entry.name.clone(), entry);
         self.entries.store(Arc::new(entries));
     }
 
+    /// Shows an instance no more that was shown.
     pub(crate) fn remove(&self, name: &InstanceName) {
+        if let Some(shared) = self.services.get(&name.service) {
+            shared.known.fetch_sub(1, Ordering::Relaxed);
+        }
         let mut entries = HashMap::clone(&self.entries.load());
         entries.remove(name);
         self.entries.store(Arc::new(entries));
@@ -106,12 +148,12 @@ impl Published {
     /// Works out who shares a service's traffic. Called when an instance with a share
     /// starts or stops taking requests, and when shares change.
     pub(crate) fn refresh_pool(&self, service: &ServiceName) {
-        let Some(pool) = self.pools.get(service) else { return };
+        let Some(shared) = self.services.get(service) else { return };
         let entries = self.entries.load();
         let shares = |entry: &&Arc<Entry>| {
             entry.name.service == *service && entry.status.load().weight > Weight::NONE
         };
-        pool.store(Arc::new(Pool::of(entries.values().filter(shares).cloned().collect())));
+        shared.pool.store(Arc::new(Pool::of(entries.values().filter(shares).cloned().collect())));
     }
 }
 
@@ -128,6 +170,13 @@ impl Pool {
     /// The running instance whose turn it is.
     pub(crate) fn pick(&self) -> Option<&Arc<Entry>> {
         self.rotation.pick().map(|index| &self.running[index])
+    }
+
+    /// Whether a request would find none started, and one to wake.
+    pub(crate) fn sleeps(&self) -> bool {
+        self.running.is_empty()
+            && !self.sharing.is_empty()
+            && self.to_wake().all(|entry| entry.sleeps())
     }
 
     /// The instances to wake where none runs, heaviest first: those that have not failed, or
@@ -159,12 +208,25 @@ impl Entry {
             status: ArcSwap::from_pointee(status),
             generation: ArcSwapOption::empty(),
             requests: Arc::default(),
+            waiting: AtomicUsize::new(0),
         })
     }
 
     /// A lease on its process, if it has one that takes requests.
     pub(crate) fn enter(&self) -> Option<Lease> {
         self.generation.load().as_ref()?.enter()
+    }
+
+    /// A place among those who wait for it. The driver's queue has the same limit; this spares
+    /// the driver a flood that it would only turn down.
+    pub(crate) fn wait(&self, limit: usize) -> Result<Place<'_>, Refusal> {
+        let room = |waiting| (waiting < limit).then_some(waiting + 1);
+        let counted = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
+        counted.map(|_| Place(self)).map_err(|_| Refusal::QueueFull)
+    }
+
+    pub(crate) fn sleeps(&self) -> bool {
+        self.status.load().state == State::Sleeping
     }
 
     /// What readers are told.

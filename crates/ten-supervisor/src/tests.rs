@@ -2,8 +2,14 @@
 //! root, no waiting.
 
 mod house;
+mod queue;
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use ten_domain::*;
 use ten_warden::Exit;
@@ -13,6 +19,7 @@ use crate::{Denied, Done};
 use house::{House, Script, name};
 
 const MINUTE: Duration = Duration::from_secs(60);
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 fn target(text: &str) -> Target {
     Target::Instance(name(text))
@@ -24,7 +31,7 @@ async fn a_thousand_requests_at_once_share_one_start() {
     let mut requests = JoinSet::new();
     for _ in 0..1000 {
         let fleet = house.fleet.clone();
-        requests.spawn(async move { fleet.lease(&target("api:a")).await.map(drop) });
+        requests.spawn(async move { fleet.lease(&target("api:a"), HERE).await.map(drop) });
     }
     let answers = requests.join_all().await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
@@ -34,7 +41,7 @@ async fn a_thousand_requests_at_once_share_one_start() {
 #[tokio::test(start_paused = true)]
 async fn it_sleeps_when_idle_and_only_then() {
     let house = House::new(|spec| spec.idle_timeout = Some(MINUTE)).await;
-    let lease = house.fleet.lease(&target("api:a")).await.unwrap();
+    let lease = house.fleet.lease(&target("api:a"), HERE).await.unwrap();
     tokio::time::sleep(10 * MINUTE).await;
     assert!(matches!(house.state("api:a"), Some(State::Running(_))), "slept under a request");
     let before = Instant::now();
@@ -42,7 +49,7 @@ async fn it_sleeps_when_idle_and_only_then() {
     house.reaches("api:a", State::Sleeping).await;
     let after = before.elapsed();
     assert!(after >= MINUTE && after < 2 * MINUTE, "slept after {after:?}");
-    house.fleet.lease(&target("api:a")).await.unwrap();
+    house.fleet.lease(&target("api:a"), HERE).await.unwrap();
     assert_eq!(house.launches(), 2);
 }
 
@@ -50,9 +57,9 @@ async fn it_sleeps_when_idle_and_only_then() {
 async fn requests_that_come_while_it_goes_to_sleep_wake_it_again() {
     let house = House::new(|spec| spec.idle_timeout = Some(MINUTE)).await;
     house.script(Script { stop_takes: Duration::from_secs(3), ..Script::default() });
-    drop(house.fleet.lease(&target("api:a")).await.unwrap());
+    drop(house.fleet.lease(&target("api:a"), HERE).await.unwrap());
     house.reaches("api:a", State::Stopping).await;
-    let lease = house.fleet.lease(&target("api:a")).await;
+    let lease = house.fleet.lease(&target("api:a"), HERE).await;
     assert!(lease.is_ok(), "{lease:?}");
     assert_eq!(house.launches(), 2);
     assert_eq!(house.most_at_once(), 1, "two processes on one data folder");
@@ -66,7 +73,7 @@ async fn ten_thousand_requests_racing_the_reaper_all_get_their_lease() {
         let fleet = house.fleet.clone();
         racers.spawn(async move {
             for round in 0..1250u64 {
-                let lease = fleet.lease(&target("api:a")).await.expect("a lease");
+                let lease = fleet.lease(&target("api:a"), HERE).await.expect("a lease");
                 drop(lease);
                 // Around the idle time, now shorter, now longer.
                 tokio::time::sleep(Duration::from_micros((racer * 397 + round * 131) % 3000)).await;
@@ -83,13 +90,13 @@ async fn a_failed_start_is_refused_in_time_and_tried_again_with_backoff() {
     let house = House::new(|_| {}).await;
     house.script(Script { listens: false, ..Script::default() });
     let before = Instant::now();
-    let refused = house.fleet.lease(&target("api:a")).await;
+    let refused = house.fleet.lease(&target("api:a"), HERE).await;
     assert!(matches!(refused, Err(Refusal::NotReady { .. })), "{refused:?}");
     assert_eq!(before.elapsed().as_secs(), 10, "startup_timeout");
     house.script(Script::default());
     // In backoff a request waits for the next start.
     house.reaches("api:a", State::Backoff).await;
-    assert!(house.fleet.lease(&target("api:a")).await.is_ok());
+    assert!(house.fleet.lease(&target("api:a"), HERE).await.is_ok());
     assert_eq!(house.launches(), 2);
 }
 
@@ -112,7 +119,7 @@ async fn it_fails_after_max_restarts_until_an_operator_speaks() {
     house.exit("api:a", Exit::Signal(9));
     house.reaches("api:a", State::Failed).await;
     assert_eq!(house.launches(), 4, "the first and max_restarts = 3 more");
-    assert_eq!(house.fleet.lease(&target("api:a")).await.unwrap_err(), Refusal::Failed);
+    assert_eq!(house.fleet.lease(&target("api:a"), HERE).await.unwrap_err(), Refusal::Failed);
     let view = house.fleet.get(&name("api:a")).unwrap();
     assert_eq!(view.last_failure.as_deref(), Some("exited with status 3"));
     let denied = house.fleet.spawn(name("api:a"), vec![], true).await.unwrap_err();
@@ -124,12 +131,12 @@ async fn it_fails_after_max_restarts_until_an_operator_speaks() {
 #[tokio::test(start_paused = true)]
 async fn restart_holds_requests_and_never_runs_two() {
     let house = House::new(|_| {}).await;
-    let lease = house.fleet.lease(&target("api:a")).await.unwrap();
+    let lease = house.fleet.lease(&target("api:a"), HERE).await.unwrap();
     let fleet = house.fleet.clone();
     let restart = tokio::spawn(async move { fleet.restart(name("api:a")).await });
     house.reaches("api:a", State::Draining).await;
     let fleet = house.fleet.clone();
-    let request = tokio::spawn(async move { fleet.lease(&target("api:a")).await.map(drop) });
+    let request = tokio::spawn(async move { fleet.lease(&target("api:a"), HERE).await.map(drop) });
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!restart.is_finished() && !request.is_finished(), "did not wait for the drain");
     drop(lease);
@@ -154,7 +161,7 @@ async fn a_client_that_leaves_frees_its_place() {
     let house = House::new(|spec| spec.idle_timeout = Some(MINUTE)).await;
     house.script(Script { start_takes: Duration::from_secs(5), ..Script::default() });
     let fleet = house.fleet.clone();
-    let request = tokio::spawn(async move { fleet.lease(&target("api:a")).await.map(drop) });
+    let request = tokio::spawn(async move { fleet.lease(&target("api:a"), HERE).await.map(drop) });
     house.reaches("api:a", State::Starting).await;
     request.abort();
     house.reaches("api:a", State::Running(Health::Unknown)).await;
@@ -165,17 +172,17 @@ async fn a_client_that_leaves_frees_its_place() {
 #[tokio::test(start_paused = true)]
 async fn limits_are_kept() {
     let house = House::new(|spec| (spec.max_instances, spec.max_known) = (1, 2)).await;
-    let held = house.fleet.lease(&target("api:a")).await.unwrap();
-    let second = house.fleet.lease(&target("api:b")).await;
+    let held = house.fleet.lease(&target("api:a"), HERE).await.unwrap();
+    let second = house.fleet.lease(&target("api:b"), HERE).await;
     assert_eq!(second.unwrap_err(), Refusal::TooManyRunning);
     assert!(house.fleet.get(&name("api:b")).is_none(), "a refused request made it known");
     let denied = house.fleet.spawn(name("api:b"), vec![], true).await.unwrap_err();
     assert!(matches!(denied, Denied::TooManyRunning { limit: 1, .. }), "{denied}");
     drop(held);
     house.fleet.stop(name("api:a")).await.unwrap();
-    drop(house.fleet.lease(&target("api:b")).await.unwrap());
+    drop(house.fleet.lease(&target("api:b"), HERE).await.unwrap());
     house.fleet.stop(name("api:b")).await.unwrap();
-    assert_eq!(house.fleet.lease(&target("api:c")).await.unwrap_err(), Refusal::Unknown);
+    assert_eq!(house.fleet.lease(&target("api:c"), HERE).await.unwrap_err(), Refusal::Unknown);
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,8 +196,8 @@ async fn on_demand_decides_who_may_wake() {
         house.fleet.spawn(name("api:known"), vec![], true).await.unwrap();
         house.fleet.stop(name("api:known")).await.unwrap();
         let of = |got: Result<crate::Lease, Refusal>| got.err();
-        assert_eq!(of(house.fleet.lease(&target("api:new")).await), unknown, "{on_demand:?}");
-        assert_eq!(of(house.fleet.lease(&target("api:known")).await), known, "{on_demand:?}");
+        assert_eq!(of(house.fleet.lease(&target("api:new"), HERE).await), unknown, "{on_demand:?}");
+        assert_eq!(of(house.fleet.lease(&target("api:known"), HERE).await), known, "{on_demand:?}");
     }
 }
 
@@ -198,7 +205,7 @@ async fn on_demand_decides_who_may_wake() {
 async fn what_a_request_named_in_vain_is_forgotten() {
     let house = House::new(|_| {}).await;
     house.script(Script { dies_at_once: Some(Exit::Code(1)), ..Script::default() });
-    assert!(house.fleet.lease(&target("api:ghost")).await.is_err());
+    assert!(house.fleet.lease(&target("api:ghost"), HERE).await.is_err());
     house.until("forgotten", |house| house.fleet.get(&name("api:ghost")).is_none()).await;
     assert!(house.stored().await.is_empty());
 }
@@ -211,17 +218,17 @@ async fn the_service_host_is_shared_by_weight_among_those_who_run() {
         house.fleet.set_weight(name(id), Weight::new(weight).unwrap()).await.unwrap();
     }
     // A customer's copy has no share.
-    drop(house.fleet.lease(&target("api:customer")).await.unwrap());
+    drop(house.fleet.lease(&target("api:customer"), HERE).await.unwrap());
     let service = Target::Service("api".parse().unwrap());
     let mut seen = vec![];
     for _ in 0..8 {
-        seen.push(house.fleet.lease(&service).await.unwrap().instance().id.to_string());
+        seen.push(house.fleet.lease(&service, HERE).await.unwrap().instance().id.to_string());
     }
     assert_eq!(seen, ["v1", "v1", "v1", "v2", "v1", "v1", "v1", "v2"]);
     for id in ["api:v1", "api:v2", "api:customer"] {
         house.fleet.stop(name(id)).await.unwrap();
     }
-    let lease = house.fleet.lease(&service).await.unwrap();
+    let lease = house.fleet.lease(&service, HERE).await.unwrap();
     assert_eq!(lease.instance(), &name("api:v1"), "the heaviest is woken first");
     house.reaches("api:v2", State::Running(Health::Unknown)).await;
 }
@@ -230,13 +237,13 @@ async fn the_service_host_is_shared_by_weight_among_those_who_run() {
 async fn what_is_known_survives_and_what_runs_is_adopted() {
     let house = House::new(|_| {}).await;
     house.fleet.spawn(name("api:a"), vec![], true).await.unwrap();
-    drop(house.fleet.lease(&target("api:b")).await.unwrap());
+    drop(house.fleet.lease(&target("api:b"), HERE).await.unwrap());
     house.fleet.set_weight(name("api:b"), Weight::new(40).unwrap()).await.unwrap();
     let house = house.front_dies().await;
     house.reaches("api:a", State::Running(Health::Unknown)).await;
     house.reaches("api:b", State::Running(Health::Unknown)).await;
     assert_eq!(house.launches(), 2, "started again what was running");
-    let lease = house.fleet.lease(&target("api:b")).await.unwrap();
+    let lease = house.fleet.lease(&target("api:b"), HERE).await.unwrap();
     assert_eq!(house.fleet.get(lease.instance()).unwrap().weight.get(), 40);
     // Its end is seen by the new front too.
     house.exit("api:a", Exit::Signal(9));
@@ -255,7 +262,7 @@ async fn shutdown_stops_all_and_refuses_everyone() {
     let before = Instant::now();
     house.fleet.shutdown().await;
     assert_eq!(before.elapsed().as_secs(), 2, "in parallel");
-    assert_eq!(house.fleet.lease(&target("api:a")).await.unwrap_err(), Refusal::ShuttingDown);
+    assert_eq!(house.fleet.lease(&target("api:a"), HERE).await.unwrap_err(), Refusal::ShuttingDown);
     let denied = house.fleet.spawn(name("api:a"), vec![], true).await;
     assert_eq!(denied, Err(Denied::ShuttingDown));
 }
@@ -293,7 +300,7 @@ async fn nobody_passes_before_it_is_healthy() {
     house.script(Script { healthy: false, ..Script::default() });
     let ask = || {
         let fleet = house.fleet.clone();
-        tokio::spawn(async move { fleet.lease(&target("api:a")).await.map(drop) })
+        tokio::spawn(async move { fleet.lease(&target("api:a"), HERE).await.map(drop) })
     };
     let first = ask();
     house.until("its health was asked for", |house| house.health_checks() > 1).await;
@@ -314,7 +321,7 @@ async fn one_request_for_the_service_host_does_not_wake_everybody() {
     }
     let launches = house.launches();
     let service = Target::Service("api".parse().unwrap());
-    drop(house.fleet.lease(&service).await.unwrap());
+    drop(house.fleet.lease(&service, HERE).await.unwrap());
     assert!(house.launches() - launches <= 8, "{} were woken", house.launches() - launches);
     let requests: u64 = house.fleet.list().iter().map(|view| view.requests).sum();
     assert_eq!(requests, 1, "waking others is no request");
@@ -332,7 +339,7 @@ async fn a_failed_instance_does_not_answer_for_its_service() {
     house.exit("api:bad", Exit::Code(1));
     house.reaches("api:bad", State::Failed).await;
     house.script(Script::default());
-    let lease = house.fleet.lease(&Target::Service("api".parse().unwrap())).await.unwrap();
+    let lease = house.fleet.lease(&Target::Service("api".parse().unwrap()), HERE).await.unwrap();
     assert_eq!(lease.instance(), &name("api:good"));
 }
 
@@ -356,6 +363,6 @@ async fn a_worker_without_listener_is_ready_once_it_runs_and_never_idle() {
     house.fleet.spawn(name("api:a"), vec![], true).await.unwrap();
     tokio::time::sleep(10 * MINUTE).await;
     assert!(matches!(house.state("api:a"), Some(State::Running(_))));
-    assert_eq!(house.fleet.lease(&target("api:a")).await.unwrap_err(), Refusal::Unknown);
+    assert_eq!(house.fleet.lease(&target("api:a"), HERE).await.unwrap_err(), Refusal::Unknown);
     assert_eq!(house.fleet.stop(name("api:a")).await, Ok(Done::Did));
 }

@@ -7,6 +7,8 @@ mod cli;
 mod hosts;
 mod lifecycle;
 mod one_server;
+mod pages;
+mod queue;
 mod restart;
 mod rootless;
 mod service;

@@ -13,8 +13,11 @@ pub(crate) fn render() -> String {
     let schema = ten_config::schema();
     let tables = &schema["properties"];
     let mut page = HEAD.to_owned();
-    page += &section("[settings]", &tables["settings"]);
-    page += &section("[service.NAME]", &tables["service"]["additionalProperties"]);
+    let (settings, service) = (&tables["settings"], &tables["service"]["additionalProperties"]);
+    page += &section("[settings]", settings);
+    page += &section("[settings.proxy]", &settings["properties"]["proxy"]);
+    page += &section("[service.NAME]", service);
+    page += &section("[service.NAME.asleep]", &service["properties"]["asleep"]);
     page += &section("[routing]", &tables["routing"]);
     let instances = description(&tables["instances"]);
     page += &format!("\n## `[instances]`\n\n{instances}\n");
@@ -55,7 +58,11 @@ fn kind(key: &Value) -> String {
         Some("number") => format!("seconds, from {}", trimmed(&key["minimum"])),
         Some("array") => "list of strings".into(),
         Some("boolean") => "true or false".into(),
-        Some("object") => "table of strings".into(),
+        Some("object") if key.get("properties").is_some() => "table, below".into(),
+        Some("object") => match &key["additionalProperties"] {
+            number if number["type"] == "integer" => format!("table of numbers, {}", kind(number)),
+            _ => "table of strings".into(),
+        },
         _ => "string".into(),
     }
 }

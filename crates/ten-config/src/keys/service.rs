@@ -1,8 +1,8 @@
 //! `[service.NAME]`.
 
-use ten_domain::ResourceLimits;
+use ten_domain::{Concurrency, ResourceLimits};
 
-use super::{COUNT, DURATION, Default, Key, Kind, PATIENCE, key};
+use super::{COUNT, DURATION, Default, Key, Kind, PATIENCE, asleep::ASLEEP, key};
 
 /// Weights of cgroup v2 (Linux, Documentation/admin-guide/cgroup-v2.rst).
 const CGROUP_WEIGHT: Kind = Kind::Integer { min: 1, max: 10_000 };
@@ -59,9 +59,9 @@ pub(super) const SERVICE: &[Key] = &[
     ),
     key(
         "protocol",
-        Kind::Word { words: &["http1"], later: &["h2c"] },
+        Kind::Word { words: &["http1", "h2c"], later: &[] },
         Default::Text("http1"),
-        "What it speaks.",
+        "What it speaks: HTTP/1.1, or HTTP/2 without TLS (h2c), which gRPC needs.",
     ),
     key(
         "health",
@@ -112,6 +112,31 @@ pub(super) const SERVICE: &[Key] = &[
         Default::Number(60),
         "Seconds to the head of a response; 0: no limit.",
     ),
+    key(
+        "max_concurrency",
+        COUNT,
+        Default::Number(Concurrency::DEFAULT.max as i64),
+        "Requests that one instance has at a time, WebSockets included; more wait their turn.",
+    ),
+    key(
+        "queue_limit",
+        COUNT,
+        Default::Number(Concurrency::DEFAULT.queue_limit as i64),
+        "Requests that may wait for one instance, for their turn or for its wake; more get 503.",
+    ),
+    key(
+        "queue_timeout",
+        DURATION,
+        Default::Number(Concurrency::DEFAULT.queue_timeout.as_secs() as i64),
+        "Seconds a request may wait for its turn at a running instance; 0: not at all.",
+    ),
+    key(
+        "waking_page",
+        Kind::Boolean,
+        Default::Boolean(false),
+        "Whether a browser is shown a page that reloads itself while a wake takes long.",
+    ),
+    key("asleep", Kind::Table(ASLEEP), Default::Absent, "What is answered without waking."),
     key(
         "restart",
         Kind::Word { words: &["always", "on-failure", "never"], later: &[] },
@@ -200,18 +225,7 @@ pub(super) const SERVICE: &[Key] = &[
         "Whether its data outlives an operator's stop or rm.",
     )
     .later(),
-    key("max_concurrency", COUNT, Default::Absent, "Requests in flight in one instance.").later(),
-    key("queue_limit", COUNT, Default::Absent, "Requests that may wait for one instance.").later(),
-    key("queue_timeout", DURATION, Default::Absent, "Seconds a request may wait.").later(),
     key("log_rate_limit", COUNT, Default::Absent, "Log lines a second that are kept.").later(),
-    key(
-        "waking_page",
-        Kind::Boolean,
-        Default::Boolean(false),
-        "Whether browsers see a page while a slow wake lasts.",
-    )
-    .later(),
-    key("asleep", Kind::Table(ASLEEP), Default::Absent, "What is answered without waking.").later(),
     key(
         "replace",
         Kind::Word { words: &["hold", "overlap"], later: &[] },
@@ -255,19 +269,6 @@ pub(super) const SERVICE: &[Key] = &[
     .later(),
     key("profile", Kind::Text, Default::Absent, "A ready-made kernel and root file system.")
         .later(),
-];
-
-/// `[service.NAME.asleep]`: refused as a whole until it is built.
-const ASLEEP: &[Key] = &[
-    key("health", Kind::Boolean, Default::Boolean(false), "Answer the health path with 200."),
-    key("robots", Kind::Boolean, Default::Boolean(false), "Answer /robots.txt."),
-    key("favicon", Kind::Boolean, Default::Boolean(false), "Answer /favicon.ico."),
-    key(
-        "paths",
-        Kind::Named(&Kind::Integer { min: 100, max: 599 }),
-        Default::Absent,
-        "Paths and the status each is answered with.",
-    ),
 ];
 
 /// `[service.NAME.scale]`.

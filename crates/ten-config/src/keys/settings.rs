@@ -1,6 +1,9 @@
 //! `[settings]`.
 
-use super::{COUNT, DURATION, Default, Key, Kind, PATIENCE, PORT, YEAR, key};
+use super::{
+    COUNT, DURATION, Default, Key, Kind, PATIENCE, PORT, YEAR, key,
+    proxy::{self, PROXY},
+};
 
 /// Delays: from none to a year, in milliseconds.
 const MILLIS: Kind = Kind::Integer { min: 0, max: YEAR * 1000 };
@@ -46,17 +49,30 @@ pub(crate) const SETTINGS: &[Key] = &[
         "Host of the dashboard and API where [routing] puts a service on the domain itself.",
     ),
     key(
+        "trusted_proxies",
+        Kind::Texts,
+        Default::Absent,
+        "Addresses and networks whose word on who the client is counts: [\"10.0.0.0/8\", \"::1\"].",
+    ),
+    key(
+        "proxy_protocol",
+        Kind::Boolean,
+        Default::Boolean(false),
+        "Whether connections from trusted_proxies begin with a PROXY protocol header.",
+    ),
+    key(
+        "access_log",
+        Kind::Word { words: &["off", "text", "json"], later: &[] },
+        Default::Text(proxy::DEFAULT.access_log.word()),
+        "What is written down of each request: nothing, a line in the combined format, or one \
+         of JSON.",
+    ),
+    key("proxy", Kind::Table(PROXY), Default::Absent, "How clients are treated."),
+    key(
         "metrics_auth",
         Kind::Boolean,
         Default::Boolean(false),
         "Whether /metrics requires a token.",
-    )
-    .later(),
-    key(
-        "trusted_proxies",
-        Kind::Texts,
-        Default::Absent,
-        "Addresses whose X-Forwarded-* headers are believed.",
     )
     .later(),
     key(

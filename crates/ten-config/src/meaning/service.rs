@@ -2,12 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use ten_domain::{
-    Asleep, Concurrency, HealthCheck, Isolation, Listen, OnDemand, Protocol, ResourceLimits,
-    RestartPolicy, ServiceName, ServiceSpec, StopSignal, Template, Variable, Variables,
-};
+use ten_domain::{Listen, ResourceLimits, ServiceName, ServiceSpec, Template, Variable, Variables};
 
-use super::{Meaning, env, walls};
+use super::{Meaning, asleep, env, requests, walls, words};
 use crate::{
     mistakes::Mistake,
     template::Place,
@@ -34,11 +31,14 @@ pub(super) fn service(
     let socket = socket(m, section);
     let env = env::env(m, section);
     let env_pass = env::env_pass(m, section);
-    let health = health(m, section, health_check_interval);
-    let listen = listen(section.word("listen"));
+    let health = requests::health(m, section, health_check_interval);
+    let listen = words::listen(section.word("listen"));
     let idle_timeout = some_unless_zero(section.seconds("idle_timeout"));
-    worker_rules(m, section, listen, idle_timeout);
-    let isolation = isolation(section.word("isolation"));
+    let asleep = asleep::asleep(m, section);
+    if listen == Listen::None {
+        requests::none_for_a_worker(m, section);
+    }
+    let isolation = words::isolation(section.word("isolation"));
     let user = walls::user(m, section, isolation);
     let bind = walls::bind(m, section, isolation);
     Some(ServiceSpec {
@@ -52,17 +52,17 @@ pub(super) fn service(
         health,
         startup_timeout: section.seconds("startup_timeout"),
         idle_timeout,
-        restart: restart(section.word("restart")),
+        restart: words::restart(section.word("restart")),
         isolation,
         listen,
-        protocol: Protocol::Http1,
-        concurrency: Concurrency::DEFAULT,
-        on_demand: on_demand(section.word("on_demand")),
-        waking_page: false,
-        asleep: Asleep::default(),
-        max_instances: count(section, "max_instances"),
-        max_known: count(section, "max_known"),
-        stop_signal: stop_signal(section.word("stop_signal")),
+        protocol: words::protocol(section.word("protocol")),
+        concurrency: requests::concurrency(section),
+        on_demand: words::on_demand(section.word("on_demand")),
+        waking_page: section.boolean("waking_page"),
+        asleep,
+        max_instances: section.number("max_instances"),
+        max_known: section.number("max_known"),
+        stop_signal: words::stop_signal(section.word("stop_signal")),
         stop_timeout: section.seconds("stop_timeout"),
         request_timeout: some_unless_zero(section.seconds("request_timeout")),
         user,
@@ -190,62 +190,6 @@ pub(super) fn no_shared_sockets(
     }
 }
 
-fn health(m: &mut Meaning<'_>, section: &Section, interval: Duration) -> Option<HealthCheck> {
-    if section.place("health").is_none() {
-        for key in ["health_interval", "health_timeout"] {
-            let Some(at) = section.place(key) else { continue };
-            m.mistakes.push(
-                Mistake::at(at, format!("`{key}` has no effect without `health`"))
-                    .help("add health = \"/health\", the path to ask for, or remove it"),
-            );
-        }
-    }
-    let text = section.text("health")?;
-    let why = if !text.value.starts_with('/') {
-        "does not start with `/`"
-    } else if !text.value.bytes().all(|byte| byte.is_ascii_graphic()) {
-        "has a space or another character that must be percent-encoded"
-    } else if text.value.contains('#') {
-        "has a `#`, which is never sent to a server"
-    } else {
-        return Some(HealthCheck {
-            path: text.value.clone(),
-            interval: section.seconds_given("health_interval").unwrap_or(interval),
-            timeout: section.seconds("health_timeout"),
-        });
-    };
-    m.mistakes.push(
-        Mistake::at(text.span.clone(), "`health` is not a path")
-            .label(why)
-            .help("write the path alone: health = \"/health\""),
-    );
-    None
-}
-
-/// What a service without a listener cannot have.
-fn worker_rules(
-    m: &mut Meaning<'_>,
-    section: &Section,
-    listen: Listen,
-    idle_timeout: Option<Duration>,
-) {
-    if listen != Listen::None {
-        return;
-    }
-    let worker = section.place("listen").expect("listening nowhere is not the default");
-    let health = section.place("health").map(|at| ("health", "nothing could be asked", at));
-    let idle = section.place("idle_timeout").filter(|_| idle_timeout.is_some());
-    let idle = idle.map(|at| ("idle_timeout", "a worker is never idle", at));
-    for (key, why, at) in [health, idle].into_iter().flatten() {
-        m.mistakes.push(
-            Mistake::at(at, format!("`{key}` needs a listener"))
-                .label(why)
-                .also(worker.clone(), "this service has none")
-                .help(format!("remove `{key}`, or let the service listen")),
-        );
-    }
-}
-
 fn limits(section: &Section) -> ResourceLimits {
     ResourceLimits {
         memory_limit_mb: section.integer_given("memory_limit_mb"),
@@ -265,53 +209,4 @@ fn small<T: TryFrom<u64>>(section: &Section, key: &str) -> Option<T> {
 
 fn some_unless_zero(duration: Duration) -> Option<Duration> {
     (!duration.is_zero()).then_some(duration)
-}
-
-fn count(section: &Section, key: &str) -> usize {
-    usize::try_from(section.integer(key)).unwrap_or(usize::MAX)
-}
-
-pub(super) fn listen(word: &str) -> Listen {
-    match word {
-        "auto" => Listen::Auto,
-        "port" => Listen::Port,
-        "socket" => Listen::Socket,
-        "activation" => Listen::Activation,
-        "none" => Listen::None,
-        _ => not_in_the_table(word),
-    }
-}
-
-fn restart(word: &str) -> RestartPolicy {
-    match word {
-        "always" => RestartPolicy::Always,
-        "on-failure" => RestartPolicy::OnFailure,
-        "never" => RestartPolicy::Never,
-        _ => not_in_the_table(word),
-    }
-}
-
-fn isolation(word: &str) -> Isolation {
-    match word {
-        "process" => Isolation::Process,
-        "namespace" => Isolation::Namespace,
-        _ => not_in_the_table(word),
-    }
-}
-
-fn on_demand(word: &str) -> OnDemand {
-    match word {
-        "any" => OnDemand::Any,
-        "known" => OnDemand::Known,
-        "off" => OnDemand::Off,
-        _ => not_in_the_table(word),
-    }
-}
-
-fn stop_signal(word: &str) -> StopSignal {
-    word.parse().unwrap_or_else(|()| not_in_the_table(word))
-}
-
-fn not_in_the_table(word: &str) -> ! {
-    panic!("the table of keys allows {word:?}, which has no meaning")
 }

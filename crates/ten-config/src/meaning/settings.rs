@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ten_domain::{Backoff, CrashLimit, Host, ProxySettings, Settings};
+use ten_domain::{Backoff, CrashLimit, Host, Settings};
 
-use super::Meaning;
+use super::{Meaning, proxy};
 use crate::{
     keys,
     mistakes::Mistake,
@@ -26,8 +26,9 @@ pub(super) fn settings(m: &mut Meaning<'_>, given: Option<&Section>) -> Read {
     };
     let admin_host = section.text("admin_host").and_then(|text| admin_host(m, text));
     let backoff = backoff(m, section);
+    let proxy = proxy::proxy(m, section);
     let crash_limit = CrashLimit {
-        max_restarts: u32::try_from(section.integer("max_restarts")).unwrap_or(u32::MAX),
+        max_restarts: section.number("max_restarts"),
         window: section.seconds("restart_window"),
     };
     Read {
@@ -36,7 +37,7 @@ pub(super) fn settings(m: &mut Meaning<'_>, given: Option<&Section>) -> Read {
             admin_host,
             backoff,
             crash_limit,
-            proxy: ProxySettings::DEFAULT,
+            proxy,
         }),
         health_check_interval: section.seconds("health_check_interval"),
     }

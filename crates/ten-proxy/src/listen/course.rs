@@ -5,16 +5,15 @@
 //! timer given to hyper tells the two apart:
 //!
 //! ```text
-//! accepted ──────HEAD_TIMEOUT──────▶ closed     (silent or slow, it is the first head)
-//! idle ──IDLE_TIMEOUT──▶ closed
-//!   └─first byte──▶ head ──HEAD_TIMEOUT──▶ closed
+//! accepted ──────head_timeout──────▶ closed     (silent or slow, it is the first head)
+//! idle ──idle_timeout──▶ closed
+//!   └─first byte──▶ head ──head_timeout──▶ closed
 //! ```
 //!
-//! Bodies are not hyper's to wait for: see [`Stall`].
+//! Bodies are not hyper's to wait for: see [`Patience`](super::patience::Patience).
 
 use std::{
     future::Future,
-    io,
     pin::Pin,
     sync::{
         Arc, OnceLock,
@@ -25,14 +24,17 @@ use std::{
 };
 
 use hyper::rt::Timer;
+use ten_domain::ProxySettings;
 use tokio::time::Sleep;
 
-use super::{HEAD_TIMEOUT, IDLE_TIMEOUT};
+use super::{patience::Terms, places::Guest};
 use crate::check::BadRequest;
 
 /// What is known of one connection's course, shared by its socket, its timer and its requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Course {
+    settings: Arc<ProxySettings>,
+    guest: Arc<Guest>,
     /// Requests that were answered, at least as far as the head of the answer.
     answered: AtomicU64,
     /// Bytes came since the wait for a head began.
@@ -44,6 +46,26 @@ pub(crate) struct Course {
 }
 
 impl Course {
+    pub(super) fn new(settings: Arc<ProxySettings>, guest: Arc<Guest>) -> Self {
+        Self {
+            settings,
+            guest,
+            answered: AtomicU64::new(0),
+            heard: AtomicBool::new(false),
+            tunnel: AtomicBool::new(false),
+            refused: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn settings(&self) -> &ProxySettings {
+        &self.settings
+    }
+
+    /// With the client, in the middle of a body.
+    pub(super) fn patience(&self) -> Terms {
+        Terms { full: self.settings.body_timeout, rate: self.settings.min_body_rate }
+    }
+
     /// One more request has its answer.
     pub(crate) fn answered(&self) {
         self.answered.fetch_add(1, Relaxed);
@@ -85,11 +107,15 @@ impl Timer for HeadTimer {
         self.sleep_until(self.now() + duration)
     }
 
-    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+    fn sleep_until(&self, _: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
+        let Course { settings, guest, .. } = &*self.0;
         self.0.heard.store(false, Relaxed);
         let idle = self.0.answers() > 0;
-        let end = if idle { self.now() + IDLE_TIMEOUT } else { deadline };
-        let sleep = Box::pin(tokio::time::sleep_until(end.into()));
+        let now = tokio::time::Instant::now();
+        guest.is_silent(now);
+        let end =
+            if idle { now + settings.idle_timeout } else { guest.came() + settings.head_timeout };
+        let sleep = Box::pin(tokio::time::sleep_until(end));
         Box::pin(HeadWait { course: Arc::clone(&self.0), idle, sleep })
     }
 
@@ -112,49 +138,11 @@ impl Future for HeadWait {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.idle && self.course.heard.load(Relaxed) {
             self.idle = false;
-            self.sleep.as_mut().reset(tokio::time::Instant::now() + HEAD_TIMEOUT);
+            let end = tokio::time::Instant::now() + self.course.settings.head_timeout;
+            self.sleep.as_mut().reset(end);
         }
         self.sleep.as_mut().poll(cx)
     }
 }
 
 impl hyper::rt::Sleep for HeadWait {}
-
-/// The bound on how long one direction of a body may stand still because of the client.
-///
-/// The timer is made at the first wait and then only moved: a fast client costs two looks at
-/// the clock for each wait, a body that never waits costs nothing.
-#[derive(Debug, Default)]
-pub(super) struct Stall {
-    since: Option<tokio::time::Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-}
-
-impl Stall {
-    /// Passes on `io`, but for a wait that has lasted for `limit`.
-    ///
-    /// # Errors
-    /// `TimedOut` after such a wait.
-    pub(super) fn bound<T>(
-        &mut self,
-        limit: Duration,
-        cx: &mut Context<'_>,
-        io: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if io.is_ready() {
-            self.since = None;
-            return io;
-        }
-        let since = *self.since.get_or_insert_with(tokio::time::Instant::now);
-        let end = since + limit;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
-        while timer.as_mut().poll(cx).is_ready() {
-            if timer.deadline() >= end {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            // It was set for an earlier wait, which has ended.
-            timer.as_mut().reset(end);
-        }
-        Poll::Pending
-    }
-}

@@ -16,9 +16,9 @@ use tokio::{
 };
 
 use super::{
-    course::Stall,
     frames::{Frames, ILLEGAL},
     opening::PREFACE,
+    patience::{Patience, Terms},
     wire::Wire,
 };
 
@@ -31,7 +31,7 @@ pub(super) struct FrameSocket {
     held: BytesMut,
     /// There was a flood: nothing is read after what is held.
     ended: bool,
-    writing: Stall,
+    writing: Patience,
     /// Longest time for which the client may take nothing.
     patience: Duration,
 }
@@ -42,7 +42,7 @@ impl FrameSocket {
         let mut frames = Frames::after(PREFACE.len());
         let passed = frames.scan(&held);
         held.truncate(passed);
-        let (wire, writing) = (Wire::new(stream), Stall::default());
+        let (wire, writing) = (Wire::new(stream), Patience::default());
         let mut socket = Self { wire, frames, held, ended: false, writing, patience };
         socket.end_flood();
         socket
@@ -102,7 +102,9 @@ impl AsyncWrite for FrameSocket {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let written = this.wire.poll_write(cx, bufs);
-        this.writing.bound(this.patience, cx, written)
+        // How slow it may be is for each stream to say.
+        let terms = Terms { full: this.patience, rate: 0 };
+        this.writing.with(0, terms, cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

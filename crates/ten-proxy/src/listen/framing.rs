@@ -30,9 +30,19 @@ use self::{
 };
 use crate::check::BadRequest;
 
+/// What a head may be at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// In bytes, with its empty line.
+    pub(super) bytes: usize,
+    /// Header lines.
+    pub(super) headers: usize,
+}
+
 /// Reads along with one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Framing {
+    limits: Limits,
     state: State,
     /// Heads passed so far.
     heads: u64,
@@ -73,6 +83,10 @@ pub(super) enum Violation {
 }
 
 impl Framing {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, state: State::default(), heads: 0 }
+    }
+
     /// Reads on. `bytes` begin with the first byte that was not passed yet.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> Scan {
         let mut passed = 0;
@@ -93,7 +107,8 @@ impl Framing {
     fn step(&mut self, bytes: &[u8]) -> Result<usize, (usize, Violation)> {
         match &mut self.state {
             State::Head(head) => {
-                let head = head.scan(bytes).map_err(|fault| (0, Violation::Head(fault)))?;
+                let head = head.scan(bytes, self.limits);
+                let head = head.map_err(|fault| (0, Violation::Head(fault)))?;
                 let Some((length, follows)) = head else { return Ok(0) };
                 self.heads += 1;
                 self.state = match follows {
@@ -122,6 +137,11 @@ impl Framing {
             State::Undecided | State::Refused => Ok(0),
             State::Tunnel => Ok(bytes.len()),
         }
+    }
+
+    /// Heads passed so far: the number of the request that is under way.
+    pub(super) fn heads(&self) -> u64 {
+        self.heads
     }
 
     /// A body is under way, so bytes are due.

@@ -8,7 +8,8 @@
 //! What h2 refuses by itself, and tests hold it to: uppercase and connection-specific headers,
 //! doubled or unknown pseudo-headers, lengths that do not fit, heads above a size, endless
 //! CONTINUATION, streams that are reset before they are looked at. A client that resets a stream
-//! or leaves drops the request with all that it holds.
+//! or leaves drops the request with all that it holds. What h2 does not refuse: a fragment in a
+//! path, which it drops.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -19,7 +20,7 @@ use http::{
 };
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::{
     Client,
@@ -71,14 +72,14 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
             .keep_alive_interval(settings.idle_timeout)
             .serve_connection(TokioIo::new(socket), service)
     );
-    tokio::select! {
+    let idle = tokio::select! {
         served = connection.as_mut() => return served,
-        () = drain.draining() => connection.as_mut().graceful_shutdown(),
-        end = end(&streams) => {
-            connection.as_mut().graceful_shutdown();
-            let last_words = if end == End::Idle { LAST_WORDS } else { Duration::ZERO };
-            return timeout(last_words, connection).await.unwrap_or(Ok(()));
-        }
+        () = drain.draining() => false,
+        idle = useless(&streams) => idle,
+    };
+    connection.as_mut().graceful_shutdown();
+    if idle {
+        return timeout(LAST_WORDS, connection).await.unwrap_or(Ok(()));
     }
     tokio::select! {
         served = connection => served,
@@ -87,36 +88,34 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
     }
 }
 
-/// Why a connection is of no use any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    Idle,
-    Stuck,
-}
-
-/// Waits until a connection is of no use any more.
-async fn end<B>(streams: &Streams<B>) -> End {
+/// Waits until a connection is of no use any more; whether because it is idle.
+async fn useless<B>(streams: &Streams<B>) -> bool {
     loop {
         match streams.judge() {
             Verdict::Well(again) => sleep_until(again).await,
-            Verdict::Idle => return End::Idle,
-            Verdict::Stuck => return End::Stuck,
+            Verdict::Idle => return true,
+            Verdict::Stuck => return false,
         }
     }
 }
 
-/// Waits until a connection, whose last requests these are, gets nowhere.
+/// Waits until a connection that was told to end gets nowhere. What is asked while it is being
+/// told is still answered.
 async fn stuck<B>(streams: &Streams<B>) {
-    while end(streams).await != End::Stuck {
-        // It ends by itself.
-        std::future::pending::<()>().await;
+    loop {
+        sleep(LAST_WORDS).await;
+        if streams.judge() == Verdict::Stuck {
+            return;
+        }
     }
 }
 
 /// Gives a request the form that it would have had in HTTP/1.1: a `Host`, and one `Cookie`
 /// (RFC 9113, sections 8.3.1 and 8.2.3).
 fn as_http1(mut request: Request<Incoming>) -> Request<Incoming> {
-    if let Some(authority) = request.uri().authority() {
+    // Any other scheme is left for `check` to refuse, with the absolute target that has it.
+    let web = matches!(request.uri().scheme_str(), None | Some("http" | "https"));
+    if let Some(authority) = request.uri().authority().filter(|_| web) {
         let authority = HeaderValue::from_str(authority.as_str());
         let headers = request.headers_mut();
         // Where there are both and they differ, `check` says so, as of an absolute target.

@@ -1,12 +1,24 @@
-//! The first bytes of a connection: which version of HTTP it speaks.
+//! The first bytes of a connection: on whose behalf it is, and which version of HTTP it speaks.
+//!
+//! ```text
+//! trusted, `proxy_protocol` ─▶ header of the PROXY protocol ─┐
+//! all others ────────────────────────────────────────────────┴▶ preface? ─▶ HTTP/2
+//!                                                                   └─no──▶ HTTP/1
+//! ```
 //!
 //! A client that knows that we speak HTTP/2 begins with its preface (RFC 9113, section 3.3),
-//! which no request of HTTP/1 can be taken for. Whatever does not begin so is left to HTTP/1.
+//! which no request of HTTP/1 can be taken for. Whatever does not begin so is left to HTTP/1;
+//! there a header of the PROXY protocol that nobody asked for is a malformed request.
+
+mod proxy_protocol;
 
 use std::{io, time::Duration};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::{io::Interest, net::TcpStream};
+
+pub(super) use self::proxy_protocol::Source;
+use self::proxy_protocol::{Parsed, parse};
 
 /// How a connection of HTTP/2 begins (RFC 9113, section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -16,8 +28,10 @@ const ROOM: usize = 4 << 10;
 /// What is known of a connection after its first bytes.
 #[derive(Debug)]
 pub(super) struct Opening {
+    /// What a header of the PROXY protocol says, where one was asked for.
+    pub(super) source: Option<Source>,
     pub(super) version: Version,
-    /// Everything that was read, the preface too.
+    /// Everything that was read after that header, the preface too.
     pub(super) read: BytesMut,
 }
 
@@ -27,26 +41,51 @@ pub(super) enum Version {
     Http2,
 }
 
-/// Reads until the version is certain.
+/// Reads until the version is certain, behind a header of the PROXY protocol if that is `headed`.
 ///
 /// # Errors
-/// `TimedOut` where that takes longer than `within`, `UnexpectedEof` where the client leaves first.
-pub(super) async fn read(stream: &TcpStream, within: Duration) -> io::Result<Opening> {
+/// `TimedOut` where that takes longer than `within`, `UnexpectedEof` where the client leaves
+/// first, `InvalidData` where the header is missing or wrong.
+pub(super) async fn read(
+    stream: &TcpStream,
+    headed: bool,
+    within: Duration,
+) -> io::Result<Opening> {
     let reading = async {
         let mut read = BytesMut::with_capacity(ROOM);
+        let source = if headed { Some(source(stream, &mut read).await?) } else { None };
         loop {
-            let receive = || stream.try_read_buf(&mut read);
-            match stream.async_io(Interest::READABLE, receive).await? {
-                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                _ => {
-                    if let Some(version) = version(&read) {
-                        return Ok(Opening { version, read });
-                    }
-                }
+            if let Some(version) = version(&read) {
+                return Ok(Opening { source, version, read });
             }
+            more(stream, &mut read).await?;
         }
     };
     tokio::time::timeout(within, reading).await.map_err(io::Error::from)?
+}
+
+/// Reads a header of the PROXY protocol, and leaves in `read` what was read behind it.
+async fn source(stream: &TcpStream, read: &mut BytesMut) -> io::Result<Source> {
+    loop {
+        match parse(read) {
+            Parsed::Incomplete => more(stream, read).await?,
+            Parsed::Invalid => {
+                let error = "a trusted peer did not begin with a PROXY protocol header";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
+            Parsed::Header { source, len } => {
+                read.advance(len);
+                return Ok(source);
+            }
+        }
+    }
+}
+
+async fn more(stream: &TcpStream, read: &mut BytesMut) -> io::Result<()> {
+    match stream.async_io(Interest::READABLE, || stream.try_read_buf(read)).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
 }
 
 /// The version that a connection speaks whose first bytes these are; `None`: too few to tell.

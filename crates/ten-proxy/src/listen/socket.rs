@@ -20,13 +20,13 @@ use tokio::{
 };
 
 use super::{
-    BODY_TIMEOUT,
-    course::{Course, Stall},
-    framing::{Framing, Scan, Violation},
+    course::Course,
+    framing::{Framing, Limits, Scan, Violation},
+    patience::Patience,
     wire::Wire,
 };
 
-/// Most bytes that wait for an answer that decides what they are. A head waits in less.
+/// Most bytes that wait for an answer that decides what they are.
 const MAX_HELD: usize = 64 << 10;
 /// What hyper reads in place of a refused head. `check` gives the true reason.
 const REFUSED: &[u8] = b"CONNECT refused:0 HTTP/1.1\r\n\r\n";
@@ -43,22 +43,24 @@ pub(super) struct ClientSocket {
     passable: usize,
     /// Reads on once an answer has decided what is held.
     undecided: Option<Waker>,
-    reading: Stall,
-    writing: Stall,
+    reading: Patience,
+    writing: Patience,
 }
 
 impl ClientSocket {
     /// A connection of which `held` was read already.
     pub(super) fn new(stream: Arc<TcpStream>, course: Arc<Course>, held: BytesMut) -> Self {
+        let settings = course.settings();
+        let limits = Limits { bytes: settings.max_head_bytes, headers: settings.max_headers };
         let mut socket = Self {
             wire: Wire::new(stream),
             course,
-            framing: Framing::default(),
+            framing: Framing::new(limits),
             held,
             passable: 0,
             undecided: None,
-            reading: Stall::default(),
-            writing: Stall::default(),
+            reading: Patience::default(),
+            writing: Patience::default(),
         };
         socket.rescan();
         socket
@@ -122,7 +124,7 @@ impl ClientSocket {
         }
         match self.course.is_tunnel() {
             true => written,
-            false => self.writing.bound(BODY_TIMEOUT, cx, written),
+            false => self.writing.with(self.course.answers(), self.course.patience(), cx, written),
         }
     }
 }
@@ -145,17 +147,17 @@ impl AsyncRead for ClientSocket {
             }
             if this.framing.undecided() {
                 this.undecided = Some(cx.waker().clone());
+                if this.held.len() >= MAX_HELD {
+                    return Poll::Pending;
+                }
             }
-            // Only what an answer decides about grows so long.
-            if this.held.len() >= MAX_HELD {
-                return Poll::Pending;
-            }
-            let mut read = this.wire.poll_read(cx, buf);
+            let read = this.wire.poll_read(cx, buf);
+            let mut read = read.map_ok(|()| buf.filled().len() - start);
             if this.framing.in_body() {
-                read = this.reading.bound(BODY_TIMEOUT, cx, read);
+                let (number, terms) = (this.framing.heads(), this.course.patience());
+                read = this.reading.with(number, terms, cx, read);
             }
-            ready!(read)?;
-            if buf.filled().len() == start {
+            if ready!(read)? == 0 {
                 break;
             }
             this.course.heard();

@@ -1,7 +1,7 @@
 //! How things end: clients that leave, timeouts of connections, the drain.
 
 use super::*;
-use crate::{Drained, HEAD_TIMEOUT, IDLE_TIMEOUT};
+use crate::Drained;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -95,22 +95,23 @@ fn about(found: Duration, want: Duration) {
 async fn silent_slow_and_idle_connections_are_closed() {
     let (address, _) = answering(OK).await;
     let world = World::before(vec![address]);
-    about(closed_after(&mut world.client().await).await, HEAD_TIMEOUT);
+    let ProxySettings { head_timeout, idle_timeout, .. } = ProxySettings::DEFAULT;
+    about(closed_after(&mut world.client().await).await, head_timeout);
 
     let mut slow = world.client().await;
     slow.write("GET / HTT").await;
-    about(closed_after(&mut slow).await, HEAD_TIMEOUT);
+    about(closed_after(&mut slow).await, head_timeout);
 
     let mut idle = world.client().await;
     idle.write(format!("{GET}\r\n")).await;
     idle.until("ok").await.unwrap();
-    about(closed_after(&mut idle).await, IDLE_TIMEOUT);
+    about(closed_after(&mut idle).await, idle_timeout);
 
     let mut second = world.client().await;
     second.write(format!("{GET}\r\n")).await;
     second.until("ok").await.unwrap();
     second.write("GET / HTT").await;
-    about(closed_after(&mut second).await, HEAD_TIMEOUT);
+    about(closed_after(&mut second).await, head_timeout);
 }
 
 #[tokio::test]

@@ -5,9 +5,10 @@ use std::process::Command;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::*;
-use crate::{BODY_TIMEOUT, MAX_CONNECTIONS, connect};
+use crate::connect;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn each_refusal_has_its_answer() {
@@ -39,28 +40,6 @@ async fn a_missing_socket_says_nothing_of_its_path() {
     let answer = world.ask(format!("{GET}Connection: close\r\nAccept: text/html\r\n\r\n")).await;
     assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("<h1>Bad gateway</h1>"));
     assert!(!answer.contains("secret"), "{answer}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_client_without_a_place_waits_for_one() {
-    let (address, _) = answering(OK).await;
-    let world = World::before(vec![address]);
-    let mut first = world.client().await;
-    first.write(format!("{GET}\r\n")).await;
-    first.until("ok").await.unwrap();
-    // One more place is already held by the wait for the next client.
-    let others = world.places.acquire_many(MAX_CONNECTIONS as u32 - 2).await.unwrap();
-    let mut second = world.client().await;
-    second.write(format!("{GET}\r\n")).await;
-    second.until("ok").await.unwrap();
-    let mut third = world.client().await;
-    third.write(format!("{GET}\r\n")).await;
-    let mut byte = [0];
-    let early = tokio::time::timeout(Duration::from_secs(1), third.0.peek(&mut byte)).await;
-    assert!(early.is_err(), "served without a place");
-    drop(first);
-    third.until("ok").await.unwrap();
-    drop(others);
 }
 
 /// Lowers the limit of its whole process, so it runs in one of its own.

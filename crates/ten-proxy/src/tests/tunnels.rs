@@ -1,6 +1,7 @@
 //! Upgrades: a tunnel after the instance's 101, and only then.
 
 use super::*;
+use crate::Drained;
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: k\r\n";
 
@@ -96,4 +97,185 @@ async fn no_tunnel_for_http_2_nor_unnominated_nor_with_a_body() {
             assert_eq!(header(&seen, name), None, "{seen}");
         }
     }
+}
+
+/// A client and an instance that have switched protocols, both in the hands of the test.
+async fn tunnel(protocol: &'static str) -> (World, Wire, Wire) {
+    let (hand, mut handed) = tokio::sync::mpsc::unbounded_channel();
+    let address = instance(move |mut wire| {
+        let hand = hand.clone();
+        async move {
+            wire.head().await.unwrap();
+            let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ";
+            wire.write(format!("{head}{protocol}\r\n\r\n")).await;
+            hand.send(wire).unwrap_or_else(|_| panic!("the test has ended"));
+        }
+    })
+    .await;
+    let world = World::before(vec![address]);
+    let mut client = world.client().await;
+    client.write(format!("{GET}Connection: upgrade\r\nUpgrade: {protocol}\r\n\r\n")).await;
+    client.head().await.unwrap();
+    let instance = soon(handed.recv()).await.unwrap();
+    (world, client, instance)
+}
+
+impl Wire {
+    async fn exactly<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        soon(self.0.read_exact(&mut bytes)).await.unwrap();
+        bytes
+    }
+
+    /// Reads the Close of a server, going away.
+    async fn goodbye(&mut self) {
+        assert_eq!(self.exactly().await, [0x88, 2, 0x03, 0xE9]);
+    }
+
+    /// Reads the Close of a client, going away.
+    async fn masked_goodbye(&mut self) {
+        let [opcode, length, a, b, _, _, high, low] = self.exactly().await;
+        assert_eq!([opcode, length, a ^ high, b ^ low], [0x88, 0x82, 0x03, 0xE9]);
+    }
+}
+
+/// Sends bytes from one side and reads exactly these on the other.
+async fn passes(from: &mut Wire, to: &mut Wire, bytes: &[u8]) {
+    from.write(bytes).await;
+    let mut heard = vec![0; bytes.len()];
+    soon(to.0.read_exact(&mut heard)).await.unwrap();
+    assert_eq!(heard, bytes);
+}
+
+/// Runs on a paused clock. Only this does: to such a clock, bytes that the kernel is slow to hand
+/// over look like a silence to be skipped.
+async fn without_waiting<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::pause();
+    let done = work.await;
+    tokio::time::resume();
+    done
+}
+
+const CLOSE: [u8; 2] = [0x88, 0];
+const MASKED_CLOSE: [u8; 6] = [0x88, 0x80, 1, 2, 3, 4];
+const DEADLINE: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_drain_closes_a_websocket_with_both_sides() {
+    let (World { fleet, drain, .. }, mut client, mut instance) = tunnel("WebSocket").await;
+    passes(&mut client, &mut instance, b"\x81\x85maskHELLO").await;
+    let drained = tokio::spawn(drain.drain(DEADLINE));
+    client.goodbye().await;
+    instance.masked_goodbye().await;
+    // What they still say before they have heard it reaches nobody.
+    instance.write(b"\x81\x02hi").await;
+    instance.write(CLOSE).await;
+    client.write(MASKED_CLOSE).await;
+    assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
+    assert_eq!(soon(drained).await.unwrap(), Drained::Complete);
+    fleet.in_use(0).await;
+}
+
+#[tokio::test]
+async fn a_drain_interrupts_a_message_and_never_a_frame() {
+    let (World { drain, .. }, mut client, mut instance) = tunnel("websocket").await;
+    // Half of the first fragment one way, half of a header the other way.
+    passes(&mut instance, &mut client, b"\x01\x04ab").await;
+    passes(&mut client, &mut instance, b"\x82").await;
+    let drained = tokio::spawn(drain.drain(DEADLINE));
+    instance.write(b"cd\x80\x02ef").await;
+    assert_eq!(&client.exactly().await, b"cd");
+    client.goodbye().await;
+    client.write([0xFE, 0, 1, 9, 9, 9, 9, b'x']).await;
+    client.write(MASKED_CLOSE).await;
+    assert_eq!(instance.exactly().await, [0xFE, 0, 1, 9, 9, 9, 9, b'x']);
+    instance.masked_goodbye().await;
+    instance.write(CLOSE).await;
+    assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
+    assert_eq!(soon(drained).await.unwrap(), Drained::Complete);
+}
+
+#[tokio::test]
+async fn a_drain_says_nothing_after_a_close_of_a_sides_own() {
+    let (World { drain, .. }, mut client, mut instance) = tunnel("websocket").await;
+    passes(&mut client, &mut instance, &MASKED_CLOSE).await;
+    passes(&mut instance, &mut client, &CLOSE).await;
+    let drained = tokio::spawn(drain.drain(DEADLINE));
+    assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
+    assert_eq!(soon(drained).await.unwrap(), Drained::Complete);
+}
+
+#[tokio::test]
+async fn who_does_not_answer_a_goodbye_is_not_waited_for() {
+    let (World { drain, .. }, mut client, mut instance) = tunnel("websocket").await;
+    assert_eq!(without_waiting(drain.drain(DEADLINE)).await, Drained::Complete);
+    client.goodbye().await;
+    instance.masked_goodbye().await;
+    assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
+}
+
+/// In the middle of a frame there is no place for a goodbye; in bytes without frames neither.
+#[tokio::test]
+async fn what_cannot_be_interrupted_is_cut_at_the_deadline() {
+    for (protocol, said) in [
+        ("websocket", &b"\x82\x05hell"[..]),
+        ("websocket", b"\x82\x7F\x80\0\0\0\0\0\0\0"),
+        ("chat", b"hell"),
+        ("chat", b""),
+    ] {
+        let (World { fleet, drain, .. }, mut client, mut instance) = tunnel(protocol).await;
+        passes(&mut instance, &mut client, said).await;
+        passes(&mut client, &mut instance, said).await;
+        let drained = without_waiting(drain.drain(DEADLINE)).await;
+        assert_eq!(drained, Drained::Cut, "{protocol} {said:?}");
+        assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
+        fleet.in_use(0).await;
+    }
+}
+
+#[tokio::test]
+async fn who_takes_nothing_slows_the_other_side_down() {
+    let (_world, mut client, mut instance) = tunnel("websocket").await;
+    let piece = vec![b'x'; 1 << 16];
+    let mut sent = 0;
+    // The clock moves when nobody can do anything: then all buffers on the way are full.
+    let second = Duration::from_secs(1);
+    while let Ok(wrote) =
+        without_waiting(tokio::time::timeout(second, client.0.write(&piece))).await
+    {
+        sent += wrote.unwrap();
+    }
+    // The other direction is not held up by that.
+    instance.write(b"still here").await;
+    client.until("still here").await.unwrap();
+    client.0.shutdown().await.unwrap();
+    assert_eq!(instance.rest().await.len(), sent);
+}
+
+/// What the instance said last must not be lost because the client goes on sending.
+#[tokio::test]
+async fn the_last_word_of_an_instance_that_hears_no_more() {
+    let (World { fleet, .. }, mut client, mut instance) = tunnel("websocket").await;
+    let piece = vec![b'x'; 1 << 16];
+    client.write(&piece).await;
+    instance.write(b"\x88\x02\x03\xF1").await;
+    // With bytes unread, this resets the connection to the proxy.
+    drop(instance);
+    // No goodbye and no end has been read yet; writing goes on into nothing.
+    for _ in 0..64 {
+        client.write(&piece).await;
+    }
+    assert_eq!(client.exactly().await, [0x88, 2, 0x03, 0xF1]);
+    drop(client);
+    fleet.in_use(0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_breaks_off_frees_its_instance() {
+    let (World { fleet, .. }, client, mut instance) = tunnel("websocket").await;
+    fleet.in_use(1).await;
+    rustix::net::sockopt::set_socket_linger(&client.0, Some(Duration::ZERO)).unwrap();
+    drop(client);
+    assert_eq!(instance.rest().await, "");
+    fleet.in_use(0).await;
 }

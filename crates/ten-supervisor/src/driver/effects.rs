@@ -9,7 +9,7 @@ use ten_warden::{LaunchId, Output};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{Driver, Notice};
+use super::{Alarm, Driver, Notice};
 use crate::{
     Denied, Done,
     gate::{Birth, Generation},
@@ -95,6 +95,7 @@ impl Driver {
         let notices = self.notices.clone();
         let Some(instance) = self.instances.get_mut(name) else { return };
         let health = instance.spec.health.clone();
+        let protocol = instance.spec.protocol;
         let listens = instance.spec.listen != Listen::None;
         let Some(process) = instance.process.as_mut() else { return };
         let (name, launch) = (name.clone(), process.launch);
@@ -106,7 +107,7 @@ impl Driver {
             let reached = probe::accepting(&place).await;
             if let Some(check) = health {
                 report(&notices, Notice::Accepting(name.clone(), launch, reached.clone()));
-                probe::healthy(&reached.dial(), &check).await;
+                probe::healthy(&reached.dial(), protocol, &check).await;
             }
             report(&notices, Notice::Ready(name, launch, Some(reached)));
         });
@@ -122,6 +123,7 @@ impl Driver {
         }
         let requests = Arc::clone(&instance.entry.requests);
         let (protocol, request_timeout) = (instance.spec.protocol, instance.spec.request_timeout);
+        let max = instance.spec.concurrency.max;
         let Some(process) = instance.process.as_mut() else { return };
         process.generation = Some(Generation::new(Birth {
             instance: name.clone(),
@@ -129,23 +131,34 @@ impl Driver {
             reached,
             protocol,
             request_timeout,
+            max,
             requests,
             notices,
         }));
     }
 
-    /// Gives leases to all who wait.
-    fn release(&mut self, name: &InstanceName) {
+    /// Gives leases to those who wait, as long as there is room, and sees to it that who goes
+    /// on waiting does not wait too long.
+    pub(super) fn release(&mut self, name: &InstanceName) {
         let Some(instance) = self.instances.get_mut(name) else { return };
         // A worker has no gate; nobody waits for it.
         let Some(generation) = instance.generation().cloned() else { return };
-        instance.waiters.retain(|waiter| !waiter.reply.is_closed());
-        while !instance.waiters.is_empty() {
-            // Closed again: found unreachable, and being sought.
-            let Some(lease) = generation.enter() else { return };
-            let Some(waiter) = instance.waiters.pop_front() else { return };
-            // A client that has left meanwhile gives its lease back by dropping it.
-            let _ = waiter.reply.send(Ok(lease));
+        while let Some(first) = instance.queue.first() {
+            let due = first.since + instance.spec.concurrency.queue_timeout;
+            // Full; or closed again: found unreachable, and being sought.
+            let Some(lease) = generation.next_turn() else { return self.time_turn(name, due) };
+            let Some(waiter) = instance.queue.pop() else { return };
+            waiter.answer(Ok(lease));
+        }
+        generation.nobody_waits();
+    }
+
+    /// Asks to be told when the first in the queue has waited too long, unless somebody has
+    /// asked already: who was first then had the earlier time.
+    fn time_turn(&mut self, name: &InstanceName, due: Instant) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        if !std::mem::replace(&mut instance.turn_is_timed, true) {
+            self.timers.insert_at(Alarm::Turn(name.clone()), due);
         }
     }
 
@@ -156,6 +169,7 @@ impl Driver {
         if !process.adopted {
             instance.last_wake = Some(process.launched.elapsed());
         }
+        instance.queue.count_from(Instant::now());
         process.watch = None;
         let generation = process.generation.clone();
         let idle = instance.spec.idle_timeout;
@@ -173,6 +187,7 @@ impl Driver {
         let notices = self.notices.clone();
         let Some(instance) = self.instances.get_mut(name) else { return };
         let Some(check) = instance.spec.health.clone() else { return };
+        let protocol = instance.spec.protocol;
         let Some(process) = instance.process.as_mut() else { return };
         if !process.never_healthy {
             process.health.record(true);
@@ -183,7 +198,7 @@ impl Driver {
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(check.interval).await;
-                let passed = probe::passes(&address, &check).await;
+                let passed = probe::passes(&address, protocol, &check).await;
                 report(&notices, Notice::Checked(name.clone(), launch, passed));
             }
         });
@@ -240,7 +255,7 @@ impl Driver {
         self.disarm(name);
         let Some(instance) = self.instances.get_mut(name) else { return };
         let due = Instant::now() + after;
-        let key = self.timers.insert_at(name.clone(), due);
+        let key = self.timers.insert_at(Alarm::Due(name.clone()), due);
         instance.timer = Some(Timer { key, due });
     }
 
@@ -271,7 +286,7 @@ impl Driver {
             Why::ShuttingDown => (Some(Refusal::ShuttingDown), Denied::ShuttingDown),
         };
         if let Some(refusal) = refusal {
-            instance.refuse(refusal);
+            instance.queue.refuse_all(refusal);
         }
         instance.tell(Goal::Up, || Err(denied.clone()));
     }

@@ -1,8 +1,8 @@
 //! What comes in, turned into events.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use ten_domain::{InstanceName, Refusal, ResourceLimits, ServiceName, Weight};
+use ten_domain::{InstanceName, Refusal, ResourceLimits, ServiceName, ServiceSpec, Weight};
 use ten_store::Origin;
 use ten_warden::{Cgroup, Event as WardenEvent, Exit, LaunchId, Living, Output};
 use tokio::{sync::oneshot, time::Instant};
@@ -10,9 +10,10 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{Command, Driver, Notice, Verb};
 use crate::{
     Denied, Done,
-    instance::{Adopted, Goal, Instance, MAX_WAITERS, Note, Operator, Waiter},
+    instance::{Adopted, Goal, Instance, Note, Operator},
     machine::{Event, Phase},
     probe::Reached,
+    queue::Waiter,
 };
 
 /// Most instances that one request for a service's host wakes. A canary and what it replaces
@@ -22,7 +23,7 @@ const WAKE_TOGETHER: usize = 8;
 impl Driver {
     pub(super) fn on_command(&mut self, command: Command) {
         match command {
-            Command::Wake { name, waiter } => self.wake(&name, waiter),
+            Command::Wake { name, from, waiter } => self.wake(&name, from, waiter),
             Command::Operate { name, verb, wait, reply } => self.operate(&name, verb, wait, reply),
             Command::SetWeight { name, weight, reply } => self.set_weight(&name, weight, reply),
             Command::WakeService { service } => self.wake_service(&service),
@@ -30,41 +31,53 @@ impl Driver {
         }
     }
 
-    fn wake(&mut self, name: &InstanceName, waiter: Waiter) {
-        // A client that has left needs no answer.
-        let refuse = |waiter: Waiter, refusal| drop(waiter.reply.send(Err(refusal)));
-        if self.closing.is_some() {
-            return refuse(waiter, Refusal::ShuttingDown);
+    fn wake(&mut self, name: &InstanceName, from: IpAddr, waiter: Waiter) {
+        match self.queue_up(name, from, waiter) {
+            Ok(()) => self.step(name, Event::Wake),
+            Err((waiter, refusal)) => waiter.answer(Err(refusal)),
         }
-        let Some(spec) = self.spec(name) else { return refuse(waiter, Refusal::Unknown) };
+    }
+
+    /// Puts a request into the queue of its instance, or says why it may not wait there.
+    fn queue_up(
+        &mut self,
+        name: &InstanceName,
+        from: IpAddr,
+        waiter: Waiter,
+    ) -> Result<(), (Waiter, Refusal)> {
+        if self.closing.is_some() {
+            return Err((waiter, Refusal::ShuttingDown));
+        }
+        let Some(spec) = self.spec(name) else { return Err((waiter, Refusal::Unknown)) };
         if !self.instances.contains_key(name) {
-            let allowed = self.census.request_creates(&spec);
-            if let Err(refusal) = allowed.and_then(|()| self.census.request_starts(&spec)) {
-                return refuse(waiter, refusal);
+            if let Err(refusal) = self.request_creates(&spec, from) {
+                return Err((waiter, refusal));
             }
             self.create(Arc::clone(&spec), name, Weight::NONE, true);
         }
-        let Some(instance) = self.instances.get_mut(name) else { return };
-        if instance.waiters.len() >= MAX_WAITERS {
-            instance.waiters.retain(|waiter| !waiter.reply.is_closed());
-            if instance.waiters.len() >= MAX_WAITERS {
-                return refuse(waiter, Refusal::QueueFull);
-            }
-        }
+        let Some(instance) = self.instances.get_mut(name) else { return Ok(()) };
         match (instance.machine.phase(), &instance.timer) {
             (Phase::Sleeping, _) => {
                 if let Err(refusal) = self.census.request_starts(&spec) {
-                    return refuse(waiter, refusal);
+                    return Err((waiter, refusal));
                 }
             }
-            (Phase::Backoff, Some(timer)) if timer.due > waiter.deadline => {
+            (Phase::Backoff, Some(timer)) if timer.due > waiter.since + spec.startup_timeout => {
                 let retry_after = timer.due.saturating_duration_since(Instant::now());
-                return refuse(waiter, Refusal::NotReady { retry_after });
+                return Err((waiter, Refusal::NotReady { retry_after }));
             }
             _ => {}
         }
-        instance.waiters.push_back(waiter);
-        self.step(name, Event::Wake);
+        let joined = instance.queue.join(waiter, spec.concurrency.queue_limit);
+        joined.map_err(|waiter| (waiter, Refusal::QueueFull))
+    }
+
+    /// Whether a request may make an instance known and start it; if so, it counts for its
+    /// client.
+    fn request_creates(&mut self, spec: &ServiceSpec, from: IpAddr) -> Result<(), Refusal> {
+        self.census.request_creates(spec)?;
+        self.census.request_starts(spec)?;
+        self.newcomers.admit(from, Instant::now().into_std())
     }
 
     /// Wakes those who share a service's traffic, heaviest first, so that the next requests
@@ -168,7 +181,7 @@ impl Driver {
         let names: Vec<_> = self.instances.keys().cloned().collect();
         for name in names {
             if let Some(instance) = self.instances.get_mut(&name) {
-                instance.refuse(Refusal::ShuttingDown);
+                instance.queue.refuse_all(Refusal::ShuttingDown);
             }
             self.step(&name, Event::Shutdown);
         }
@@ -244,6 +257,7 @@ impl Driver {
                 }
                 (name, launch, Event::Drained)
             }
+            Notice::Room(name, launch) => (name, launch, Event::Wake),
             Notice::Accepting(name, launch, reached) => {
                 self.accepting(&name, launch, reached);
                 (name, launch, Event::Accepting)
@@ -293,6 +307,19 @@ impl Driver {
         }
     }
 
+    /// The first in the queue may have waited too long for its turn. While nobody is given a
+    /// turn, because the instance is on its way down or up or is being sought, that does not
+    /// count; the next `Release` sets a time anew.
+    pub(super) fn on_turn(&mut self, name: &InstanceName) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        instance.turn_is_timed = false;
+        let runs = instance.machine.phase() == Phase::Running;
+        if runs && instance.generation().is_some_and(|generation| generation.is_open()) {
+            instance.queue.expire(instance.spec.concurrency.queue_timeout, Instant::now());
+            self.release(name);
+        }
+    }
+
     /// The idle time may have passed; looks, and looks again when it will have.
     fn idle_check(&mut self, name: &InstanceName) {
         let Some(instance) = self.instances.get_mut(name) else { return };
@@ -318,15 +345,17 @@ impl Driver {
             instance.last_failure = Some("does not accept connections any more".into());
             return self.step(name, Event::Unhealthy);
         };
+        let Some(process) = instance.process.as_mut() else { return };
+        let Some(before) = process.generation.take() else { return };
         // What accepts now may be another socket than before: nothing that was learnt of the
         // old one, no connection and no descriptor, is used for it.
-        if let Some(process) = instance.process.as_mut() {
-            process.generation = None;
-        }
-        self.accepting(name, launch, reached);
-        if let Some(generation) = self.instances.get(name).and_then(Instance::generation).cloned() {
-            self.watch_health(name, &generation);
-        }
+        let generation = before.moved(reached);
+        process.generation = Some(Arc::clone(&generation));
+        instance.queue.count_from(Instant::now());
+        // Shown before it is opened, so that nobody goes to the old one any more.
+        self.publish(name);
+        generation.reopen();
+        self.watch_health(name, &generation);
         self.step(name, Event::Wake);
     }
 

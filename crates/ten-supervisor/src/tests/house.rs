@@ -27,6 +27,12 @@ pub(super) fn name(text: &str) -> InstanceName {
     text.parse().unwrap()
 }
 
+/// Lets time pass. Where the clock is paused that takes none, and nothing passes before
+/// everybody has done what there was to do.
+pub(super) async fn pass(time: Duration) {
+    sleep(time).await;
+}
+
 /// How tenants behave from now on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Script {
@@ -81,6 +87,16 @@ pub(super) struct House {
 impl House {
     /// A house with one service, `api`, changed as the test wants it.
     pub(super) async fn new(change: impl FnOnce(&mut ServiceSpec)) -> Self {
+        Self::with_settings(change, |_| {}).await
+    }
+
+    /// The same, with other settings for strangers.
+    pub(super) async fn with_settings(
+        change: impl FnOnce(&mut ServiceSpec),
+        settings: impl FnOnce(&mut ProxySettings),
+    ) -> Self {
+        let mut proxy = ProxySettings::DEFAULT;
+        settings(&mut proxy);
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let mut spec = spec();
         change(&mut spec);
@@ -91,7 +107,7 @@ impl House {
                 admin_host: None,
                 backoff: Backoff { base: Duration::from_secs(1), max: Duration::from_secs(60) },
                 crash_limit: CrashLimit { max_restarts: 3, window: Duration::from_secs(300) },
-                proxy: ProxySettings::DEFAULT,
+                proxy,
             },
             services: [(spec.name.clone(), Arc::new(spec))].into(),
             instances: vec![],

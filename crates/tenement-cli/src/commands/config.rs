@@ -35,8 +35,11 @@ impl Config {
                 output::remark(global, format!("{} is right", path.display()));
                 Ok(())
             }
-            _ if global.json => output::print_json(&render::config::services_json(&config)),
+            Some(Part::Show) if global.json => {
+                output::print_json(&render::config::show_json(&path, &config))
+            }
             Some(Part::Show) => output::print(&render::config::show(&path, &config)),
+            _ if global.json => output::print_json(&render::config::services_json(&config)),
             _ => output::print(&render::config::services(&config, output::width())),
         }
     }

@@ -47,16 +47,16 @@ impl Serve {
         let data_dir = connect::absolute(&data_dir)?;
         let listen = self.listen();
         ten_server::telemetry::start();
-        ten_server::serve(ServeOptions { source, data_dir, listen, domain: self.domain }).map_err(
-            |error| {
-                let remedy = error.remedy();
-                let failure = Failure::new("cannot serve").because(error);
-                match remedy {
-                    Some(remedy) => failure.fix(remedy),
-                    None => failure,
-                }
-            },
-        )
+        let error_pages = config.settings.proxy.error_pages;
+        let options = ServeOptions { source, data_dir, listen, domain: self.domain, error_pages };
+        ten_server::serve(options).map_err(|error| {
+            let remedy = error.remedy();
+            let failure = Failure::new("cannot serve").because(error);
+            match remedy {
+                Some(remedy) => failure.fix(remedy),
+                None => failure,
+            }
+        })
     }
 
     /// Whoever tries it on `localhost` shows nothing to the network; naming a domain says that

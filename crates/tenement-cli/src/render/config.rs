@@ -1,8 +1,14 @@
 //! The config: the table of `ten config`, and everything that is in force.
 
-use std::{fmt::Write, path::Path};
+mod service;
+mod settings;
+mod show;
 
-use ten_domain::{Config, Listen, OnDemand, RestartPolicy, ServiceSpec};
+use std::time::Duration;
+
+use ten_domain::{Config, ServiceSpec};
+
+pub(crate) use show::{show, show_json};
 
 use super::{
     span,
@@ -44,102 +50,10 @@ pub(crate) fn services_json(config: &Config) -> serde_json::Value {
     serde_json::json!({ "services": services })
 }
 
-/// Everything that is in force, defaults included. Of the environment only the names, since
-/// values may be secret.
-pub(crate) fn show(path: &Path, config: &Config) -> String {
-    let mut text = format!("# {}\n\n[settings]\n", path.display());
-    let mut line = |key: &str, value: &dyn std::fmt::Display| {
-        writeln!(text, "{key:<22} {value}").expect("a String takes all");
-    };
-    line("data_dir", &config.settings.data_dir.display());
-    if let Some(host) = &config.settings.admin_host {
-        line("admin_host", host);
-    }
-    for spec in config.services.values() {
-        text += &service(spec);
-    }
-    if !config.instances.is_empty() {
-        text += "\n[instances]\n";
-        for name in &config.instances {
-            text += &format!("{name}\n");
-        }
-    }
-    text += &routing(config);
-    text
-}
-
-fn service(spec: &ServiceSpec) -> String {
-    let mut text = format!("\n[service.{}]\n", spec.name);
-    let health = spec.health.as_ref();
-    let names = spec.env.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(" ");
-    let rows = [
-        ("isolation", Some(spec.isolation.word().to_owned())),
-        ("listen", Some(listen(spec.listen).to_owned())),
-        ("health", health.map(|check| check.path.clone())),
-        ("health_interval", health.map(|check| millis(check.interval))),
-        ("health_timeout", health.map(|check| millis(check.timeout))),
-        ("startup_timeout", Some(millis(spec.startup_timeout))),
-        ("idle_timeout", Some(idle(spec))),
-        ("request_timeout", Some(spec.request_timeout.map_or_else(never, millis))),
-        ("stop_timeout", Some(millis(spec.stop_timeout))),
-        ("restart", Some(restart(spec.restart).to_owned())),
-        ("on_demand", Some(on_demand(spec.on_demand).to_owned())),
-        ("max_instances", Some(spec.max_instances.to_string())),
-        ("max_known", Some(spec.max_known.to_string())),
-        ("env", (!names.is_empty()).then_some(names)),
-    ];
-    for (key, value) in rows {
-        if let Some(value) = value {
-            text += &format!("{key:<22} {}\n", visible(&value));
-        }
-    }
-    text
-}
-
-fn routing(config: &Config) -> String {
-    let routing = &config.routing;
-    let hosts = routing.subdomain.iter().map(|(label, to)| (format!("{label}.DOMAIN"), to));
-    let paths = routing.path.iter().map(|(path, to)| (format!("DOMAIN{path}"), to));
-    let default = routing.default.iter().map(|to| ("DOMAIN".to_owned(), to));
-    let lines: String =
-        hosts.chain(paths).chain(default).map(|(from, to)| format!("{from:<22} {to}\n")).collect();
-    if lines.is_empty() { lines } else { format!("\n[routing]\n{lines}") }
-}
-
 fn idle(spec: &ServiceSpec) -> String {
-    spec.idle_timeout.map_or_else(never, millis)
+    let millis = |idle: Duration| span(u64::try_from(idle.as_millis()).unwrap_or(u64::MAX));
+    spec.idle_timeout.map_or_else(|| "never".to_owned(), millis)
 }
 
-fn never() -> String {
-    "never".to_owned()
-}
-
-fn millis(duration: std::time::Duration) -> String {
-    span(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-}
-
-fn listen(listen: Listen) -> &'static str {
-    match listen {
-        Listen::Auto => "auto",
-        Listen::Port => "port",
-        Listen::Socket => "socket",
-        Listen::Activation => "activation",
-        Listen::None => "none",
-    }
-}
-
-fn restart(policy: RestartPolicy) -> &'static str {
-    match policy {
-        RestartPolicy::Always => "always",
-        RestartPolicy::OnFailure => "on-failure",
-        RestartPolicy::Never => "never",
-    }
-}
-
-fn on_demand(policy: OnDemand) -> &'static str {
-    match policy {
-        OnDemand::Any => "any",
-        OnDemand::Known => "known",
-        OnDemand::Off => "off",
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,8 @@
 use http::{Uri, uri::PathAndQuery};
 use memchr::memchr;
 
+use super::Limits;
 use crate::check::{BadRequest, is_chunked, plain_length};
-
-/// Longest head, in bytes, with its empty line: hyper's own bound for what it has not parsed.
-pub(super) const MAX_HEAD: usize = 64 << 10;
-/// Most header lines.
-pub(super) const MAX_HEADERS: usize = 100;
 
 /// What is known of a head that is not complete.
 #[derive(Debug, Default)]
@@ -41,7 +37,11 @@ pub(super) enum Follows {
 impl Head {
     /// Reads on; `bytes` begin where the head does. Where it ends and what follows, once that
     /// is known.
-    pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<Option<(usize, Follows)>, BadRequest> {
+    pub(super) fn scan(
+        &mut self,
+        bytes: &[u8],
+        limits: Limits,
+    ) -> Result<Option<(usize, Follows)>, BadRequest> {
         loop {
             // TLS and the like are told at once, not when their patience ends.
             if self.lines == 0
@@ -53,7 +53,7 @@ impl Head {
             }
             let Some(at) = memchr(b'\n', &bytes[self.seen..]) else { break };
             let end = self.seen + at;
-            if end >= MAX_HEAD {
+            if end >= limits.bytes {
                 return Err(self.too_long());
             }
             let line = bytes[self.line..end].strip_suffix(b"\r").ok_or(BadRequest::LineEnd)?;
@@ -62,13 +62,13 @@ impl Head {
             if last {
                 return Ok(Some((end + 1, self.follows()?)));
             }
-            self.line(line)?;
+            self.line(line, limits)?;
         }
         self.seen = bytes.len();
-        if self.seen >= MAX_HEAD { Err(self.too_long()) } else { Ok(None) }
+        if self.seen >= limits.bytes { Err(self.too_long()) } else { Ok(None) }
     }
 
-    fn line(&mut self, line: &[u8]) -> Result<(), BadRequest> {
+    fn line(&mut self, line: &[u8], limits: Limits) -> Result<(), BadRequest> {
         if self.lines == 0 && line.is_empty() && !self.led {
             self.led = true;
             return Ok(());
@@ -76,7 +76,7 @@ impl Head {
         self.lines += 1;
         match self.lines {
             1 => self.request_line(line),
-            n if n - 1 > MAX_HEADERS => Err(BadRequest::TooManyHeaders),
+            n if n - 1 > limits.headers => Err(BadRequest::TooManyHeaders),
             _ => self.header(line),
         }
     }

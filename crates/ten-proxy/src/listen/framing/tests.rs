@@ -11,7 +11,10 @@ use hyper_util::rt::TokioIo;
 use proptest::{collection::vec, prelude::*, sample, strategy::ValueTree};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-use super::{head::MAX_HEAD, *};
+use super::*;
+
+const LIMITS: Limits = Limits { bytes: MAX_HEAD, headers: 100 };
+const MAX_HEAD: usize = 64 << 10;
 
 /// What came of an input that arrived in pieces.
 #[derive(Debug, PartialEq)]
@@ -25,7 +28,7 @@ struct Outcome {
 
 /// Shows `input` in pieces that end at `ends`, as the socket does.
 fn read(input: &[u8], ends: &[usize]) -> Outcome {
-    let mut framing = Framing::default();
+    let mut framing = Framing::new(LIMITS);
     let (mut passed, mut fault) = (0, None);
     for end in ends.iter().copied().chain([input.len()]) {
         if fault.is_none() && end > passed {
@@ -184,7 +187,7 @@ fn a_switch_is_undecided_until_it_is_answered() {
     let wish = b"GET / HTTP/1.1\r\nUpgrade: x\r\n\r\n";
     let next = b"\x16\x03not a request";
     for tunnel in [true, false] {
-        let mut framing = Framing::default();
+        let mut framing = Framing::new(LIMITS);
         let both = [&wish[..], next].concat();
         assert_eq!(framing.scan(&both), Scan { passed: wish.len(), fault: None });
         framing.decide(0, false);
@@ -206,7 +209,7 @@ fn cost() {
                 Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\n\
                 Cookie: session=0123456789abcdef0123456789abcdef\r\nConnection: keep-alive\r\n\r\n";
     const ROUNDS: u32 = 1_000_000;
-    let mut framing = Framing::default();
+    let mut framing = Framing::new(LIMITS);
     let start = std::time::Instant::now();
     for _ in 0..ROUNDS {
         let scan = framing.scan(std::hint::black_box(head.as_bytes()));

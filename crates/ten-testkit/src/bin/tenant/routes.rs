@@ -7,6 +7,7 @@
 //! | `/count` | requests that this process has had |
 //! | `/headers` | the request as it arrived |
 //! | `/slow?ms=` | answers after that |
+//! | `/crowd?ms=` | the same, with the most that ever were in it at one time, and which of all it was |
 //! | `/body` | length and checksum of the request's body |
 //! | `/stream?chunks=&bytes=` | an answer in chunks |
 //! | `/sse?count=&ms=` | server-sent events |
@@ -23,7 +24,10 @@ use std::{
     env, fs,
     io::{self, Write},
     process,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -38,6 +42,15 @@ pub(crate) struct Routes {
     requests: AtomicU64,
     /// What `/health` answers; 0 until one is set.
     health: AtomicU64,
+    crowd: Mutex<Crowd>,
+}
+
+/// Who is in `/crowd`.
+#[derive(Debug, Default)]
+struct Crowd {
+    now: u64,
+    most: u64,
+    so_far: u64,
 }
 
 impl Routes {
@@ -65,6 +78,7 @@ impl Routes {
                 thread::sleep(milliseconds(exchange, 0));
                 exchange.reply(200, "slow")
             }
+            "/crowd" => self.crowd(exchange),
             "/body" => body(exchange),
             "/stream" => stream(exchange),
             "/sse" => events(exchange),
@@ -76,6 +90,23 @@ impl Routes {
             "/abort" => process::abort(),
             _ => exchange.reply(404, "no such path"),
         }
+    }
+
+    fn crowd(&self, exchange: &mut Exchange) -> io::Result<()> {
+        let place = {
+            let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+            (crowd.now, crowd.so_far) = (crowd.now + 1, crowd.so_far + 1);
+            crowd.most = crowd.most.max(crowd.now);
+            crowd.so_far
+        };
+        thread::sleep(milliseconds(exchange, 0));
+        let most = {
+            let mut crowd = self.crowd.lock().unwrap_or_else(PoisonError::into_inner);
+            // Before the answer: its end lets the next one in.
+            crowd.now -= 1;
+            crowd.most
+        };
+        exchange.reply(200, &format!("{most} {place}"))
     }
 
     fn health(&self, exchange: &mut Exchange) -> io::Result<()> {

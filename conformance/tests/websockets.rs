@@ -1,0 +1,133 @@
+//! WebSockets, with a library of their own on both sides: what RFC 6455 says, that an open one
+//! keeps its instance awake, and how they end (FAULTS b11, c10).
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Child, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use ten_conformance::{python, script, service};
+use ten_testkit::Ten;
+
+const HOST: &str = "a.ws.localhost";
+const PATIENCE: Duration = Duration::from_secs(20);
+/// What an end may take that nothing delays: far less than any timeout on the way.
+const PROMPTLY: Duration = Duration::from_secs(3);
+
+fn start(keys: &str) -> Ten {
+    let command = format!("{} {{instance_dir}}", script("websockets_server"));
+    let other = service("other", &script("websockets_other"), "");
+    Ten::with_config(&format!("{}\n{other}", service("ws", &command, keys))).start()
+}
+
+/// One of the clients beside the tenants.
+fn client(name: &str) -> Command {
+    let script = script(name);
+    let (_, path) = script.rsplit_once(' ').expect("an interpreter and a path");
+    let mut command = python();
+    command.arg(path);
+    command
+}
+
+/// A client in a process of its own, which says what comes.
+struct Listener {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Listener {
+    fn open(ten: &Ten, path: &str) -> Self {
+        let mut command = client("websockets_client");
+        let url = format!("ws://{HOST}:{}{path}", ten.address().port());
+        let mut child = command.arg(url).stdout(Stdio::piped()).spawn().expect("python starts");
+        let said = BufReader::new(child.stdout.take().expect("piped"));
+        Self { child, said }
+    }
+
+    /// One that keeps its WebSocket open for as long as anybody lets it.
+    fn held(ten: &Ten) -> Self {
+        let mut listener = Self::open(ten, "/hold");
+        assert_eq!(listener.line(), "held");
+        listener
+    }
+
+    /// What it says next.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.said.read_line(&mut line).expect("text");
+        line.trim_end().into()
+    }
+
+    /// Waits for the end, and says what the client saw of it.
+    fn end(mut self) -> String {
+        let line = self.line();
+        assert!(self.child.wait().expect("our child").success());
+        line
+    }
+}
+
+#[test]
+fn the_cases_of_the_rfc() {
+    let ten = start("");
+    // Awake, so that the cases find their sockets.
+    assert_eq!(ten.get(HOST, "/refuse/404").status, 404);
+    assert_eq!(ten.get("a.other.localhost", "/refuse").status, 200);
+    let socket = |service: &str| ten.data_dir().join(service).join("a/s");
+    let mut cases = client("websockets_cases");
+    cases.arg(ten.address().port().to_string()).args([socket("ws"), socket("other")]);
+    let output = cases.output().expect("python starts");
+    let story = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{story}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn an_instance_sleeps_when_its_websocket_is_closed_and_not_before() {
+    let ten = start("idle_timeout = 1");
+    // The request to switch is what wakes it.
+    assert_eq!(ten.processes_of("ws:a"), []);
+    // Says its process id, and again after three idle times of silence.
+    let mut listener = Listener::open(&ten, "/later/3000");
+    let pid = listener.line();
+    assert_eq!(listener.line(), pid);
+    assert_eq!(listener.end(), "closed 1000");
+    ten.wait_until("it sleeps", PATIENCE, || ten.processes_of("ws:a").is_empty());
+}
+
+#[test]
+fn a_server_that_stops_says_goodbye_to_both_sides() {
+    let mut ten = start("");
+    let listeners: Vec<_> = (0..20).map(|_| Listener::held(&ten)).collect();
+    let began = Instant::now();
+    ten.stop();
+    let took = began.elapsed();
+    assert!(took < PROMPTLY, "stopped only after {took:?}");
+    for listener in listeners {
+        assert_eq!(listener.end(), "closed 1001");
+    }
+    let closed = fs::read_to_string(ten.data_dir().join("ws/a/closed"));
+    assert_eq!(closed.expect("the instance saw an end"), "1001");
+}
+
+#[test]
+fn an_instance_that_crashes_ends_its_websockets() {
+    let ten = start("");
+    let listener = Listener::held(&ten);
+    let processes = ten.processes_of("ws:a");
+    let began = Instant::now();
+    ten.signal(processes[0].pid, Signal::KILL);
+    assert_eq!(listener.end(), "closed 1006");
+    let took = began.elapsed();
+    assert!(took < PROMPTLY, "ended only after {took:?}");
+}
+
+/// Its drain waits for the WebSocket until `stop_timeout`; the instance itself says goodbye then.
+#[test]
+fn an_instance_that_is_stopped_ends_its_websockets() {
+    let ten = start("stop_timeout = 2");
+    let listener = Listener::held(&ten);
+    assert_eq!(ten.cli(&["stop", "ws:a"]).code, Some(0));
+    assert_eq!(listener.end(), "closed 1001");
+}

@@ -1,0 +1,106 @@
+//! How long a client may be waited for in the middle of a body.
+//!
+//! ```text
+//! body_timeout ┐        ┌─ bytes move: one second back for each `min_body_rate` of them
+//!              └──╲   ╱
+//!                  ╲╱      time passes while the client is waited for
+//! 0 ───────────────────── broken off
+//! ```
+//!
+//! A bare limit on silence would let a byte a minute hold an instance awake for ever. Only the
+//! waits for a client count: the time that an instance takes to read or to answer is its own,
+//! and so an event stream may be silent for as long as it likes.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How much of it there is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// With which a body begins, and the most that there can be.
+    pub(super) full: Duration,
+    /// Bytes that earn a second of it; 0: any byte earns everything.
+    pub(super) rate: u32,
+}
+
+/// What is left of it for the bodies that go one way on a connection.
+///
+/// The timer is made at the first wait and then only moved: a fast client costs two looks at
+/// the clock for each wait, a body that never waits costs nothing.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    /// The number of the body that it is with.
+    body: u64,
+    spent: Duration,
+    since: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    /// Passes on `io`, the bytes that a step of body number `body` has moved, but for a wait that
+    /// has lasted for all that was left. Each body begins anew.
+    ///
+    /// # Errors
+    /// `TimedOut` after such a wait.
+    pub(super) fn with(
+        &mut self,
+        body: u64,
+        Terms { full, rate }: Terms,
+        cx: &mut Context<'_>,
+        io: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.body != body {
+            (self.body, self.spent, self.since) = (body, Duration::ZERO, None);
+        }
+        let Poll::Ready(moved) = io else {
+            let since = *self.since.get_or_insert_with(Instant::now);
+            return match self.is_over(since + full.saturating_sub(self.spent), cx) {
+                true => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                false => Poll::Pending,
+            };
+        };
+        if let Some(since) = self.since.take() {
+            self.spent = full.min(self.spent + since.elapsed());
+        }
+        if let Ok(moved) = moved
+            && !self.spent.is_zero()
+        {
+            self.spent = self.spent.saturating_sub(earned(moved, rate));
+        }
+        Poll::Ready(moved)
+    }
+
+    fn is_over(&mut self, end: Instant, cx: &mut Context<'_>) -> bool {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        if timer.deadline() > end {
+            timer.as_mut().reset(end);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= end {
+                return true;
+            }
+            // It was set for an earlier wait, which has ended.
+            timer.as_mut().reset(end);
+        }
+        false
+    }
+}
+
+/// What `moved` bytes are worth.
+fn earned(moved: usize, rate: u32) -> Duration {
+    match (moved, rate) {
+        (0, _) => Duration::ZERO,
+        (_, 0) => Duration::MAX,
+        _ => Duration::from_secs_f64(moved as f64 / f64::from(rate)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

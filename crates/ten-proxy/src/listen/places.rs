@@ -1,0 +1,283 @@
+//! Who may be connected, and who has to leave when there is no room.
+//!
+//! ```text
+//! accept ─▶ room? ──▶ too many of its network? ─no─▶ a place ─▶ silent ⇄ busy ─▶ end
+//!            │ none              └─yes─▶ closed                    │
+//!            └─▶ those that have been silent longest are closed ◀──┘
+//! ```
+//!
+//! Silent is a client before its first request and between two of them. Nothing is lost with
+//! such a connection, so whoever opens many and says nothing keeps nobody else out. A client in
+//! the middle of a request, or in a tunnel, is never closed to make room; nor is one that speaks
+//! HTTP/2, which ends by itself when it is idle.
+//!
+//! The table is locked once as a connection begins and once as it ends, and never for a request.
+
+mod guest;
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rustix::process::{Resource, getrlimit};
+use ten_domain::ProxySettings;
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+pub(super) use self::guest::Guest;
+
+/// Descriptors of this process that are not for clients: the store, logs and their pipes, a few
+/// for each running instance's probes, listeners.
+const FD_RESERVE: u64 = 256;
+/// How long a silence lasts at least before it counts: a new client's first request is on its
+/// way, and a browser's next one may be.
+const SPARED: Duration = Duration::from_secs(1);
+/// How many are closed at once. Finding them is a look at every connection, so this is not done
+/// for each newcomer anew (nginx closes up to 32 as well).
+const LEAVING: usize = 32;
+/// How often at most the same complaint is logged.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The places for clients.
+#[derive(Debug)]
+pub(crate) struct Places {
+    room: Arc<Semaphore>,
+    most_per_network: usize,
+    taken: Mutex<Taken>,
+    full: Complaint,
+    crowded: Complaint,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    next: u64,
+    guests: HashMap<u64, Arc<Guest>>,
+    /// How many of them are of each network, but for trusted proxies.
+    networks: HashMap<IpAddr, usize>,
+}
+
+/// A connection's place, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    places: Arc<Places>,
+    number: u64,
+    network: Option<IpAddr>,
+    guest: Arc<Guest>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// A network has as many connections as it may.
+#[derive(Debug, thiserror::Error)]
+#[error("{network} has as many connections as it may (max_connections_per_ip)")]
+pub(crate) struct Crowded {
+    network: IpAddr,
+}
+
+impl Places {
+    /// As many as `settings` allow, and as have descriptors: each client may need a second one,
+    /// for the connection to an instance.
+    pub(crate) fn new(settings: &ProxySettings) -> Arc<Self> {
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let most = most(settings.max_connections, files);
+        if most < settings.max_connections {
+            tracing::warn!(
+                "max_connections is {most} instead of {}: the limit of open files is {files}",
+                settings.max_connections
+            );
+        }
+        Arc::new(Self {
+            room: Arc::new(Semaphore::new(most)),
+            most_per_network: settings.max_connections_per_ip,
+            taken: Mutex::default(),
+            full: Complaint::default(),
+            crowded: Complaint::default(),
+        })
+    }
+
+    /// Room for one more, made where there is none.
+    pub(super) async fn room(&self) -> OwnedSemaphorePermit {
+        loop {
+            if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
+                return room;
+            }
+            let leaving = self.make_room(Instant::now());
+            if let Some(times) = self.full.due() {
+                tracing::warn!(times, leaving, "as many clients as may be (max_connections)");
+            }
+            let leaves = Arc::clone(&self.room).acquire_owned();
+            if let Ok(Ok(room)) = tokio::time::timeout(SPARED, leaves).await {
+                return room;
+            }
+        }
+    }
+
+    /// A place in that room; of `address` one more, where that counts.
+    ///
+    /// # Errors
+    /// If it has too many.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        room: OwnedSemaphorePermit,
+        stream: Arc<TcpStream>,
+        address: Option<IpAddr>,
+    ) -> Result<Place, Crowded> {
+        let network = address.map(network);
+        let mut taken = self.taken();
+        if let Err(crowded) = taken.join(network, self.most_per_network) {
+            drop(taken);
+            return Err(self.refuse(crowded));
+        }
+        let guest = Arc::new(Guest::new(stream));
+        let number = taken.next;
+        taken.next += 1;
+        taken.guests.insert(number, Arc::clone(&guest));
+        drop(taken);
+        Ok(Place { places: Arc::clone(self), number, network, guest, _room: room })
+    }
+
+    fn refuse(&self, crowded: Crowded) -> Crowded {
+        if let Some(times) = self.crowded.due() {
+            tracing::warn!(times, "connection refused: {crowded}");
+        }
+        crowded
+    }
+
+    /// Closes some of those that have been silent longest; how many.
+    fn make_room(&self, now: Instant) -> usize {
+        let taken = self.taken();
+        let silent = |guest| Some((Guest::silent_since(guest)?, guest));
+        let mut silent: Vec<(Instant, &Guest)> =
+            taken.guests.values().map(AsRef::as_ref).filter_map(silent).collect();
+        silent.retain(|(since, _)| now.duration_since(*since) >= SPARED);
+        if silent.len() > LEAVING {
+            silent.select_nth_unstable_by_key(LEAVING, |(since, _)| *since);
+            silent.truncate(LEAVING);
+        }
+        silent.iter().filter(|(_, guest)| guest.close()).count()
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        // Nothing under the lock panics half-way.
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn networks(&self) -> usize {
+        self.taken().networks.len()
+    }
+}
+
+impl Place {
+    /// From now on it is one of `address`, as the proxy before it says.
+    ///
+    /// # Errors
+    /// If that has too many.
+    pub(super) fn belongs_to(&mut self, address: IpAddr) -> Result<(), Crowded> {
+        let network = Some(network(address));
+        let joined = self.places.taken().join(network, self.places.most_per_network);
+        joined.map_err(|crowded| self.places.refuse(crowded))?;
+        let before = std::mem::replace(&mut self.network, network);
+        self.places.taken().leave(before);
+        Ok(())
+    }
+
+    pub(super) fn guest(&self) -> &Arc<Guest> {
+        &self.guest
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        taken.guests.remove(&self.number);
+        taken.leave(self.network);
+    }
+}
+
+impl Taken {
+    fn join(&mut self, network: Option<IpAddr>, most: usize) -> Result<(), Crowded> {
+        let Some(network) = network else { return Ok(()) };
+        let of_network = self.networks.entry(network).or_insert(0);
+        if *of_network >= most {
+            return Err(Crowded { network });
+        }
+        *of_network += 1;
+        Ok(())
+    }
+
+    fn leave(&mut self, network: Option<IpAddr>) {
+        let Some(network) = network else { return };
+        if let Some(left) = self.networks.get_mut(&network) {
+            *left -= 1;
+            if *left == 0 {
+                self.networks.remove(&network);
+            }
+        }
+    }
+}
+
+/// Something that may happen very often and is said seldom.
+#[derive(Debug, Default)]
+struct Complaint(Mutex<Complaints>);
+
+#[derive(Debug, Default)]
+struct Complaints {
+    last: Option<Instant>,
+    /// How often since the last one.
+    times: u64,
+}
+
+impl Complaint {
+    /// It has happened again. How often since it was last said, if it is to be said now.
+    fn due(&self) -> Option<u64> {
+        let mut complaints = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        complaints.times += 1;
+        if complaints.last.is_some_and(|last| last.elapsed() < COMPLAINT_INTERVAL) {
+            return None;
+        }
+        complaints.last = Some(Instant::now());
+        Some(std::mem::take(&mut complaints.times))
+    }
+}
+
+/// How many clients can be served with a limit of `files` open files.
+fn most(wanted: usize, files: u64) -> usize {
+    let possible = usize::try_from(files.saturating_sub(FD_RESERVE) / 2).unwrap_or(usize::MAX);
+    wanted.min(possible).clamp(1, Semaphore::MAX_PERMITS)
+}
+
+/// Whose address it is: an IPv6 client has a whole /64 to itself (RFC 6177).
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_leave_descriptors_for_the_rest() {
+        assert_eq!(most(10_000, u64::MAX), 10_000);
+        assert_eq!(most(10_000, 1024), 384);
+        assert_eq!(most(10_000, 100), 1);
+    }
+
+    #[test]
+    fn an_ipv6_client_is_its_prefix() {
+        let of = |address: &str| network(address.parse().unwrap()).to_string();
+        assert_eq!(of("192.0.2.1"), "192.0.2.1");
+        assert_eq!(of("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    }
+}

@@ -1,0 +1,132 @@
+//! A request's body on its way into a stream, piece by piece.
+//!
+//! A piece is asked of the client only when the one before it is in h2's hands, and given to
+//! h2 only once the stream has window for some of it. No window is claimed for what has not
+//! come: that would keep it from the other streams of the connection.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use http_body::Body;
+
+use crate::{body::Upload, pool::Broken};
+
+/// Bytes of a body that are kept until the answer begins, to be sent again if the instance says
+/// that it has not looked at them. They are the client's buffers, shared and not copied; a
+/// gRPC call of one message is as a rule smaller than that.
+const MAX_KEPT: usize = 64 << 10;
+
+/// The passing of one body.
+pub(super) struct Passing {
+    body: Upload,
+    stream: SendStream<Bytes>,
+    /// Waits for window.
+    piece: Option<Bytes>,
+    /// What was passed on so far, where it is little.
+    kept: Option<Vec<Bytes>>,
+    kept_len: usize,
+    done: bool,
+}
+
+impl Passing {
+    pub(super) fn new(body: Upload, stream: SendStream<Bytes>) -> Self {
+        let done = body.is_end_stream();
+        Self { body, stream, piece: None, kept: Some(Vec::new()), kept_len: 0, done }
+    }
+
+    /// Whether there is nothing left to pass on.
+    pub(super) fn done(&self) -> bool {
+        self.done
+    }
+
+    /// The body as it was before any of it was passed on, if it still can be had.
+    pub(super) fn take_back(self) -> Option<Upload> {
+        let mut body = self.body;
+        body.put_back(self.kept?.into_iter().chain(self.piece));
+        Some(body)
+    }
+
+    /// Ready when all was passed on or the instance takes no more; an error is the client's.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        while !self.done {
+            if let Some(piece) = self.piece.take() {
+                match self.poll_window(cx) {
+                    Poll::Pending => {
+                        self.piece = Some(piece);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(false) => self.done = true,
+                    Poll::Ready(true) => self.pass(piece),
+                }
+            } else {
+                ready!(self.poll_piece(cx))?;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready with whether the stream takes more.
+    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        // Any window will do: h2 keeps the rest of the piece, and asks for what that needs.
+        self.stream.reserve_capacity(1);
+        while self.stream.capacity() == 0 {
+            if !matches!(ready!(self.stream.poll_capacity(cx)), Some(Ok(_))) {
+                return Poll::Ready(false);
+            }
+        }
+        Poll::Ready(true)
+    }
+
+    /// The next piece from the client.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => {
+                self.stream.send_reset(Reason::CANCEL);
+                self.done = true;
+                return Poll::Ready(Err(Broken::Upload(error)));
+            }
+            None => {
+                self.pass(Bytes::new());
+                return Poll::Ready(Ok(()));
+            }
+        };
+        match frame.into_data() {
+            // An end of its own needs no window.
+            Ok(data) if data.is_empty() && self.body.is_end_stream() => self.pass(data),
+            Ok(data) => self.piece = Some(data).filter(|data| !data.is_empty()),
+            Err(frame) => {
+                (self.kept, self.done) = (None, true);
+                let trailers = frame.into_trailers().unwrap_or_default();
+                let sent = self.stream.send_trailers(trailers);
+                self.settle(sent);
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn pass(&mut self, piece: Bytes) {
+        self.kept_len += piece.len();
+        if self.kept_len > MAX_KEPT {
+            self.kept = None;
+        } else if let Some(kept) = &mut self.kept {
+            kept.push(piece.clone());
+        }
+        self.done = self.body.is_end_stream() || piece.is_empty();
+        let sent = self.stream.send_data(piece, self.done);
+        self.settle(sent);
+    }
+
+    /// What a stream does not take has no way to the instance any more: it is over, or the
+    /// trailers have a name that HTTP/2 forbids. Whoever waits for the answer learns of it.
+    fn settle(&mut self, sent: Result<(), h2::Error>) {
+        if sent.is_err() {
+            self.stream.send_reset(Reason::CANCEL);
+            self.done = true;
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! HTTP/1.1: a connection carries one request at a time and is idle between two.
+//!
+//! ```text
+//!            open                       send
+//! (nothing) ─────▶ Sender in use ◀──────────── idle (last in, first out)
+//!                    │     └─ answer read to its end ──▶ idle
+//!                    └─ anything else ──▶ dropped, closed
+//! ```
+//!
+//! A pool has no timer: an idle connection costs the instance nothing but a descriptor, and one
+//! that the instance closes is noticed by its own task and skipped.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use http::{Request, Response};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use ten_domain::Address;
+use tokio::task::AbortHandle;
+
+use super::SendError;
+use crate::{
+    body::{MAX_BUFFER, Upload},
+    connect::{self, Stream},
+};
+
+/// Most idle connections that a worker keeps per process of an instance. As many as there can
+/// be requests at once under heavy load, so that a busy instance is not reconnected to.
+const MAX_IDLE: usize = 512;
+
+/// Idle connections to one process, of one worker. The lock is for the compiler: only that
+/// worker's thread ever takes it.
+#[derive(Default)]
+pub(crate) struct Pool(Mutex<Vec<Sender>>);
+
+/// One connection.
+pub(crate) struct Sender {
+    http: http1::SendRequest<Upload>,
+    /// Drives the connection, and ends with it.
+    task: AbortHandle,
+}
+
+impl Pool {
+    /// The connection that was used last and still works.
+    pub(super) fn take(&self) -> Option<Sender> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::from_fn(|| idle.pop()).find(|sender| sender.http.is_ready())
+    }
+
+    fn put(&self, sender: Sender) {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MAX_IDLE {
+            idle.push(sender);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl Sender {
+    /// Connects anew. The connection is driven by a task of its own, which ends with it.
+    pub(super) async fn open(address: &Address) -> io::Result<Self> {
+        match connect::connect(address).await? {
+            Stream::Tcp(stream) => Self::handshake(TokioIo::new(stream)).await,
+            Stream::Unix(stream) => Self::handshake(TokioIo::new(stream)).await,
+        }
+    }
+
+    async fn handshake<I>(io: I) -> io::Result<Self>
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
+    {
+        let mut http = http1::Builder::new();
+        http.max_buf_size(MAX_BUFFER);
+        let (http, connection) = http.handshake(io).await.map_err(io::Error::other)?;
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                // Whoever waits for an answer gets the error too and reports it.
+                tracing::trace!(%error, "connection to an instance ended");
+            }
+        });
+        Ok(Self { http, task: task.abort_handle() })
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Upload>,
+    ) -> Result<Response<Incoming>, SendError> {
+        self.http.try_send_request(request).await.map_err(|mut error| match error.take_message() {
+            Some(request) => SendError::Unsent(error.into_error().into(), request),
+            None => SendError::Lost(error.into_error().into()),
+        })
+    }
+
+    /// Puts the connection back, once its answer was read to the end.
+    pub(super) fn give_back(mut self, pool: Arc<Pool>) {
+        if self.http.is_ready() {
+            pool.put(self);
+        } else if !self.http.is_closed() {
+            // Its task has not yet been to the end of the answer itself.
+            tokio::spawn(async move {
+                if self.http.ready().await.is_ok() {
+                    pool.put(self);
+                }
+            });
+        }
+    }
+
+    /// Closes the connection, whatever it is in the middle of.
+    pub(super) fn close(self) {
+        self.task.abort();
+    }
+}
