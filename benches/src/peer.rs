@@ -173,25 +173,32 @@ impl Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Nginx,
+    /// What ten is made of, and nothing else: `bin/floor`.
+    Floor,
     Haproxy,
     Caddy,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Nginx, Self::Haproxy, Self::Caddy];
+    pub(crate) const ALL: [Self; 4] = [Self::Nginx, Self::Floor, Self::Haproxy, Self::Caddy];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
+            Self::Floor => "floor",
             Self::Haproxy => "haproxy",
             Self::Caddy => "caddy",
         }
     }
 
-    /// Where Debian's packages put programs, whatever the caller's `PATH`.
+    /// Where Debian's packages put programs, whatever the caller's `PATH`; the floor is beside
+    /// this program.
     fn program(self) -> Option<PathBuf> {
-        let folders = ["/usr/sbin", "/usr/bin"];
-        let mut paths = folders.iter().map(|folder| Path::new(folder).join(self.name()));
+        let folders = match self {
+            Self::Floor => vec![env::current_exe().ok()?.parent()?.to_owned()],
+            _ => vec!["/usr/sbin".into(), "/usr/bin".into()],
+        };
+        let mut paths = folders.iter().map(|folder| folder.join(self.name()));
         paths.find(|path| path.exists())
     }
 
@@ -199,6 +206,7 @@ impl Kind {
     fn args(self) -> &'static [&'static str] {
         match self {
             Self::Nginx => &["-c"],
+            Self::Floor => &[],
             Self::Haproxy => &["-db", "-f"],
             Self::Caddy => &["run", "--adapter", "caddyfile", "--config"],
         }
@@ -227,6 +235,7 @@ impl Kind {
                  server {{ listen 127.0.0.1:{a}; location / {{ proxy_pass http://a; }} }}\n\
                  server {{ listen 127.0.0.1:{b}; location / {{ proxy_pass http://b; }} }}\n}}\n"
             ),
+            Self::Floor => format!("{a} {socket}\n{b} {tcp}\n"),
             Self::Haproxy => {
                 let listen = |port: u16, upstream: &str| {
                     format!(

@@ -10,7 +10,8 @@ import sys
 import time
 
 from http2 import (
-    CONTINUATION, DATA, END_STREAM, HEADERS, HELLO, PADDED, PATIENCE, PING, PRIORITY, SETTINGS,
+    ACK, CONTINUATION, DATA, END_STREAM, HEADERS, HELLO, PADDED, PATIENCE, PING, PRIORITY,
+    SETTINGS,
     Connection, block, data, frame, headers, request, reset, setting, window,
 )  # fmt: skip
 
@@ -113,6 +114,16 @@ def long_settings():
 @flood
 def ping():
     return many(frame(PING, 0, 0, bytes(8)))
+
+
+@flood
+def answers_to_no_ping():
+    return many(frame(PING, ACK, 0, bytes(8)))
+
+
+@flood
+def answers_to_no_settings():
+    return many(frame(SETTINGS, ACK, 0))
 
 
 @flood

@@ -194,6 +194,9 @@ two = [("content-length", "5"), ("content-length", "6")]
 case("a body of two lengths", MALFORMED, post(*two), data(b"hello"))
 case("a body of two lengths, the other first", MALFORMED, post(*two[::-1]), data(b"hello"))
 case("a body of the same length twice", SERVED + MALFORMED, post(two[0], two[0]), data(b"hello"))
+# CGI and WSGI make one variable of these and of those with hyphens.
+for name in "content_length", "transfer_encoding", "Content_Length":
+    case(f"a body and {name}", MALFORMED, post((name, "5")), data(b"hello"))
 case("a length without a body", MALFORMED, get(("content-length", "5")))
 case("the length of no body", SERVED, get(("content-length", "0")))
 case("trailers", SERVED, post(), data(b"hello", end=False), trailers(("x-sum", "7")))
@@ -275,6 +278,8 @@ for authority in HOST.upper(), f"{HOST}:80", f"{HOST}.", f"{HOST}:":
 case("another host", ("404",), get(pseudo=instead(":authority", "other.example")))
 case("a Host and no :authority", SERVED, get(("host", HOST), pseudo=without(":authority")))
 case("neither", MALFORMED, get(pseudo=without(":authority")))
+for cookies in [("a=1", "b=2"), ("a=1",), ("", "b=2")]:
+    case(f"the cookies {cookies}", SERVED, get(*(("cookie", cookie) for cookie in cookies)))
 case("the same host twice", SERVED, get(("host", HOST)))
 case("two hosts", MALFORMED, get(("host", "b.echo.localhost")))
 case("two hosts, the known one second", MALFORMED, get(("host", HOST), pseudo=instead(":authority", "x.localhost")))

@@ -50,10 +50,10 @@ impl Echo {
         &self.ten
     }
 
-    /// Sends bytes on a connection of their own, and returns what came back and what reached
-    /// the backend.
-    pub fn exchange(&mut self, bytes: &[u8]) -> (Answer, Vec<Arrival>) {
-        let answer = raw::exchange(self.ten.address(), bytes, SILENCE);
+    /// Sends bytes on a connection of their own, in pieces of at most `piece` of them, and
+    /// returns what came back and what reached the backend.
+    pub fn exchange(&mut self, bytes: &[u8], piece: usize) -> (Answer, Vec<Arrival>) {
+        let answer = raw::exchange(self.ten.address(), bytes, piece, SILENCE);
         let arrivals = self.settle();
         (answer, arrivals)
     }

@@ -22,63 +22,114 @@ pub enum Outcome {
     Aborted,
 }
 
-/// Sends `input` and the victim behind it.
+/// Sends `input` and the victim behind it, in pieces of at most `piece` bytes.
 ///
 /// # Errors
 ///
 /// What is wrong, if the backend got anything that the strict parser does not find in the
-/// input, or if a refusal did not end the connection.
-pub fn judge(echo: &mut Echo, input: &[u8]) -> Result<Outcome, String> {
-    let victim = format!("GET /victim HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
-    let input = [input, victim.as_bytes()].concat();
-    let (expected, rest) = strict::requests(&input);
-    let (answer, arrivals) = echo.exchange(&input);
-    let story = || {
+/// input, or if the input was neither forwarded nor refused, or if a refusal did not end the
+/// connection.
+pub fn judge(echo: &mut Echo, input: &[u8], piece: usize) -> Result<Outcome, String> {
+    let trial = Trial::new(echo, input, piece);
+    trial.nothing_else().and_then(|()| trial.outcome()).map_err(|what| trial.story(what))
+}
+
+/// The same for inputs of which nobody knows to whom they lead, and whether they end their
+/// connection: what they come to does not matter.
+///
+/// # Errors
+///
+/// What is wrong, if the backend got anything that the strict parser does not find in the
+/// input.
+pub fn nothing_else(echo: &mut Echo, input: &[u8], piece: usize) -> Result<(), String> {
+    let trial = Trial::new(echo, input, piece);
+    trial.nothing_else().map_err(|what| trial.story(what))
+}
+
+/// An input with its victim, and what became of them.
+struct Trial {
+    expected: Vec<Request>,
+    rest: Rest,
+    answer: Answer,
+    arrivals: Vec<Arrival>,
+}
+
+impl Trial {
+    fn new(echo: &mut Echo, input: &[u8], piece: usize) -> Self {
+        let victim = format!("GET /victim HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
+        let input = [input, victim.as_bytes()].concat();
+        let (expected, rest) = strict::requests(&input);
+        let (answer, arrivals) = echo.exchange(&input, piece);
+        Self { expected, rest, answer, arrivals }
+    }
+
+    fn arrived(&self) -> impl Iterator<Item = &Request> {
+        self.arrivals.iter().flat_map(|arrival| &arrival.requests)
+    }
+
+    /// How many of the backend's connections ended in the middle of a request.
+    fn parts(&self) -> usize {
+        self.arrivals.iter().filter(|arrival| arrival.rest != Rest::Nothing).count()
+    }
+
+    /// Whether the backend got what was sent, or less.
+    fn nothing_else(&self) -> Result<(), &'static str> {
+        if self.arrivals.iter().any(|arrival| matches!(arrival.rest, Rest::Fault(_))) {
+            return Err("the backend got what is no request");
+        }
+        let mut open: Vec<&Request> = self.expected.iter().collect();
+        for request in self.arrived() {
+            let known = open.iter().position(|want| is_same(want, request));
+            open.swap_remove(known.ok_or("the backend got another request than was sent")?);
+        }
+        match self.parts() > usize::from(self.rest != Rest::Nothing) {
+            true => Err("the backend got a part of a request that was whole, or of none"),
+            false => Ok(()),
+        }
+    }
+
+    fn outcome(&self) -> Result<Outcome, &'static str> {
+        let (arrived, parts) = (self.arrived().count(), self.parts());
+        let first = &self.expected[..arrived];
+        if !first.iter().all(|want| self.arrived().any(|got| is_same(want, got))) {
+            return Err("the backend got a later request without an earlier one");
+        }
+        let refused = self.answer.statuses().last().copied().filter(|status| *status >= 400);
+        match (&self.rest, refused) {
+            (Rest::Nothing, None) if arrived == self.expected.len() => Ok(Outcome::Forwarded),
+            (Rest::Part(_), _) if arrived == self.expected.len() => Ok(Outcome::Partial),
+            (_, Some(_)) if !self.answer.closed => Err("a refusal did not end the connection"),
+            (_, Some(_)) if parts > 0 => Ok(Outcome::Aborted),
+            (_, Some(status)) if arrived == 0 => Ok(Outcome::Refused(status)),
+            (Rest::Fault(_), _) if self.answer.closed => Ok(Outcome::Aborted),
+            _ => Err("neither forwarded nor refused"),
+        }
+    }
+
+    fn story(&self, what: &str) -> String {
+        let Self { expected, rest, answer, arrivals } = self;
         let arrived: Vec<_> = arrivals.iter().map(tell).collect();
         let back: String = answer.bytes.escape_ascii().to_string().chars().take(200).collect();
-        format!("expected {} and {rest:?}; arrived {arrived:?}; answered {back}", lines(&expected))
-    };
-    compare(&expected, &rest, &answer, &arrivals).map_err(|what| format!("{what}: {}", story()))
-}
-
-fn compare(
-    expected: &[Request],
-    rest: &Rest,
-    answer: &Answer,
-    arrivals: &[Arrival],
-) -> Result<Outcome, &'static str> {
-    if arrivals.iter().any(|arrival| matches!(arrival.rest, Rest::Fault(_))) {
-        return Err("the backend got what is no request");
-    }
-    let arrived: Vec<&Request> = arrivals.iter().flat_map(|arrival| &arrival.requests).collect();
-    let parts = arrivals.iter().filter(|arrival| arrival.rest != Rest::Nothing).count();
-    // Each request of a client may have had another connection to the backend.
-    let known = |request: &&&Request| expected.iter().any(|want| is_same(want, request));
-    if arrived.len() > expected.len() || arrived.iter().filter(known).count() != arrived.len() {
-        return Err("the backend got other requests than were sent");
-    }
-    if !expected[..arrived.len()].iter().all(|want| arrived.iter().any(|got| is_same(want, got))) {
-        return Err("the backend got a later request without an earlier one");
-    }
-    if parts > usize::from(*rest != Rest::Nothing) {
-        return Err("the backend got a part of a request that was whole, or of none");
-    }
-    let refused = answer.statuses().last().copied().filter(|status| *status >= 400);
-    match (rest, refused) {
-        (Rest::Nothing, None) if arrived.len() == expected.len() => Ok(Outcome::Forwarded),
-        (Rest::Part(_), _) if arrived.len() == expected.len() => Ok(Outcome::Partial),
-        (_, Some(_)) if !answer.closed => Err("a refusal did not end the connection"),
-        (_, Some(_)) if parts > 0 => Ok(Outcome::Aborted),
-        (_, Some(status)) if arrived.is_empty() => Ok(Outcome::Refused(status)),
-        (Rest::Fault(_), _) if answer.closed => Ok(Outcome::Aborted),
-        _ => Err("neither forwarded nor refused"),
+        let expected = lines(expected);
+        format!("{what}: expected {expected} and {rest:?}; arrived {arrived:?}; answered {back}")
     }
 }
 
-/// The same to whoever acts on it. Headers are the proxy's to change.
+/// The same to whoever acts on it. Headers are the proxy's to change, and so is the spelling of
+/// a target that names its host.
 fn is_same(a: &Request, b: &Request) -> bool {
-    (&a.method, &a.target) == (&b.method, &b.target)
+    (&a.method, path(&a.target)) == (&b.method, path(&b.target))
         && (&a.body, &a.trailers) == (&b.body, &b.trailers)
+}
+
+fn path(target: &[u8]) -> &[u8] {
+    let Some(scheme) = target.windows(3).position(|bytes| bytes == b"://") else { return target };
+    if target.starts_with(b"/") {
+        return target;
+    }
+    let authority = &target[scheme + 3..];
+    let end = authority.iter().position(|byte| matches!(byte, b'/' | b'?'));
+    end.map_or(b"/", |end| &authority[end..])
 }
 
 fn lines(requests: &[Request]) -> String {
@@ -88,3 +139,6 @@ fn lines(requests: &[Request]) -> String {
 fn tell(arrival: &Arrival) -> String {
     format!("{} and {:?}", lines(&arrival.requests), arrival.rest)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,5 +17,5 @@ pub mod raw;
 pub mod strict;
 
 pub use echo::{Arrival, Echo, HOST};
-pub use judge::{Outcome, judge};
+pub use judge::{Outcome, judge, nothing_else};
 pub use programs::{program, python, script, service, venv};

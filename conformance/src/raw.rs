@@ -7,6 +7,9 @@ use std::{
     time::Duration,
 };
 
+/// All of the bytes in one piece.
+pub const WHOLE: usize = usize::MAX;
+
 /// Silence of the server after that. Nothing is that slow.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -19,19 +22,19 @@ pub struct Answer {
     pub closed: bool,
 }
 
-/// Sends bytes, then reads until the server closes the connection, or has kept silent for so
+/// Sends bytes, in pieces of at most `piece` of them, then reads until the server closes the connection, or has kept silent for so
 /// long that it must be waiting for more: it then gets the end of our side instead.
 ///
 /// # Panics
 ///
 /// When the server neither answers nor closes.
-pub fn exchange(address: SocketAddr, bytes: &[u8], silence: Duration) -> Answer {
+pub fn exchange(address: SocketAddr, bytes: &[u8], piece: usize, silence: Duration) -> Answer {
     let stream = TcpStream::connect(address).expect("the server accepts");
     stream.set_nodelay(true).expect("a socket");
     stream.set_read_timeout(Some(silence)).expect("a socket");
     thread::scope(|scope| {
         // The server may refuse before it has read everything.
-        scope.spawn(|| (&stream).write_all(bytes));
+        scope.spawn(|| bytes.chunks(piece).try_for_each(|piece| (&stream).write_all(piece)));
         let mut answer = Answer { bytes: Vec::new(), closed: true };
         if !read(&stream, &mut answer.bytes) {
             answer.closed = false;

@@ -32,7 +32,8 @@ fn provoke(ten: &Ten, method: &str, fault: &str, body: &[u8]) -> Answer {
     let head = format!(
         "{method} /{fault} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
     );
-    let answer = raw::exchange(ten.address(), &[head.as_bytes(), body].concat(), SILENCE);
+    let answer =
+        raw::exchange(ten.address(), &[head.as_bytes(), body].concat(), raw::WHOLE, SILENCE);
     for round in 0..3 {
         let fine = ten.get(HOST, &format!("/fine/{fault}-{round}"));
         assert_eq!((fine.status, fine.text()), (200, format!("{fault}-{round} clean")), "{fault}");
@@ -170,7 +171,7 @@ fn trailers_pass() {
     let ten = start();
     let head = "Connection: close, TE\r\nTE: trailers\r\n\r\n";
     let request = format!("GET /trailers HTTP/1.1\r\nHost: {HOST}\r\n{head}");
-    let answer = raw::exchange(ten.address(), request.as_bytes(), SILENCE);
+    let answer = raw::exchange(ten.address(), request.as_bytes(), raw::WHOLE, SILENCE);
     let (head, body) = parts(&answer);
     assert!(head.contains("\r\ntrailer: t\r\n"), "{}", story(&answer));
     assert_eq!(body.to_ascii_lowercase(), b"2\r\nok\r\n0\r\nt: last\r\n\r\n", "{}", story(&answer));

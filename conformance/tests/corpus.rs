@@ -7,6 +7,7 @@ use ten_conformance::{
     Echo, Outcome,
     corpus::{self, Input},
     judge,
+    raw::WHOLE,
 };
 
 /// What an input may have behind its head: nothing, the end of a chunked body, and a body that
@@ -55,7 +56,7 @@ fn every_input_is_what_it_is_or_nothing() {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for input in &inputs {
         for body in BODIES {
-            let outcome = judge(&mut echo, &[&input.head(), body].concat());
+            let outcome = judge(&mut echo, &[&input.head(), body].concat(), WHOLE);
             let word = match outcome {
                 Ok(Outcome::Forwarded) => "forwarded",
                 Ok(Outcome::Refused(_)) => "refused",

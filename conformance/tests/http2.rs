@@ -188,7 +188,8 @@ fn slow_clients_are_given_up() {
 fn an_upload_that_stalls_keeps_nobody_awake() {
     let tenant = tenant_binary().display().to_string();
     let settings = "[settings.proxy]\nbody_timeout = 1\n";
-    let ten = Ten::with_config(&(settings.to_owned() + &service("up", &tenant, "idle_timeout = 1")));
+    let ten =
+        Ten::with_config(&(settings.to_owned() + &service("up", &tenant, "idle_timeout = 1")));
     let ten = ten.start();
     let mut slow = client("http2_slow", &ten, "a.up.localhost");
     let mut slow = slow.stdout(Stdio::null()).spawn().expect("python starts");

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ten_conformance::{Echo, HOST, Outcome, judge, service};
+use ten_conformance::{Echo, HOST, Outcome, judge, raw::WHOLE, service};
 use ten_testkit::{Connection, Request, Ten};
 
 /// How long a case waits for what must happen.
@@ -34,10 +34,15 @@ fn heads_have_a_size() {
         (get(&target(10 << 20), ""), 414),
     ] {
         let length = input.len();
-        assert_eq!(judge(&mut echo, &input), Ok(Outcome::Refused(status)), "{length} bytes");
+        assert_eq!(judge(&mut echo, &input, WHOLE), Ok(Outcome::Refused(status)), "{length} bytes");
     }
     for input in [get("/", &lines(99)), get("/", &value(60_000)), get(&target(60_000), "")] {
-        assert_eq!(judge(&mut echo, &input), Ok(Outcome::Forwarded), "{} bytes", input.len());
+        assert_eq!(
+            judge(&mut echo, &input, WHOLE),
+            Ok(Outcome::Forwarded),
+            "{} bytes",
+            input.len()
+        );
     }
 }
 
@@ -52,7 +57,7 @@ fn chunk_extensions_and_trailers_have_a_size() {
         format!("0\r\nt: {}\r\n\r\n", "x".repeat(1 << 20)),
         format!("0\r\n{many}\r\n"),
     ] {
-        let (answer, arrivals) = echo.exchange(format!("{head}{body}").as_bytes());
+        let (answer, arrivals) = echo.exchange(format!("{head}{body}").as_bytes(), WHOLE);
         let whole: usize = arrivals.iter().map(|arrival| arrival.requests.len()).sum();
         assert!(whole == 0 && answer.closed, "{}…: {arrivals:?}", &body[..20]);
         assert!(answer.statuses()[..] == [400], "{}…: {answer:?}", &body[..20]);

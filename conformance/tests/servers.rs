@@ -62,7 +62,7 @@ fn bodies_come_back(ten: &Ten, host: &str) {
     let head = "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
     let head = format!("POST /echo HTTP/1.1\r\nHost: {host}\r\n{head}");
     let sent = [head.as_bytes(), &chunked(&body)].concat();
-    let answer = raw::exchange(ten.address(), &sent, PATIENCE);
+    let answer = raw::exchange(ten.address(), &sent, raw::WHOLE, PATIENCE);
     assert_eq!(answer.statuses().first(), Some(&200));
     assert!(answer.body() == body, "{} bytes came back, or others", answer.body().len());
 }

@@ -4,21 +4,23 @@
 //! Refused means: a status of 400 and above, the end of the connection, and nothing at the
 //! backend. Accepted means that every request in it arrives once, as itself.
 
-use ten_conformance::{Echo, HOST, Outcome, judge, strict};
+use ten_conformance::{Echo, HOST, Outcome, judge, raw::WHOLE, strict};
 
-/// A case: what follows the request line and the Host. `{host}` elsewhere stands for it.
+/// A case: what follows the request line and the Host.
 fn post(rest: &str) -> Vec<u8> {
     format!("POST /p HTTP/1.1\r\nHost: {HOST}\r\n{rest}").into_bytes()
 }
 
+/// Tries each case in one piece, and byte by byte: no parser may read it differently then.
 fn all(echo: &mut Echo, cases: &[Vec<u8>], fits: impl Fn(Outcome) -> bool) {
     let mut wrong = Vec::new();
-    for case in cases {
-        match judge(echo, case) {
-            Ok(outcome) if fits(outcome) => {}
-            Ok(outcome) => wrong.push(format!("{}\n    {outcome:?}", case.escape_ascii())),
-            Err(what) => wrong.push(format!("{}\n    {what}", case.escape_ascii())),
-        }
+    for (case, piece) in cases.iter().flat_map(|case| [(case, WHOLE), (case, 1)]) {
+        let what = match judge(echo, case, piece) {
+            Ok(outcome) if fits(outcome) => continue,
+            Ok(outcome) => format!("{outcome:?}"),
+            Err(what) => what,
+        };
+        wrong.push(format!("{} (in pieces of {piece})\n    {what}", case.escape_ascii()));
     }
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
@@ -316,7 +318,7 @@ fn an_absolute_target_leads_where_its_host_does() {
     let mut echo = Echo::start("", "");
     let request =
         format!("GET http://{HOST}/x?y HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
-    let (answer, arrivals) = echo.exchange(request.as_bytes());
+    let (answer, arrivals) = echo.exchange(request.as_bytes(), WHOLE);
     assert_eq!(answer.statuses(), [200], "{}", answer.bytes.escape_ascii());
     let lines: Vec<_> = arrivals.iter().flat_map(|a| a.requests.iter().map(|r| r.line())).collect();
     assert_eq!(lines, ["GET /x?y"]);
@@ -325,7 +327,7 @@ fn an_absolute_target_leads_where_its_host_does() {
 /// The header of the one request that arrived.
 fn arrived(echo: &mut Echo, headers: &str) -> strict::Request {
     let request = format!("GET /h HTTP/1.1\r\nHost: {HOST}\r\n{headers}\r\n");
-    let (answer, arrivals) = echo.exchange(request.as_bytes());
+    let (answer, arrivals) = echo.exchange(request.as_bytes(), WHOLE);
     let mut requests: Vec<_> = arrivals.into_iter().flat_map(|a| a.requests).collect();
     assert_eq!(requests.len(), 1, "{headers:?}: {}", answer.bytes.escape_ascii());
     requests.remove(0)
@@ -372,11 +374,11 @@ fn a_request_behind_a_refused_upgrade_is_a_request() {
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     let input = format!("GET /ws HTTP/1.1\r\nHost: {HOST}\r\n{upgrade}\r\n");
-    assert_eq!(judge(&mut echo, input.as_bytes()), Ok(Outcome::Forwarded));
+    assert_eq!(judge(&mut echo, input.as_bytes(), WHOLE), Ok(Outcome::Forwarded));
     // With a body, and to another version of HTTP.
     let input =
         format!("POST /ws HTTP/1.1\r\nHost: {HOST}\r\n{upgrade}Content-Length: 2\r\n\r\nhi");
-    assert_eq!(judge(&mut echo, input.as_bytes()), Ok(Outcome::Forwarded));
+    assert_eq!(judge(&mut echo, input.as_bytes(), WHOLE), Ok(Outcome::Forwarded));
     let h2c = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n";
     let request = arrived(&mut echo, &format!("{h2c}X-Last: y\r\n"));
     assert_eq!(request.header("upgrade"), None);

@@ -70,7 +70,7 @@ impl ProxySettings {
 pub enum AccessLog {
     /// Nothing.
     Off,
-    /// A line in the combined format, as nginx and Apache write it, with two fields more.
+    /// A line in the combined format, as nginx and Apache write it, with four fields more.
     Text,
     /// A line of JSON.
     Json,

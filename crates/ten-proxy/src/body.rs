@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     error::Error,
+    io,
     pin::Pin,
     sync::{
         Arc,
@@ -17,7 +18,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 
-use crate::pool::{Answer, Returning};
+use crate::{
+    listen::{Patience, Terms},
+    pool::{Answer, Returning},
+};
 
 /// Largest buffer of a connection in each direction, in bytes. Buffers start small and grow
 /// with what passes; at this size a large body costs as little per byte as it can.
@@ -35,8 +39,13 @@ pub(crate) enum Upload {
         again: VecDeque<Bytes>,
         body: Incoming,
         progress: Arc<Progress>,
+        /// How long the client is waited for, where its socket cannot tell.
+        patience: Option<Box<(Patience, Terms)>>,
     },
 }
+
+/// Why a request's body ended before its end.
+pub(crate) type UploadError = Box<dyn Error + Send + Sync>;
 
 /// How far an upload has come, seen from outside of it.
 #[derive(Debug, Default)]
@@ -44,6 +53,7 @@ pub(crate) struct Progress {
     moved: AtomicBool,
     done: AtomicBool,
     broken: AtomicBool,
+    answered: AtomicBool,
     bytes: AtomicU64,
 }
 
@@ -63,6 +73,11 @@ impl Progress {
         self.bytes.load(Relaxed)
     }
 
+    /// Its request has the head of its answer.
+    pub(crate) fn answered(&self) {
+        self.answered.store(true, Relaxed);
+    }
+
     /// Whether the client broke it off or framed it wrongly.
     pub(crate) fn broken(&self) -> bool {
         self.broken.load(Relaxed)
@@ -70,11 +85,15 @@ impl Progress {
 }
 
 impl Upload {
-    pub(crate) fn new(body: Incoming) -> Self {
+    /// The body of a request. `terms` are for those that share their connection with others, so
+    /// that its socket does not know which of them it waits for. They hold until the answer
+    /// begins: from then on the two may have a conversation, and its pauses are their own.
+    pub(crate) fn new(body: Incoming, terms: Option<Terms>) -> Self {
         if body.is_end_stream() {
             return Self::Empty;
         }
-        Self::Stream { again: VecDeque::new(), body, progress: Arc::default() }
+        let patience = terms.map(|terms| Box::new((Patience::default(), terms)));
+        Self::Stream { again: VecDeque::new(), body, progress: Arc::default(), patience }
     }
 
     /// Makes pieces that were passed on the first of what is still to come.
@@ -95,19 +114,28 @@ impl Upload {
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self::Stream { again, body, progress } = self.get_mut() else {
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let Self::Stream { again, body, progress, patience } = self.get_mut() else {
             return Poll::Ready(None);
         };
         if let Some(piece) = again.pop_front() {
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
-        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
+        let mut frame = Pin::new(&mut *body).poll_frame(cx).map_err(UploadError::from);
+        if let Some(patience) = patience
+            && !progress.answered.load(Relaxed)
+        {
+            let (patience, terms) = &mut **patience;
+            if let Poll::Ready(Err(error)) = patience.with(1, *terms, cx, moved(&frame)) {
+                frame = Poll::Ready(Some(Err(error.into())));
+            }
+        }
+        let frame = ready!(frame);
         match &frame {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
@@ -137,6 +165,15 @@ impl Body for Upload {
             // What is sent again has its length, if it has one, in its head.
             Self::Stream { .. } => SizeHint::default(),
         }
+    }
+}
+
+/// The bytes that a step of a body has moved.
+fn moved<E>(step: &Poll<Option<Result<Frame<Bytes>, E>>>) -> Poll<io::Result<usize>> {
+    match step {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(Some(Ok(frame))) => Poll::Ready(Ok(frame.data_ref().map_or(0, Bytes::len))),
+        Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Ok(0)),
     }
 }
 

@@ -15,7 +15,7 @@
 //! body with any method, since its end is as certain as with `POST`.
 
 use http::{
-    HeaderMap, Request, Uri,
+    HeaderMap, HeaderName, Request, Uri, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     response,
 };
@@ -69,9 +69,34 @@ pub(crate) fn request<B>(request: &Request<B>, max_headers: usize) -> Result<Hos
     if request.headers().len() > max_headers {
         return Err(BadRequest::TooManyHeaders);
     }
+    if request.version() == Version::HTTP_2 {
+        framing(request.headers())?;
+    }
     let host = host(request.headers())?;
     target(request.uri(), &host)?;
     Ok(host)
+}
+
+/// What `listen::framing` has refused already in a head of HTTP/1. In HTTP/2 these fields frame
+/// nothing; but the request may go on as one of HTTP/1, where they do.
+fn framing(headers: &HeaderMap) -> Result<(), BadRequest> {
+    let alias = |own: &HeaderName, name: &HeaderName| {
+        name != own && is_read_as(name.as_str().as_bytes(), own.as_str().as_bytes())
+    };
+    if !has_plain_length(headers) || headers.keys().any(|name| alias(&CONTENT_LENGTH, name)) {
+        return Err(BadRequest::ContentLength);
+    }
+    let encoding = |name: &HeaderName| {
+        is_read_as(name.as_str().as_bytes(), TRANSFER_ENCODING.as_str().as_bytes())
+    };
+    if headers.keys().any(encoding) { Err(BadRequest::TransferEncoding) } else { Ok(()) }
+}
+
+/// Whether somebody takes `name` for `header`: CGI and WSGI write `-` as `_`, and so make one
+/// variable of both.
+pub(crate) fn is_read_as(name: &[u8], header: &[u8]) -> bool {
+    let same = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || *a == b'_' && *b == b'-';
+    name.len() == header.len() && name.iter().zip(header).all(same)
 }
 
 /// The value of a `Content-Length` in its only spelling (`010` has been read as octal), if

@@ -6,14 +6,17 @@
 
 use std::{error::Error, future::Future, io, pin::pin, time::Duration};
 
-use http::{HeaderValue, Request, Response, Uri, header::TRANSFER_ENCODING, uri::PathAndQuery};
+use http::{
+    HeaderValue, Request, Response, Uri, Version, header::TRANSFER_ENCODING, uri::PathAndQuery,
+};
 use http_body::Body;
 use hyper::body::Incoming;
-use ten_domain::Address;
+use ten_domain::{Address, ProxySettings};
 
 use crate::{
     Lease,
     body::{Progress, Upload},
+    listen::Terms,
     pool::{Answer, Broken, Pool, Returning, SendError, Sender},
     rescue::Fault,
     workers::Seat,
@@ -40,13 +43,15 @@ pub(crate) enum Connection {
 
 /// Gives a request the form in which it goes to an instance: the target as origin-form, the
 /// body's framing stated.
-pub(crate) fn prepare(request: Request<Incoming>) -> Request<Upload> {
-    let mut request = request.map(Upload::new);
+pub(crate) fn prepare(request: Request<Incoming>, settings: &ProxySettings) -> Request<Upload> {
+    let shared = request.version() == Version::HTTP_2;
+    let terms = shared.then(|| Terms::of(settings));
+    let mut request = request.map(|body| Upload::new(body, terms));
     if request.uri().authority().is_some() {
         let path = request.uri().path_and_query().cloned();
         *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
     }
-    *request.version_mut() = http::Version::HTTP_11;
+    *request.version_mut() = Version::HTTP_11;
     // Said aloud, because hyper sends no body of unknown length with a GET unless told to.
     if request.body().size_hint().exact().is_none() {
         request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -66,6 +71,9 @@ pub(crate) async fn send<L: Lease>(
     let upload = request.body().progress();
     let exchange = exchange(&pool, lease.address(), request, connection, upload.as_deref());
     let (sender, response) = within(lease.request_timeout(), upload.as_deref(), exchange).await?;
+    if let Some(upload) = &upload {
+        upload.answered();
+    }
     Ok((response, Returning { sender, pool, upload }))
 }
 

@@ -38,11 +38,14 @@ use tokio::{
     sync::OwnedSemaphorePermit,
 };
 
-pub(crate) use self::places::Places;
 use self::{
     course::Course,
     opening::{Source, Version},
     places::{Crowded, Place},
+};
+pub(crate) use self::{
+    patience::{Patience, Terms},
+    places::Places,
 };
 use crate::{
     DrainSignal, Management, Proxy, Upstreams,

@@ -23,7 +23,7 @@ use ten_domain::{Address, Protocol};
 
 use crate::{
     Slot,
-    body::{Progress, Upload},
+    body::{Progress, Upload, UploadError},
     workers::Seat,
 };
 
@@ -57,8 +57,8 @@ pub(crate) enum Broken {
     #[error(transparent)]
     H2c(#[from] h2::Error),
     /// The request's body could not be had from the client.
-    #[error(transparent)]
-    Upload(hyper::Error),
+    #[error("the request's body broke off")]
+    Upload(#[source] UploadError),
 }
 
 /// Why a request got no answer.

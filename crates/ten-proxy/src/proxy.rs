@@ -168,7 +168,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
         let upgrade =
             upgrade.zip(on_upgrade).map(|(protocol, client)| Upgrade { protocol, client });
-        let mut request: Request<Upload> = forward::prepare(request);
+        let mut request: Request<Upload> = forward::prepare(request, &self.0.settings);
         recording.passes_on(request.body());
         let (mut leases, mut breaker, mut last) = (0, None::<Breaker>, None::<Fault>);
         loop {
@@ -259,7 +259,9 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         target: &Target,
     ) -> Result<U::Lease, Fault> {
         let service = self.0.upstreams.service(target);
-        let shown = service.is_some_and(|it| it.waking_page) && rescue::is_navigation(request);
+        let shown = service.is_some_and(|it| it.waking_page)
+            && rescue::is_navigation(request)
+            && !self.0.upstreams.runs(target);
         tokio::select! {
             biased;
             lease = self.0.upstreams.lease(target, origin.address) => Ok(lease?),

@@ -5,6 +5,7 @@ mod access_log;
 mod ends;
 mod exchange;
 mod framing;
+mod fuzz;
 mod h2c;
 mod http2;
 mod limits;
@@ -142,6 +143,10 @@ impl Upstreams for Fleet {
 
     fn service(&self, _: &Target) -> Option<Arc<ServiceSpec>> {
         Some(Arc::clone(&self.0.service))
+    }
+
+    fn runs(&self, _: &Target) -> bool {
+        *self.0.gate.borrow() == Gate::Open
     }
 
     fn sleeps(&self, _: &Target) -> bool {

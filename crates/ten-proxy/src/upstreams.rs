@@ -33,6 +33,9 @@ pub trait Upstreams: Clone + Send + Sync + 'static {
     /// The service of a target, if there is one.
     fn service(&self, target: &Target) -> Option<Arc<ServiceSpec>>;
 
+    /// Whether an instance of it runs, though perhaps without room for one more request.
+    fn runs(&self, target: &Target) -> bool;
+
     /// Whether a request for this target would find nothing started, and wake it.
     fn sleeps(&self, target: &Target) -> bool;
 }

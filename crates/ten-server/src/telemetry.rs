@@ -4,8 +4,9 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-/// What is logged where `RUST_LOG` says nothing.
-const DEFAULT: &str = "info";
+/// What is logged where `RUST_LOG` says nothing. What these libraries warn of is what clients
+/// send, and no client may write our log; where it matters, the data plane says it itself.
+const DEFAULT: &str = "info,h2=error,hyper=error";
 
 /// Starts logging in this process. Called once.
 pub fn start() {

@@ -38,6 +38,10 @@ impl Upstreams for ToFleet {
         self.fleet.service(target)
     }
 
+    fn runs(&self, target: &Target) -> bool {
+        self.fleet.runs(target)
+    }
+
     fn sleeps(&self, target: &Target) -> bool {
         self.fleet.sleeps(target)
     }

@@ -63,7 +63,7 @@ impl Course {
 
     /// With the client, in the middle of a body.
     pub(super) fn patience(&self) -> Terms {
-        Terms { full: self.settings.body_timeout, rate: self.settings.min_body_rate }
+        Terms::of(&self.settings)
     }
 
     /// One more request has its answer.

@@ -1,8 +1,8 @@
 //! The frames that a client sends on a connection of HTTP/2, as far as they can be a nuisance.
 //!
 //! h2 bounds what frames cost in memory. What it does not bound is how many frames a client may
-//! send that carry nothing: each costs an answer (PING, SETTINGS), a request that an instance
-//! began in vain (RST_STREAM, CVE-2023-44487), or time. Of those a client may send [`BURST`] at
+//! send that carry nothing: each costs an answer (PING, SETTINGS), a line of a log (an ACK of
+//! nothing), a request that an instance began in vain (RST_STREAM, CVE-2023-44487), or time. Of those a client may send [`BURST`] at
 //! once and [`PER_SECOND`] for as long as it likes; with one more the connection ends. A browser
 //! or a gRPC client sends a few in a second.
 //!
@@ -27,12 +27,8 @@ pub(super) const ILLEGAL: &[u8; HEAD] = &[0, 0, 0, 6, 0, 0, 0, 0, 0];
 mod kind {
     pub(super) const DATA: u8 = 0;
     pub(super) const HEADERS: u8 = 1;
-    pub(super) const SETTINGS: u8 = 4;
-    pub(super) const PING: u8 = 6;
     pub(super) const GOAWAY: u8 = 7;
     pub(super) const WINDOW_UPDATE: u8 = 8;
-    /// Of SETTINGS and PING.
-    pub(super) const ACK: u8 = 1;
     /// Of DATA.
     pub(super) const END_STREAM: u8 = 1;
 }
@@ -91,7 +87,6 @@ impl Frames {
         let useful = match kind {
             kind::DATA => length > 0 || flags & kind::END_STREAM != 0,
             kind::HEADERS | kind::WINDOW_UPDATE | kind::GOAWAY => true,
-            kind::SETTINGS | kind::PING => flags & kind::ACK != 0,
             _ => false,
         };
         self.flooded |= !useful && !self.spend();
@@ -140,14 +135,8 @@ mod tests {
     async fn what_carries_something_is_no_flood() {
         let mut frames = Frames::after(24);
         frames.scan(&[0; 24]);
-        let useful = [
-            frame(0, 0, b"x"),
-            frame(0, 1, b""),
-            frame(1, 4, b"hhh"),
-            frame(4, 1, b""),
-            frame(6, 1, &[0; 8]),
-            frame(8, 0, &[0, 0, 0, 1]),
-        ];
+        let useful =
+            [frame(0, 0, b"x"), frame(0, 1, b""), frame(1, 4, b"hhh"), frame(8, 0, &[0, 0, 0, 1])];
         for _ in 0..10 * BURST {
             for frame in &useful {
                 assert_eq!(frames.scan(frame), frame.len());

@@ -48,11 +48,8 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
     let mut drain = client.drain.clone();
     let socket = FrameSocket::new(Arc::clone(&client.stream), read, settings.body_timeout);
     let client = Arc::new(client);
-    let streams = Streams::new(Allowance {
-        idle: settings.idle_timeout,
-        stall: settings.body_timeout,
-        rate: settings.min_body_rate,
-    });
+    let streams =
+        Streams::new(Allowance { idle: settings.idle_timeout, stall: settings.body_timeout });
     let begun = Arc::clone(&streams);
     let service = service_fn(move |request| {
         let (proxy, client, live) = (proxy.clone(), Arc::clone(&client), begun.begin());

@@ -19,15 +19,22 @@ use std::{
     time::Duration,
 };
 
+use ten_domain::ProxySettings;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How much of it there is.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub(crate) struct Terms {
     /// With which a body begins, and the most that there can be.
-    pub(super) full: Duration,
+    pub(crate) full: Duration,
     /// Bytes that earn a second of it; 0: any byte earns everything.
-    pub(super) rate: u32,
+    pub(crate) rate: u32,
+}
+
+impl Terms {
+    pub(crate) fn of(settings: &ProxySettings) -> Self {
+        Self { full: settings.body_timeout, rate: settings.min_body_rate }
+    }
 }
 
 /// What is left of it for the bodies that go one way on a connection.
@@ -35,7 +42,7 @@ pub(super) struct Terms {
 /// The timer is made at the first wait and then only moved: a fast client costs two looks at
 /// the clock for each wait, a body that never waits costs nothing.
 #[derive(Debug, Default)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     /// The number of the body that it is with.
     body: u64,
     spent: Duration,
@@ -49,7 +56,7 @@ impl Patience {
     ///
     /// # Errors
     /// `TimedOut` after such a wait.
-    pub(super) fn with(
+    pub(crate) fn with(
         &mut self,
         body: u64,
         Terms { full, rate }: Terms,

@@ -76,6 +76,10 @@ impl ClientSocket {
         buf.put_slice(&self.held[..now]);
         self.held.advance(now);
         self.passable -= now;
+        if self.held.is_empty() {
+            // A tunnel, or a connection that is kept alive, needs no room for what is held.
+            self.held = BytesMut::new();
+        }
         now > 0
     }
 

@@ -6,10 +6,12 @@
 //!  waiting for the instance ◀──────── body ───────────▶ waiting for the client, until a time
 //! ```
 //!
-//! hyper asks a body for more only when the client's window has room for it. A body that was not
-//! asked for long is cut: what it holds (the instance's connection, the lease) is let go, and
-//! the stream is reset when the client opens its window again. Where that has become of all of
-//! them, the connection is of no use to anybody.
+//! hyper asks a body for one piece more than the client's window has room for, and then waits. A
+//! body that was not asked for long is cut: what it holds (the instance's connection, the lease)
+//! is let go, and the stream is reset when the client opens its window again. Where that has
+//! become of all of them, the connection is of no use to anybody.
+//!
+//! Pieces are small ([`MAX_PIECE`]), so that an honest client with a slow line takes each in time.
 
 use std::{
     error::Error,
@@ -32,11 +34,14 @@ use tokio::time::Instant;
 pub(super) struct Allowance {
     /// Longest silence without a request.
     pub(super) idle: Duration,
-    /// Longest wait for room in a window.
+    /// Longest time for taking one piece.
     pub(super) stall: Duration,
-    /// So many bytes may take a second; 0: as long as the stall.
-    pub(super) rate: u32,
 }
+
+/// Largest piece of an answer, in bytes: a frame of the size that every client takes (RFC 9113,
+/// section 4.2). At the default `body_timeout` of a minute, who takes 280 bytes in a second is in
+/// time.
+const MAX_PIECE: usize = 16 << 10;
 
 /// The streams of one connection. The locks are for the compiler: whoever takes them runs on
 /// the same thread.
@@ -58,6 +63,8 @@ struct State<B> {
 struct Answer<B> {
     /// `None`: it was cut.
     body: Option<B>,
+    /// Of the piece under way, what was not passed on yet.
+    rest: Bytes,
     /// Until when it may wait for the client; `None`: it waits for the instance.
     due: Option<Instant>,
 }
@@ -95,7 +102,9 @@ impl<B> Streams<B> {
         for answer in state.answers.iter().filter_map(Weak::upgrade) {
             let mut answer = lock(&answer);
             match answer.due {
-                Some(due) if due <= now => cut.push(answer.body.take()),
+                Some(due) if due <= now => {
+                    cut.push((answer.body.take(), std::mem::take(&mut answer.rest)));
+                }
                 Some(due) => next = next.min(due),
                 None => {}
             }
@@ -127,7 +136,7 @@ impl<B> Live<B> {
     /// Watches the body of its answer.
     pub(super) fn watch(self, body: B) -> Watched<B> {
         let due = Some(Instant::now() + self.0.allowance.stall);
-        let answer = Arc::new(Mutex::new(Answer { body: Some(body), due }));
+        let answer = Arc::new(Mutex::new(Answer { body: Some(body), rest: Bytes::new(), due }));
         lock(&self.0.state).answers.push(Arc::downgrade(&answer));
         Watched { answer, live: self }
     }
@@ -152,29 +161,39 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let mut answer = lock(&self.answer);
-        let Some(body) = answer.body.as_mut() else {
+        let Answer { body, rest, due } = &mut *answer;
+        let Some(body) = body.as_mut() else {
             return Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::TimedOut).into())));
         };
-        let frame = Pin::new(body).poll_frame(cx);
-        let Allowance { stall, rate, .. } = self.live.0.allowance;
-        answer.due = match &frame {
-            Poll::Pending => None,
-            Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
-                let fair = Duration::from_secs(bytes.checked_div(rate.into()).unwrap_or(0));
-                Some(Instant::now() + stall.max(fair))
-            }
-            Poll::Ready(_) => Some(Instant::now() + stall),
+        let frame = if rest.is_empty() {
+            Pin::new(body).poll_frame(cx)
+        } else {
+            Poll::Ready(Some(Ok(Frame::data(std::mem::take(rest)))))
         };
+        let frame = frame.map_ok(|frame| match frame.into_data() {
+            Ok(mut piece) if piece.len() > MAX_PIECE => {
+                *rest = piece.split_off(MAX_PIECE);
+                Frame::data(piece)
+            }
+            Ok(piece) => Frame::data(piece),
+            Err(trailers) => trailers,
+        });
+        *due = frame.is_ready().then(|| Instant::now() + self.live.0.allowance.stall);
         frame
     }
 
     fn is_end_stream(&self) -> bool {
-        lock(&self.answer).body.as_ref().is_some_and(Body::is_end_stream)
+        let answer = lock(&self.answer);
+        answer.rest.is_empty() && answer.body.as_ref().is_some_and(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        lock(&self.answer).body.as_ref().map_or_else(SizeHint::default, Body::size_hint)
+        let answer = lock(&self.answer);
+        match &answer.body {
+            // Asked once, before the first piece.
+            Some(body) if answer.rest.is_empty() => body.size_hint(),
+            _ => SizeHint::default(),
+        }
     }
 }
 

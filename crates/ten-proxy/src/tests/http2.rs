@@ -118,6 +118,13 @@ async fn what_names_two_hosts_or_none_is_refused() {
         assert_eq!(ask(&mut client, get(bad)).await.0, StatusCode::BAD_REQUEST, "{bad}");
     }
     assert_eq!(ask(&mut client, get("http://other.com/")).await.0, StatusCode::NOT_FOUND);
+    for name in ["content-length", "content_length", "transfer_encoding"] {
+        let two = Request::post("http://a.api.example.com/").header("content-length", "5");
+        let two = two.header(name, "5").body(()).unwrap();
+        let (response, mut body) = send(&mut client, two, false).await;
+        body.send_data("hello".into(), true).unwrap();
+        assert_eq!(soon(response).await.unwrap().status(), StatusCode::BAD_REQUEST, "{name}");
+    }
     let odd = get("ftp://a.api.example.com/");
     assert_eq!(ask(&mut client, odd).await.0, StatusCode::BAD_REQUEST);
     let many = (0..101).fold(Request::get("http://a.api.example.com/"), |r, _| r.header("x", "y"));
@@ -234,6 +241,33 @@ async fn one_that_is_not_taken_is_cut_beside_others_that_are() {
     let small = ask(&mut client, get("http://a.api.example.com/small")).await;
     assert_eq!(small, (StatusCode::OK, "ok".into()));
     assert!(!driver.is_finished());
+}
+
+#[tokio::test]
+async fn an_upload_that_stands_still_holds_no_instance() {
+    let address = instance(|mut wire| async move {
+        let head = wire.head().await.unwrap();
+        if head.contains("/talk") {
+            wire.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        }
+        wire.rest().await;
+    })
+    .await;
+    let world = World::allowing(impatient(), vec![address]);
+    let (mut client, _) = connect(&world).await;
+    let post = Request::post("http://a.api.example.com/").body(()).unwrap();
+    let (response, mut body) = send(&mut client, post, false).await;
+    body.send_data("x".into(), false).unwrap();
+    assert_eq!(soon(response).await.unwrap().status(), StatusCode::REQUEST_TIMEOUT);
+    world.fleet.in_use(0).await;
+
+    // Once the instance answers, the pauses are theirs.
+    let post = Request::post("http://a.api.example.com/talk").body(()).unwrap();
+    let (response, _talk) = send(&mut client, post, false).await;
+    let answer = soon(response).await.unwrap();
+    let mut in_use = world.fleet.0.in_use.subscribe();
+    let ended = tokio::time::timeout(2 * SHORT, in_use.wait_for(|n| *n == 0)).await;
+    assert!(ended.is_err(), "{:?}", answer.status());
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use http::{Uri, uri::PathAndQuery};
 use memchr::memchr;
 
 use super::Limits;
-use crate::check::{BadRequest, is_chunked, plain_length};
+use crate::check::{BadRequest, is_chunked, is_read_as, plain_length};
 
 /// What is known of a head that is not complete.
 #[derive(Debug, Default)]
@@ -154,13 +154,6 @@ fn is_target(target: &[u8]) -> bool {
             || !target.contains(&b'#') && PathAndQuery::try_from(target).is_ok();
     }
     !target.contains(&b'#') && Uri::try_from(target).is_ok()
-}
-
-/// Whether somebody takes `name` for `header`: CGI and WSGI write `-` as `_`, and so make one
-/// variable of both.
-fn is_read_as(name: &[u8], header: &[u8]) -> bool {
-    let same = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || *a == b'_' && *b == b'-';
-    name.len() == header.len() && name.iter().zip(header).all(same)
 }
 
 fn trim(value: &[u8]) -> &[u8] {
