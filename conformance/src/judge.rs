@@ -118,8 +118,16 @@ impl Trial {
 /// The same to whoever acts on it. Headers are the proxy's to change, and so is the spelling of
 /// a target that names its host.
 fn is_same(a: &Request, b: &Request) -> bool {
-    (&a.method, path(&a.target)) == (&b.method, path(&b.target))
-        && (&a.body, &a.trailers) == (&b.body, &b.trailers)
+    (&a.method, path(&a.target), &a.body) == (&b.method, path(&b.target), &b.body)
+        && (a.trailers == b.trailers || announced(a) == b.trailers)
+}
+
+/// Trailers that `Trailer` names; the others may be dropped (RFC 9110, section 6.5.1).
+fn announced(request: &Request) -> Vec<(String, Vec<u8>)> {
+    let names = request.header("trailer").unwrap_or_default().split(|byte| *byte == b',');
+    let names: Vec<&[u8]> = names.map(<[u8]>::trim_ascii).collect();
+    let is_announced = |name: &str| names.iter().any(|n| n.eq_ignore_ascii_case(name.as_bytes()));
+    request.trailers.iter().filter(|(name, _)| is_announced(name)).cloned().collect()
 }
 
 fn path(target: &[u8]) -> &[u8] {

@@ -176,7 +176,7 @@ fn chunks(mut rest: &[u8]) -> Read<'_, (Vec<u8>, Fields)> {
         if digits == 0 || digits > 16 || !(extension.is_empty() || extension.starts_with(b";")) {
             return Err(Stop::Fault("a chunk has no plain size"));
         }
-        if extension.iter().any(u8::is_ascii_control) {
+        if extension.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             return Err(Stop::Fault("a chunk's extension has a control character in it"));
         }
         let size = str::from_utf8(size).ok().and_then(|size| usize::from_str_radix(size, 16).ok());

@@ -14,11 +14,15 @@ use std::{
 use ten_conformance::{Echo, HOST, python, service, strict::Rest};
 use ten_testkit::{Checksum, Request, Ten, http, tenant_binary};
 
+/// The instance of those who do nothing wrong.
+const HEALTHY: &str = "b.up.localhost";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What a healthy client may have to wait, whatever others do.
 const PROMPTLY: Duration = Duration::from_millis(500);
 /// Most memory that attacks may cost the process that they reach.
 const MAX_GROWTH_KB: u64 = 64 << 10;
+/// Most lines that attacks may leave in the log.
+const MAX_LINES: usize = 100;
 /// The outcome of a flood that cost nothing, or that ended the connection.
 const CALM: &str = "goaway ENHANCE_YOUR_CALM";
 const BROKEN: &str = "goaway PROTOCOL_ERROR";
@@ -76,7 +80,9 @@ fn start() -> Ten {
         service("asleep", &format!("{tenant} --startup-delay-ms 3000"), ""),
     ];
     let ten = Ten::with_config(&config.concat()).start();
-    assert_eq!(ten.get("a.up.localhost", "/").status, 200);
+    for host in ["a.up.localhost", HEALTHY] {
+        assert_eq!(ten.get(host, "/").status, 200);
+    }
     ten
 }
 
@@ -99,7 +105,7 @@ fn beside_a_healthy_one(ten: &Ten, command: &mut Command) -> (String, Duration) 
             let mut worst = Duration::ZERO;
             while end.recv_timeout(Duration::from_millis(5)) == Err(RecvTimeoutError::Timeout) {
                 let began = Instant::now();
-                let answer = http::send(address, &Request::get("a.up.localhost", "/"));
+                let answer = http::send(address, &Request::get(HEALTHY, "/"));
                 assert_eq!(answer.expect("an answer").status, 200);
                 worst = worst.max(began.elapsed());
             }
@@ -123,6 +129,8 @@ fn endure(host: &str, floods: &[(&str, &[&str])]) {
         assert!(worst < PROMPTLY, "{name}: another client waited for {worst:?}");
         let growth = memory(&ten, "VmHWM").saturating_sub(before);
         assert!(growth < MAX_GROWTH_KB, "{name}: {growth} kB");
+        let lines = ten.server_lines().len();
+        assert!(lines < MAX_LINES, "{name}: {lines} lines in the log");
     }
 }
 
@@ -140,7 +148,7 @@ fn floods_of_requests() {
 
 #[test]
 fn floods_of_frames() {
-    let floods: [(_, &[_]); 12] = [
+    let floods: [(_, &[_]); 14] = [
         ("continuation", &[CALM]),
         ("empty_continuation", &[CALM, BROKEN]),
         ("empty_data", &[CALM, BROKEN]),
@@ -148,6 +156,8 @@ fn floods_of_frames() {
         ("settings", &[BROKEN]),
         ("long_settings", &[BROKEN]),
         ("ping", &[BROKEN]),
+        ("answers_to_no_ping", &[BROKEN]),
+        ("answers_to_no_settings", &[BROKEN]),
         ("priority", &[BROKEN]),
         ("unknown_frames", &[BROKEN]),
         // These cost nothing but the reading of them.
@@ -155,8 +165,8 @@ fn floods_of_frames() {
         ("window_updates_of_a_stream", &["nothing", "408", "reset CANCEL", "closed"]),
         ("tiny_data", &[CALM]),
     ];
-    endure("a.up.localhost", &floods[..11]);
-    endure("a.asleep.localhost", &floods[11..]);
+    endure("a.up.localhost", &floods[..13]);
+    endure("a.asleep.localhost", &floods[13..]);
 }
 
 #[test]

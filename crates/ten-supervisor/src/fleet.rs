@@ -138,6 +138,14 @@ impl Fleet {
         }
     }
 
+    /// Whether an instance of this target runs, though perhaps without room for one more request.
+    pub fn runs(&self, target: &Target) -> bool {
+        match target {
+            Target::Instance(name) => self.published.get(name).is_some_and(|entry| entry.runs()),
+            Target::Service(service) => self.published.pool(service).is_some_and(|it| it.runs()),
+        }
+    }
+
     async fn lease_entry(&self, entry: &Entry, from: IpAddr) -> Result<Lease, Refusal> {
         if let Some(lease) = entry.enter() {
             return Ok(lease);

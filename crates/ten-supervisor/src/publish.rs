@@ -172,6 +172,11 @@ impl Pool {
         self.rotation.pick().map(|index| &self.running[index])
     }
 
+    /// Whether any takes requests.
+    pub(crate) fn runs(&self) -> bool {
+        !self.running.is_empty()
+    }
+
     /// Whether a request would find none started, and one to wake.
     pub(crate) fn sleeps(&self) -> bool {
         self.running.is_empty()
@@ -223,6 +228,10 @@ impl Entry {
         let room = |waiting| (waiting < limit).then_some(waiting + 1);
         let counted = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
         counted.map(|_| Place(self)).map_err(|_| Refusal::QueueFull)
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        matches!(self.status.load().state, State::Running(_))
     }
 
     pub(crate) fn sleeps(&self) -> bool {

@@ -13,11 +13,54 @@ use crate::tests::config;
 
 /// Of what hosts are made, and of what they are not.
 const PIECES: [&str; 48] = [
-    "a", "A", "z9", "b-c", "-", "--", "---", "_", ".", "..", ":", ":80", ":080", ":0", ":65535",
-    ":65536", ":+1", "[", "]", "[::1]", "[::ffff:127.0.0.1]", "[fe80::1%25eth0]", "::1",
-    "127.0.0.1", "127.1", "0x7f.1", "1.2.3", "@", "/", "\\", "%2e", "%00", "\0", "\r\n", " ", "\t",
-    "?", "#", "*", "\u{130}", "\u{212a}", "\u{ff0e}", "xn--nxasmq6b", "api", "web", "admin",
-    "localhost", "example.com",
+    "a",
+    "A",
+    "z9",
+    "b-c",
+    "-",
+    "--",
+    "---",
+    "_",
+    ".",
+    "..",
+    ":",
+    ":80",
+    ":080",
+    ":0",
+    ":65535",
+    ":65536",
+    ":+1",
+    "[",
+    "]",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+    "[fe80::1%25eth0]",
+    "::1",
+    "127.0.0.1",
+    "127.1",
+    "0x7f.1",
+    "1.2.3",
+    "@",
+    "/",
+    "\\",
+    "%2e",
+    "%00",
+    "\0",
+    "\r\n",
+    " ",
+    "\t",
+    "?",
+    "#",
+    "*",
+    "\u{130}",
+    "\u{212a}",
+    "\u{ff0e}",
+    "xn--nxasmq6b",
+    "api",
+    "web",
+    "admin",
+    "localhost",
+    "example.com",
 ];
 
 fn text() -> impl Strategy<Value = String> {
@@ -29,14 +72,29 @@ fn text() -> impl Strategy<Value = String> {
 /// Names below and beside `example.com`.
 fn name() -> impl Strategy<Value = String> {
     const LABELS: [&str; 16] = [
-        "a", "A1", "a-b", "a--b", "-a", "a-", "api", "API", "web", "worker", "admin", "other",
-        "example", "com", "localhost", "",
+        "a",
+        "A1",
+        "a-b",
+        "a--b",
+        "-a",
+        "a-",
+        "api",
+        "API",
+        "web",
+        "worker",
+        "admin",
+        "other",
+        "example",
+        "com",
+        "localhost",
+        "",
     ];
     let labels = vec((select(&LABELS[..]), select(&[".", "--"][..])), 0..4);
     let prefix = labels.prop_map(|labels| {
         labels.into_iter().map(|(label, end)| label.to_owned() + end).collect::<String>()
     });
-    let domains = select(&["example.com", "EXAMPLE.com", "example.com.", "xexample.com", "com"][..]);
+    let domains =
+        select(&["example.com", "EXAMPLE.com", "example.com.", "xexample.com", "com"][..]);
     (prefix, domains).prop_map(|(prefix, domain)| prefix + domain)
 }
 
@@ -49,7 +107,7 @@ fn table() -> RouteTable {
 }
 
 proptest! {
-    #![proptest_config(cases(20_000))]
+    #![proptest_config(cases(50_000))]
 
     /// A name is what was written up to its port, in lower case, and nothing else.
     #[test]
@@ -93,8 +151,8 @@ proptest! {
         match route {
             Ok(Route::Instance(instance)) => {
                 let (id, service) = (instance.id.as_str(), instance.service.as_str());
-                let mut names = [".", "--"].map(|sign| format!("{id}{sign}{service}.example.com"));
-                prop_assert!(names.iter_mut().any(|own| *own == name), "{name} is not {names:?}");
+                let names = [".", "--"].map(|sign| format!("{id}{sign}{service}.example.com"));
+                prop_assert!(names.contains(&name), "{name} is not {names:?}");
                 prop_assert!(["api", "web"].contains(&service));
             }
             Ok(Route::Service(service)) => {
@@ -112,8 +170,7 @@ proptest! {
 
     /// Every id has both of its names, however they are written.
     #[test]
-    fn each_instance_is_found(id in "[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?", upper in any::<bool>()) {
-        prop_assume!(!id.contains("--"));
+    fn each_instance_is_found(id in "[a-z0-9](-?[a-z0-9]){0,20}", upper in any::<bool>()) {
         for sign in [".", "--"] {
             let name = format!("{id}{sign}web.example.com");
             let name = if upper { name.to_ascii_uppercase() + ".:80" } else { name };
