@@ -86,14 +86,17 @@ pub enum Failure {
     /// The load generator could not be run.
     #[error("cannot run wrk; on Debian it is the package of that name")]
     Wrk(#[source] io::Error),
+    /// The load generator for HTTP/2 could not be run.
+    #[error("cannot run h2load; on Debian it is in the package nghttp2-client")]
+    H2load(#[source] io::Error),
     /// The load met an error, or its report has another form.
-    #[error("{peer}, {case}: wrk said:\n{report}")]
+    #[error("{peer}, {case}: the load said:\n{report}")]
     Load {
         /// Who was asked.
         peer: &'static str,
         /// In which case.
         case: String,
-        /// All that wrk wrote.
+        /// All that it wrote.
         report: String,
     },
     /// What a process has used cannot be read.

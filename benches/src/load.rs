@@ -1,6 +1,6 @@
-//! wrk, and what it reports.
+//! wrk and h2load, and what they report.
 
-use std::{io::Write as _, net::SocketAddr, process::Command};
+use std::{fs, io::Write as _, net::SocketAddr, process::Command};
 
 use crate::Failure;
 
@@ -9,6 +9,8 @@ use crate::Failure;
 pub(crate) enum Ask {
     /// A GET for a few bytes.
     Small,
+    /// The same over HTTP/2, ten at a time on each connection.
+    Streams,
     /// A GET for 10 MB.
     Download,
     /// A POST of 1 MB.
@@ -19,6 +21,7 @@ impl Ask {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Small => "small",
+            Self::Streams => "small over h2",
             Self::Download => "10 MB down",
             Self::Upload => "1 MB up",
         }
@@ -36,7 +39,10 @@ pub(crate) struct Load {
     pub(crate) p99: f64,
 }
 
-/// Runs wrk with one thread for so long. `Err` holds its report where any request failed.
+/// Streams of a connection at one time.
+const STREAMS: &str = "10";
+
+/// Runs the load with one thread for so long. `Err` holds its report where any request failed.
 pub(crate) fn run(
     address: SocketAddr,
     host: &str,
@@ -44,6 +50,9 @@ pub(crate) fn run(
     connections: usize,
     seconds: u32,
 ) -> Result<Result<Load, String>, Failure> {
+    if ask == Ask::Streams {
+        return run_h2load(address, host, connections, seconds);
+    }
     let mut wrk = Command::new("wrk");
     wrk.args(["--threads", "1", "--latency", "--timeout", "20"]);
     wrk.args(["--connections", &connections.to_string(), "--duration", &format!("{seconds}s")]);
@@ -58,6 +67,50 @@ pub(crate) fn run(
     let output = wrk.arg(format!("http://{address}/{path}")).output().map_err(Failure::Wrk)?;
     let report = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(parse(&report).ok_or(report))
+}
+
+fn run_h2load(
+    address: SocketAddr,
+    host: &str,
+    connections: usize,
+    seconds: u32,
+) -> Result<Result<Load, String>, Failure> {
+    // Its report has no percentiles; its log has a line for each request.
+    let log = tempfile::NamedTempFile::new().map_err(Failure::H2load)?;
+    let output = Command::new("h2load")
+        .args(["--threads", "1", "--max-concurrent-streams", STREAMS])
+        .args(["--clients", &connections.to_string(), "--duration", &seconds.to_string()])
+        .args(["--header", &format!(":authority: {host}")])
+        .arg("--log-file")
+        .arg(log.path())
+        .arg(format!("http://{address}/"))
+        .output()
+        .map_err(Failure::H2load)?;
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    let log = fs::read_to_string(log.path()).map_err(Failure::H2load)?;
+    Ok(parse_h2load(&report, &log).ok_or(report))
+}
+
+/// `None` where requests failed or something is missing.
+fn parse_h2load(report: &str, log: &str) -> Option<Load> {
+    let requests = report.lines().find_map(|line| line.strip_prefix("requests: "))?;
+    let number = |what: &str| {
+        let part = requests.split(", ").find_map(|part| part.strip_suffix(what))?;
+        part.trim().parse::<f64>().ok()
+    };
+    let finished = report.lines().find_map(|line| line.strip_prefix("finished in "))?;
+    let per_second = finished.split(", ").find_map(|part| part.strip_suffix(" req/s"))?;
+    let time = |line: &str| line.split('\t').nth(2)?.parse::<f64>().ok();
+    let mut times = log.lines().map(time).collect::<Option<Vec<_>>>()?;
+    times.sort_by(f64::total_cmp);
+    let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied();
+    (number("succeeded")? == number("done")? && number("failed")? == 0.0).then_some(())?;
+    Some(Load {
+        requests: number("done")?,
+        per_second: per_second.parse().ok()?,
+        p50: at(0.50)?,
+        p99: at(0.99)?,
+    })
 }
 
 /// `None` where requests failed or something is missing.
@@ -103,5 +156,17 @@ mod tests {
         assert_eq!((load.p50, load.p99), (371.0, 1500.0));
         assert!(parse(&format!("{REPORT}  Non-2xx or 3xx responses: 3\n")).is_none());
         assert!(parse("").is_none());
+    }
+
+    #[test]
+    fn so_is_one_of_h2load() {
+        let report = "finished in 1.03s, 75900.00 req/s, 4.92MB/s\nrequests: 4 total, 5 started, \
+             4 done, 4 succeeded, 0 failed, 0 errored, 0 timeout\n";
+        let log = "1\t200\t40\n1\t200\t10\n1\t200\t20\n1\t200\t30\n";
+        let load = parse_h2load(report, log).unwrap();
+        assert_eq!((load.requests, load.per_second), (4.0, 75900.0));
+        assert_eq!((load.p50, load.p99), (30.0, 40.0));
+        assert!(parse_h2load(&report.replace("0 failed", "1 failed"), log).is_none());
+        assert!(parse_h2load("", "").is_none());
     }
 }

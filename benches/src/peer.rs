@@ -58,6 +58,8 @@ pub(crate) struct Peer {
     /// Where it takes requests for either upstream.
     pub(crate) socket: SocketAddr,
     pub(crate) port: SocketAddr,
+    /// Where it takes requests for the upstream on a socket over HTTP/2, if it does.
+    pub(crate) h2: Option<SocketAddr>,
     /// Held for their ends.
     _process: Option<Process>,
     _folder: Option<TempDir>,
@@ -124,6 +126,7 @@ impl Origin {
             pids: self.ten.front().into_iter().collect(),
             socket: self.ten.address(),
             port: self.ten.address(),
+            h2: Some(self.ten.address()),
             _process: None,
             _folder: None,
         }
@@ -134,9 +137,10 @@ impl Origin {
         let Some(program) = kind.program() else { return Ok(None) };
         let folder =
             TempDir::new().map_err(|source| Failure::Path { path: env::temp_dir(), source })?;
-        let (socket, port) = (free_port(kind)?, free_port(kind)?);
+        let (socket, port, h2) = (free_port(kind)?, free_port(kind)?, free_port(kind)?);
         let config = folder.path().join("config");
-        let text = kind.config(folder.path(), [socket.port(), port.port()], &self.addresses);
+        let ports = [socket, port, h2].map(|address| address.port());
+        let text = kind.config(folder.path(), ports, &self.addresses);
         fs::write(&config, text)
             .map_err(|source| Failure::Path { path: config.clone(), source })?;
         let log = folder.path().join("log");
@@ -164,8 +168,15 @@ impl Origin {
                 source,
             })?,
         };
-        let (process, folder) = (Some(process), Some(folder));
-        Ok(Some(Peer { name: kind.name(), pids, socket, port, _process: process, _folder: folder }))
+        Ok(Some(Peer {
+            name: kind.name(),
+            pids,
+            socket,
+            port,
+            h2: Some(h2).filter(|_| kind == Kind::Nginx),
+            _process: Some(process),
+            _folder: Some(folder),
+        }))
     }
 }
 
@@ -180,7 +191,8 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Nginx, Self::Floor, Self::Haproxy, Self::Caddy];
+    /// Those that one can do without.
+    pub(crate) const OTHERS: [Self; 2] = [Self::Haproxy, Self::Caddy];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -212,8 +224,8 @@ impl Kind {
         }
     }
 
-    fn config(self, folder: &Path, ports: [u16; 2], [socket, tcp]: &[String; 2]) -> String {
-        let [a, b] = ports;
+    fn config(self, folder: &Path, ports: [u16; 3], [socket, tcp]: &[String; 2]) -> String {
+        let [a, b, h2] = ports;
         let folder = folder.display();
         match self {
             // A pool at least as large as the concurrency: with a smaller one nginx reconnects
@@ -233,6 +245,7 @@ impl Kind {
                  upstream a {{ server unix:{socket}; keepalive 512; keepalive_requests 1000000000; }}\n\
                  upstream b {{ server {tcp}; keepalive 512; keepalive_requests 1000000000; }}\n\
                  server {{ listen 127.0.0.1:{a}; location / {{ proxy_pass http://a; }} }}\n\
+                 server {{ listen 127.0.0.1:{h2} http2; location / {{ proxy_pass http://a; }} }}\n\
                  server {{ listen 127.0.0.1:{b}; location / {{ proxy_pass http://b; }} }}\n}}\n"
             ),
             Self::Floor => format!("{a} {socket}\n{b} {tcp}\n"),

@@ -9,24 +9,36 @@ use std::{
 
 use crate::Failure;
 
-/// A level of isolation that is measured, as the config spells it.
+/// A level of isolation that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// No walls.
     Process,
     /// Namespaces as the product has them now, on the host's network.
     Namespace,
+    /// The same in a network of its own.
+    OwnNetwork,
 }
 
 impl Level {
     /// Every level, weakest first.
-    pub const ALL: [Self; 2] = [Self::Process, Self::Namespace];
+    pub const ALL: [Self; 3] = [Self::Process, Self::Namespace, Self::OwnNetwork];
 
-    /// Its name in the config.
+    /// Its name in the report.
     pub fn name(self) -> &'static str {
         match self {
             Self::Process => "process",
             Self::Namespace => "namespace",
+            Self::OwnNetwork => "own-net",
+        }
+    }
+
+    /// The keys that make it.
+    fn keys(self) -> &'static str {
+        match self {
+            Self::Process => "isolation = \"process\"",
+            Self::Namespace => "isolation = \"namespace\"",
+            Self::OwnNetwork => "isolation = \"namespace\"\nnetwork = \"none\"",
         }
     }
 }
@@ -99,12 +111,12 @@ impl Program {
         let service = self.service(level);
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let mut text = format!(
-            "[service.{service}]\ncommand = {}\nworkdir = {}\nlisten = {}\nisolation = {}\n\
+            "[service.{service}]\ncommand = {}\nworkdir = {}\nlisten = {}\n{}\n\
              socket = \"{{instance_dir}}/s\"\n[service.{service}.env]\n",
             quoted(&self.argv.join(" ")),
             quoted(&self.workdir.display().to_string()),
             quoted(self.listen.name()),
-            quoted(level.name()),
+            level.keys(),
         );
         for (name, value) in &self.env {
             text.push_str(&format!("{name} = {}\n", quoted(value)));

@@ -24,11 +24,12 @@ pub(crate) struct Case {
 }
 
 /// Small answers first: they are what the budget is about.
-const CASES: [Case; 6] = [
+const CASES: [Case; 7] = [
     Case { ask: Ask::Small, upstream: Upstream::Socket, connections: 32 },
     Case { ask: Ask::Small, upstream: Upstream::Socket, connections: 256 },
     Case { ask: Ask::Small, upstream: Upstream::Port, connections: 32 },
     Case { ask: Ask::Small, upstream: Upstream::Port, connections: 256 },
+    Case { ask: Ask::Streams, upstream: Upstream::Socket, connections: 32 },
     Case { ask: Ask::Download, upstream: Upstream::Socket, connections: 32 },
     Case { ask: Ask::Upload, upstream: Upstream::Socket, connections: 32 },
 ];
@@ -48,7 +49,7 @@ pub struct Plan {
     pub seconds: u32,
     /// Only cases with this in their name.
     pub only: String,
-    /// Only beside nginx.
+    /// Only beside nginx and the floor.
     pub nginx_alone: bool,
 }
 
@@ -93,18 +94,23 @@ impl Figures {
 pub(crate) struct Row {
     pub(crate) case: Case,
     pub(crate) figures: Vec<(&'static str, Figures)>,
+    /// Those that one can do without, and that failed.
+    pub(crate) failed: Vec<&'static str>,
 }
 
 /// Measures all cases of the plan.
 ///
 /// # Errors
 ///
-/// Where a peer does not start or a request fails: a measurement with holes is none.
+/// Where a peer does not start, or a request through nginx, ten or the floor fails: a measurement
+/// with holes is none. Another peer that fails has no figures in that case.
 pub fn measure(plan: &Plan) -> Result<Report, Failure> {
     let origin = Origin::start()?;
     let mut peers = vec![origin.other(Kind::Nginx)?.ok_or(Failure::NoNginx)?, origin.ten()];
     let mut missing = Vec::new();
-    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Nginx && !plan.nginx_alone) {
+    let others =
+        [Kind::Floor].into_iter().chain(Kind::OTHERS.into_iter().filter(|_| !plan.nginx_alone));
+    for kind in others {
         match origin.other(kind)? {
             Some(peer) => peers.push(peer),
             None => missing.push(kind.name()),
@@ -117,21 +123,35 @@ pub fn measure(plan: &Plan) -> Result<Report, Failure> {
 
 fn row(case: Case, peers: &[Peer], plan: &Plan) -> Result<Row, Failure> {
     let mut turns = vec![Vec::new(); peers.len()];
+    let mut failed = Vec::new();
     for round in 0..plan.rounds {
         for turn in 0..peers.len() {
             let side = (round + turn) % peers.len();
-            turns[side].push(measure_one(case, &peers[side], plan.seconds)?);
+            let peer = &peers[side];
+            if failed.contains(&peer.name) || case.ask == Ask::Streams && peer.h2.is_none() {
+                continue;
+            }
+            let optional = Kind::OTHERS.iter().any(|kind| kind.name() == peer.name);
+            match measure_one(case, peer, plan.seconds) {
+                Ok(figures) => turns[side].push(figures),
+                Err(Failure::Load { .. }) if optional => {
+                    turns[side].clear();
+                    failed.push(peer.name);
+                }
+                Err(failure) => return Err(failure),
+            }
         }
     }
-    let figures = peers.iter().zip(&turns);
+    let figures = peers.iter().zip(&turns).filter(|(_, turns)| !turns.is_empty());
     let figures = figures.map(|(peer, turns)| (peer.name, Figures::median(turns))).collect();
-    Ok(Row { case, figures })
+    Ok(Row { case, figures, failed })
 }
 
 fn measure_one(case: Case, peer: &Peer, seconds: u32) -> Result<Figures, Failure> {
     let Case { ask, upstream, connections } = case;
     let before = used(peer)?;
-    let load = load::run(peer.address(upstream), &upstream.host(), ask, connections, seconds)?;
+    let address = peer.h2.filter(|_| ask == Ask::Streams).unwrap_or(peer.address(upstream));
+    let load = load::run(address, &upstream.host(), ask, connections, seconds)?;
     let load =
         load.map_err(|report| Failure::Load { peer: peer.name, case: case.name(), report })?;
     let after = used(peer)?;

@@ -15,6 +15,9 @@ use crate::{
     program::{Level, Program},
 };
 
+/// A crowd is one client that asks for many instances that nobody knows yet.
+const PROXY: &str = "[settings.proxy]\nmax_new_instances_per_ip = 1000000\n";
+
 /// A server with a service for each program at each level.
 pub(crate) struct Sleeper {
     ten: Ten,
@@ -26,7 +29,8 @@ pub(crate) struct Sleeper {
 impl Sleeper {
     pub(crate) fn start(programs: &[Program]) -> Result<Self, Failure> {
         let sections = programs.iter().flat_map(|p| Level::ALL.map(|level| p.section(level)));
-        let ten = Ten::with_config(&sections.collect::<String>()).start();
+        let config = PROXY.to_owned() + &sections.collect::<String>();
+        let ten = Ten::with_config(&config).start();
         let (admin, connection) = (Admin::of(&ten), connect(ten.address())?);
         Ok(Self { ten, admin, connection })
     }

@@ -216,8 +216,8 @@ case("trailers that are not the end", MALFORMED, *half)
 for name, value in {
     "connection": "close", "Connection": "keep-alive", "keep-alive": "5", "proxy-connection": "x",
     "transfer-encoding": "chunked", "upgrade": "websocket", "te": "gzip", "te ": "trailers",
-    "Upper": "x", "upPer": "x", "": "x", "a b": "x", "a:b": "x", "a\0": "x", "a\r\nb": "x", "\xe9": "x",
-    "a\t": "x", "a(b)": "x",
+    "Upper": "x", "upPer": "x", "": "x", "a b": "x", "a:b": "x", "a\0": "x", "a\r\nb": "x",
+    "\xe9": "x", "a\t": "x", "a(b)": "x",
 }.items():  # fmt: skip
     case(f"a header {name!r}: {value}", MALFORMED, get((name, value)))
 for value in "a\0b", "a\rb", "a\nb", "a\r\nb: c", "\n", "a\x7f", "a\x01":
@@ -269,8 +269,8 @@ for scheme in "ftp", "", "javascript", "a b", "http:":
 case("the scheme https", SERVED, get(pseudo=instead(":scheme", "https")))
 for authority in (
     f"user@{HOST}", f"user:pass@{HOST}", "@" + HOST, "", f"{HOST}/x", f"{HOST}?x", f"{HOST}#x",
-    f"{HOST} ", f" {HOST}", f"{HOST}:99999", f"{HOST}:x", "a b", "a..b", f"{HOST}\\x", f"{HOST}:80:80",
-    f"http://{HOST}", f"{HOST},{HOST}", "[::1", "*",
+    f"{HOST} ", f" {HOST}", f"{HOST}:99999", f"{HOST}:x", "a b", "a..b", f"{HOST}\\x",
+    f"{HOST}:80:80", f"http://{HOST}", f"{HOST},{HOST}", "[::1", "*",
 ):  # fmt: skip
     case(f"the authority {authority!r}", MALFORMED, get(pseudo=instead(":authority", authority)))
 for authority in HOST.upper(), f"{HOST}:80", f"{HOST}.", f"{HOST}:":
@@ -282,7 +282,8 @@ for cookies in [("a=1", "b=2"), ("a=1",), ("", "b=2")]:
     case(f"the cookies {cookies}", SERVED, get(*(("cookie", cookie) for cookie in cookies)))
 case("the same host twice", SERVED, get(("host", HOST)))
 case("two hosts", MALFORMED, get(("host", "b.echo.localhost")))
-case("two hosts, the known one second", MALFORMED, get(("host", HOST), pseudo=instead(":authority", "x.localhost")))
+other = instead(":authority", "x.localhost")
+case("two hosts, the known one second", MALFORMED, get(("host", HOST), pseudo=other))
 case("two Hosts", MALFORMED, get(("host", HOST), ("host", HOST), pseudo=without(":authority")))
 case("a malformed Host beside :authority", MALFORMED, get(("host", "a b")))
 case("an empty Host beside :authority", MALFORMED, get(("host", "")))

@@ -12,6 +12,7 @@
 pub mod corpus;
 mod echo;
 mod judge;
+pub mod memory;
 mod programs;
 pub mod raw;
 pub mod strict;

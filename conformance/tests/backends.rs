@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use ten_conformance::{
-    program,
+    memory, program,
     raw::{self, Answer},
     service,
 };
@@ -141,13 +141,13 @@ fn bytes_behind_an_answer_reach_nobody() {
 fn interim_answers_are_swallowed_and_bounded() {
     let ten = start();
     for fault in ["endless-hints", "endless-continue"] {
-        let before = memory_kib(&ten);
+        let before = memory::resident_kib(&ten);
         let began = Instant::now();
         let answer = provoke(&ten, "GET", fault, b"");
         assert!(matches!(answer.statuses()[..], [502 | 504]), "{fault}: {}", story(&answer));
         let took = began.elapsed();
         assert!(took < 3 * REQUEST_TIMEOUT, "{fault} was endured for {took:?}");
-        let growth = memory_kib(&ten).saturating_sub(before);
+        let growth = memory::resident_kib(&ten).saturating_sub(before);
         assert!(growth < MOST_GROWTH_KIB, "{fault}: {growth} KiB more");
     }
     // A few are no fault: the final answer is what counts.
@@ -198,19 +198,12 @@ fn an_answer_may_come_before_the_request_is_complete() {
 fn heads_without_end_cost_no_memory() {
     let ten = start();
     provoke(&ten, "GET", "garbage", b"");
-    let before = memory_kib(&ten);
+    let before = memory::resident_kib(&ten);
     for fault in ["endless-headers", "endless-header", "endless-garbage", "large-header"] {
         for _ in 0..5 {
             provoke(&ten, "GET", fault, b"");
         }
     }
-    let growth = memory_kib(&ten).saturating_sub(before);
+    let growth = memory::resident_kib(&ten).saturating_sub(before);
     assert!(growth < MOST_GROWTH_KIB, "{growth} KiB more");
-}
-
-fn memory_kib(ten: &Ten) -> u64 {
-    let front = ten.front().unwrap_or(ten.warden());
-    let status = std::fs::read_to_string(format!("/proc/{front}/status")).expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("proc(5)");
-    line.trim().trim_end_matches(" kB").parse().expect("proc(5)")
 }

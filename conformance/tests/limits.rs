@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ten_conformance::{Echo, HOST, Outcome, judge, raw::WHOLE, service};
+use ten_conformance::{Echo, HOST, Outcome, judge, memory, raw::WHOLE, service, strict};
 use ten_testkit::{Connection, Request, Ten};
 
 /// How long a case waits for what must happen.
@@ -225,4 +225,23 @@ fn a_client_that_leaves_during_an_upload_counts_no_more() {
     drop(stream);
     let asleep = || ten.processes_of("up:a").is_empty();
     ten.wait_until("the instance sleeps", PATIENCE, asleep);
+}
+
+#[test]
+fn a_client_that_only_asks_is_not_read_for_ever() {
+    let mut echo = Echo::start("", "");
+    let before = memory::resident_kib(echo.ten());
+    let mut stream = TcpStream::connect(echo.ten().address()).expect("the server accepts");
+    stream.set_write_timeout(Some(Duration::from_secs(1))).expect("a socket");
+    let (requests, mut sent) = (get("/pipelined", "").repeat(1_000), 0);
+    while sent < 64 << 20 && stream.write_all(&requests).is_ok() {
+        sent += requests.len();
+    }
+    assert!(sent < 64 << 20, "{sent} bytes of requests were taken, and no answer read");
+    let growth = memory::resident_kib(echo.ten()).saturating_sub(before);
+    assert!(growth < 32 << 10, "{growth} KiB more");
+    drop(stream);
+    let arrivals = echo.settle();
+    let whole: usize = arrivals.iter().map(|arrival| arrival.requests.len()).sum();
+    assert!(whole > 0 && arrivals.iter().all(|a| a.rest == strict::Rest::Nothing), "{whole}");
 }

@@ -18,7 +18,7 @@ struct Args {
     /// Measures only cases with this in their name
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// Leaves the others out
+    /// Leaves haproxy and caddy out
     #[arg(long)]
     nginx_alone: bool,
     /// Writes the result there too

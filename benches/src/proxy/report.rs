@@ -39,6 +39,9 @@ impl fmt::Display for Report {
                     _ => writeln!(f)?,
                 }
             }
+            for peer in &row.failed {
+                writeln!(f, "{:<25}  {peer:<8} answered with errors", row.case.name())?;
+            }
         }
         self.missing.iter().try_for_each(|peer| writeln!(f, "{peer} is not installed"))
     }
@@ -49,8 +52,8 @@ fn budget(row: &Row) -> Option<f64> {
     match (row.case.ask, row.case.upstream, row.case.connections) {
         (Ask::Small, super::Upstream::Socket, 32) => Some(0.90),
         (Ask::Small, super::Upstream::Socket, _) => Some(0.95),
-        // Whether one on a TCP port should have a budget is not decided.
-        (Ask::Small, super::Upstream::Port, _) => None,
+        // Whether these should have a budget is not decided.
+        (Ask::Small, super::Upstream::Port, _) | (Ask::Streams, ..) => None,
         (Ask::Download | Ask::Upload, ..) => Some(1.0),
     }
 }
@@ -63,7 +66,10 @@ impl Report {
                 json!({ "case": row.case.name(), "peer": peer, "figures": figures,
                         "cpu_budget": budget(row).filter(|_| *peer == "ten") })
             };
-            row.figures.iter().map(line).collect::<Vec<_>>()
+            let failed =
+                |peer: &&str| json!({ "case": row.case.name(), "peer": peer, "failed": true });
+            let lines = row.figures.iter().map(line);
+            lines.chain(row.failed.iter().map(failed)).collect::<Vec<_>>()
         });
         json!({
             "rounds": self.plan.rounds, "seconds": self.plan.seconds,

@@ -35,7 +35,8 @@ pub struct Instance {
     pub weight: u8,
     /// The address that browsers use; none for a worker, which listens nowhere.
     pub url: Option<String>,
-    /// Where ten reaches it, while it runs: `127.0.0.1:30000` or `unix:/path`.
+    /// Where ten reaches it, while it runs: `127.0.0.1:30000`, `unix:/path`, or
+    /// `private:127.0.0.1:30000` in a network of its own.
     pub address: Option<String>,
     /// From launch to ready, the last time it started.
     pub last_wake_ms: Option<u64>,

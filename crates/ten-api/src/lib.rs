@@ -8,12 +8,14 @@
 //! live in `ten-domain`), no I/O, and no domain type: the contract may stay while the domain
 //! moves on. Durations are whole milliseconds and end in `_ms`; moments are RFC 3339 in UTC.
 
+mod data;
 mod instance;
 mod logs;
 pub mod paths;
 mod problem;
 mod service;
 
+pub use data::{Ended, KeepData, Replace, RestoreRequest, Restored, TrashList, Trashed};
 pub use instance::{
     Done, Health, HealthReport, Instance, InstanceList, SpawnRequest, State, Weight,
 };

@@ -5,18 +5,25 @@
 pub const HEALTH: &str = "/health";
 /// `GET` lists, `POST` spawns.
 pub const INSTANCES: &str = "/api/instances";
-/// `GET` shows, `DELETE` stops and forgets.
+/// `GET` shows, `DELETE` stops and forgets (with [`KeepData`](crate::KeepData) in the query).
 pub const INSTANCE: &str = "/api/instances/{service}/{id}";
-/// `POST`: drain and stop.
+/// `POST`: drain and stop (with [`KeepData`](crate::KeepData) in the query).
 pub const INSTANCE_STOP: &str = "/api/instances/{service}/{id}/stop";
 /// `POST`: stop and start again while requests wait.
 pub const INSTANCE_RESTART: &str = "/api/instances/{service}/{id}/restart";
 /// `PUT`: set the share of its service's traffic.
 pub const INSTANCE_WEIGHT: &str = "/api/instances/{service}/{id}/weight";
+/// `GET`: a backup of its data, a tar compressed with zstd. `PUT`: bring them back from one (with
+/// [`Replace`](crate::Replace) in the query).
+pub const INSTANCE_DATA: &str = "/api/instances/{service}/{id}/data";
+/// `POST`: bring data back from the trash.
+pub const INSTANCE_RESTORE: &str = "/api/instances/{service}/{id}/restore";
 /// `GET`: its health.
 pub const INSTANCE_HEALTH: &str = "/api/instances/{service}/{id}/health";
 /// `GET` lists the services of the config.
 pub const SERVICES: &str = "/api/services";
+/// `GET`: what is in the trash.
+pub const TRASH: &str = "/api/trash";
 /// `GET`: log lines that were written already.
 pub const LOGS: &str = "/api/logs";
 /// `GET`: log lines as they are written, as server-sent events.
@@ -35,6 +42,16 @@ pub fn instance_stop(service: &str, id: &str) -> String {
 /// [`INSTANCE_RESTART`] of one instance.
 pub fn instance_restart(service: &str, id: &str) -> String {
     fill(INSTANCE_RESTART, service, id)
+}
+
+/// [`INSTANCE_DATA`] of one instance.
+pub fn instance_data(service: &str, id: &str) -> String {
+    fill(INSTANCE_DATA, service, id)
+}
+
+/// [`INSTANCE_RESTORE`] of one instance.
+pub fn instance_restore(service: &str, id: &str) -> String {
+    fill(INSTANCE_RESTORE, service, id)
 }
 
 /// [`INSTANCE_WEIGHT`] of one instance.

@@ -69,6 +69,8 @@ macro_rules! problem_types {
 problem_types! {
     /// The body or the query string is not what the endpoint takes.
     BadRequest = "urn:tenement:problem:bad-request", 400, "The request is not valid";
+    /// What was sent as a backup is none, or was changed.
+    BadArchive = "urn:tenement:problem:bad-archive", 400, "The backup cannot be used";
     /// A service name or an id breaks the rule for names.
     BadName = "urn:tenement:problem:bad-name", 400, "This is not a name";
     /// No token, or none that is valid.
@@ -83,10 +85,16 @@ problem_types! {
     UnknownService = "urn:tenement:problem:unknown-service", 404, "There is no such service";
     /// Neither running nor remembered.
     UnknownInstance = "urn:tenement:problem:unknown-instance", 404, "There is no such instance";
+    /// No such data in the trash.
+    NotInTrash = "urn:tenement:problem:not-in-trash", 404, "There are no such data in the trash";
     /// The endpoint exists, the method does not.
     BadMethod = "urn:tenement:problem:bad-method", 405, "The path does not take this method";
     /// It runs, and variables were to be added to its environment.
     RunsAlready = "urn:tenement:problem:runs-already", 409, "The instance runs already";
+    /// It runs, or is about to; its data must rest for this.
+    Awake = "urn:tenement:problem:awake", 409, "The instance does not sleep";
+    /// Data are to come back where there are others.
+    HasData = "urn:tenement:problem:has-data", 409, "The instance has data already";
     /// Another command on the same instance came in between.
     Superseded = "urn:tenement:problem:superseded", 409, "Another command came in between";
     /// `max_instances` is reached.
@@ -97,6 +105,8 @@ problem_types! {
     Internal = "urn:tenement:problem:internal", 500, "The server failed";
     /// What must be remembered could not be written down.
     NotStored = "urn:tenement:problem:not-stored", 500, "The change could not be stored";
+    /// Data could not be moved to the trash or back.
+    NotMoved = "urn:tenement:problem:not-moved", 500, "The data could not be moved";
     /// It was started and did not become ready.
     NotStarted = "urn:tenement:problem:not-started", 502, "The instance did not start";
     /// The server is shutting down.

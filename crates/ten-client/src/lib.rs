@@ -11,16 +11,21 @@
 mod error;
 mod follow;
 mod target;
+mod transfer;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
-use hyper::{body::Incoming, client::conn::http1};
+use hyper::{
+    body::{Body, Incoming},
+    client::conn::http1,
+};
 use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use ten_api::{
-    Done, HealthReport, Instance, InstanceList, LogLine, LogList, LogQuery, ServerHealth, Service,
-    ServiceList, SpawnRequest, Weight, paths,
+    Done, Ended, HealthReport, Instance, InstanceList, KeepData, LogLine, LogList, LogQuery,
+    RestoreRequest, Restored, ServerHealth, Service, ServiceList, SpawnRequest, TrashList, Trashed,
+    Weight, paths,
 };
 use ten_domain::InstanceName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,6 +33,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use error::Error;
 pub use follow::{Followed, Following};
 pub use target::{Target, TargetError};
+pub use transfer::TransferError;
 
 /// A server, and the right to talk to it.
 #[derive(Debug, Clone)]
@@ -70,8 +76,9 @@ impl Client {
     }
 
     /// Drains and stops. Ends when nothing of it is left.
-    pub async fn stop(&self, name: &InstanceName) -> Result<Done, Error> {
+    pub async fn stop(&self, name: &InstanceName, keep_data: bool) -> Result<Ended, Error> {
         let path = paths::instance_stop(name.service.as_str(), name.id.as_str());
+        let path = with_query(&path, &KeepData { keep_data })?;
         self.call(Method::POST, &path, NO_BODY).await
     }
 
@@ -82,9 +89,26 @@ impl Client {
     }
 
     /// Stops and forgets. Ends when nothing of it is left.
-    pub async fn remove(&self, name: &InstanceName) -> Result<Done, Error> {
+    pub async fn remove(&self, name: &InstanceName, keep_data: bool) -> Result<Ended, Error> {
         let path = paths::instance(name.service.as_str(), name.id.as_str());
+        let path = with_query(&path, &KeepData { keep_data })?;
         self.call(Method::DELETE, &path, NO_BODY).await
+    }
+
+    /// What is in the trash; the oldest of each instance first.
+    pub async fn trash(&self) -> Result<Vec<Trashed>, Error> {
+        let list: TrashList = self.get(paths::TRASH).await?;
+        Ok(list.trash)
+    }
+
+    /// Brings data back from the trash.
+    pub async fn restore(
+        &self,
+        name: &InstanceName,
+        request: &RestoreRequest,
+    ) -> Result<Restored, Error> {
+        let path = paths::instance_restore(name.service.as_str(), name.id.as_str());
+        self.call(Method::POST, &path, Some(request)).await
     }
 
     /// Sets its share of its service's traffic.
@@ -128,6 +152,14 @@ impl Client {
         body: Option<&B>,
     ) -> Result<T, Error> {
         let response = self.send(method, path, body).await?;
+        self.understood(path, response).await
+    }
+
+    async fn understood<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        response: Response<Incoming>,
+    ) -> Result<T, Error> {
         let bytes = self.read(response).await?;
         serde_json::from_slice(&bytes).map_err(|source| Error::Unreadable {
             target: self.target.clone(),
@@ -143,7 +175,22 @@ impl Client {
         path: &str,
         body: Option<&B>,
     ) -> Result<Response<Incoming>, Error> {
-        let request = self.request(method, path, body)?;
+        let bytes = match body {
+            Some(body) => {
+                serde_json::to_vec(body).map_err(|source| Error::Unsendable(source.to_string()))?
+            }
+            None => Vec::new(),
+        };
+        let media_type = body.map(|_| "application/json");
+        self.deliver(self.request(method, path, media_type, Full::from(bytes))?).await
+    }
+
+    /// Delivers a request and returns its answer if that is a 2xx.
+    async fn deliver<B>(&self, request: Request<B>) -> Result<Response<Incoming>, Error>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let response = match self.target.connect().await? {
             target::Connection::Unix(stream) => self.exchange(stream, request).await?,
             target::Connection::Tcp(stream) => self.exchange(stream, request).await?,
@@ -155,12 +202,13 @@ impl Client {
         }
     }
 
-    fn request<B: Serialize>(
+    fn request<B>(
         &self,
         method: Method,
         path: &str,
-        body: Option<&B>,
-    ) -> Result<Request<Full<Bytes>>, Error> {
+        media_type: Option<&str>,
+        body: B,
+    ) -> Result<Request<B>, Error> {
         let mut builder = Request::builder()
             .method(method)
             .uri(path)
@@ -169,23 +217,21 @@ impl Client {
         if let Some(token) = &self.token {
             builder = builder.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let bytes = match body {
-            Some(body) => {
-                builder = builder.header(header::CONTENT_TYPE, "application/json");
-                serde_json::to_vec(body).map_err(|source| Error::Unsendable(source.to_string()))?
-            }
-            None => Vec::new(),
-        };
-        builder.body(Full::from(bytes)).map_err(|source| Error::Unsendable(source.to_string()))
+        if let Some(media_type) = media_type {
+            builder = builder.header(header::CONTENT_TYPE, media_type);
+        }
+        builder.body(body).map_err(|source| Error::Unsendable(source.to_string()))
     }
 
-    async fn exchange<S>(
+    async fn exchange<S, B>(
         &self,
         stream: S,
-        request: Request<Full<Bytes>>,
+        request: Request<B>,
     ) -> Result<Response<Incoming>, Error>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let broken = |source| Error::Broken { target: self.target.clone(), source };
         let (mut sender, connection) =
@@ -215,7 +261,7 @@ impl Client {
 /// The type of a body that is not there.
 const NO_BODY: Option<&()> = None;
 
-fn with_query(path: &str, query: &LogQuery) -> Result<String, Error> {
+fn with_query(path: &str, query: &impl Serialize) -> Result<String, Error> {
     let query = serde_urlencoded::to_string(query);
     let query = query.map_err(|source| Error::Unsendable(source.to_string()))?;
     Ok(format!("{path}?{query}"))

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use ten_config::{ConfigErrors, Source, parse};
 use ten_domain::{
     AccessLog, Asleep, Backoff, Bind, Concurrency, Config, CrashLimit, EnvPattern, HealthCheck,
-    Isolation, Listen, OnDemand, Protocol, ProxySettings, ResourceLimits, RestartPolicy, Routing,
-    Settings, StopSignal, Template, User,
+    Isolation, Listen, Network, OnDemand, Protocol, ProxySettings, ResourceLimits, RestartPolicy,
+    Routing, Settings, StopSignal, Template, User,
 };
 
 const FULL: &str = include_str!("good/full.toml");
@@ -41,6 +41,7 @@ fn every_built_key_means_what_it_says() {
             admin_host: Some("ten.example.com".into()),
             backoff: Backoff { base: Duration::ZERO, max: Duration::from_secs(2) },
             crash_limit: CrashLimit { max_restarts: 7, window: Duration::from_secs(60) },
+            trash_retention: Duration::from_secs(3600),
             proxy: ProxySettings {
                 head_timeout: Duration::from_secs(5),
                 idle_timeout: Duration::from_millis(7_500),
@@ -120,10 +121,12 @@ fn every_built_key_means_what_it_says() {
             io_weight: Some(50),
         }
     );
+    assert!(api.storage_persist);
 
     let jobs = &config.services["jobs"];
     assert_eq!(jobs.argv, ["sh", "-c", "exec work \"$HOME\"", "{id}"].map(template));
     assert_eq!((jobs.isolation, jobs.listen), (Isolation::Namespace, Listen::None));
+    assert_eq!((api.network, jobs.network), (Network::Host, Network::None));
     assert_eq!(
         (api.user.as_ref(), jobs.user.as_ref()),
         (Some(&User::Inherit), Some(&User::Uid(1000)))
@@ -169,6 +172,7 @@ fn what_is_absent_has_the_default_of_the_specification() {
     assert_eq!(api.idle_timeout, None);
     assert_eq!(api.restart, RestartPolicy::OnFailure);
     assert_eq!(api.limits, ResourceLimits::DEFAULT);
+    assert!(!api.storage_persist);
     assert_eq!(api.isolation, Isolation::Namespace);
     assert_eq!((api.listen, api.on_demand), (Listen::Auto, OnDemand::Any));
     assert_eq!((api.protocol, api.concurrency), (Protocol::Http1, Concurrency::DEFAULT));

@@ -1,6 +1,6 @@
 //! What a whole `tenement.toml` means.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::{Backoff, CrashLimit, InstanceName, ProxySettings, ServiceName, ServiceSpec};
 
@@ -30,6 +30,8 @@ pub struct Settings {
     pub backoff: Backoff,
     /// When restarting ends.
     pub crash_limit: CrashLimit,
+    /// How long deleted data can be brought back.
+    pub trash_retention: Duration,
     /// How clients are treated.
     pub proxy: ProxySettings,
 }

@@ -31,8 +31,8 @@ pub use refusal::{Refusal, Target};
 pub use rotation::Rotation;
 pub use route::{Route, RouteError, RouteTable};
 pub use service::{
-    Asleep, AsleepAnswer, Bind, Concurrency, EnvPattern, HealthCheck, Isolation, Listen, OnDemand,
-    Protocol, ResourceLimits, RestartPolicy, ServiceSpec, User,
+    Asleep, AsleepAnswer, Bind, Concurrency, EnvPattern, HealthCheck, Isolation, Listen, Network,
+    OnDemand, Protocol, ResourceLimits, RestartPolicy, ServiceSpec, User,
 };
 pub use signal::StopSignal;
 pub use state::{State, Weight};

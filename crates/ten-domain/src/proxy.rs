@@ -21,7 +21,8 @@ pub struct ProxySettings {
     pub max_head_bytes: usize,
     /// Most header lines of a request.
     pub max_headers: usize,
-    /// Most connections of clients at one time, tunnels included.
+    /// Most connections of clients at one time, tunnels included; requests of HTTP/2 that share one
+    /// count each.
     pub max_connections: usize,
     /// Most of them from one address; an IPv6 client is its /64.
     pub max_connections_per_ip: usize,
@@ -40,6 +41,10 @@ pub struct ProxySettings {
 }
 
 impl ProxySettings {
+    /// Open files of a server that are not for clients: the store, logs and their pipes, a few
+    /// for each running instance's probes, listeners. A client takes two.
+    pub const RESERVED_FILES: u64 = 256;
+
     /// Those of a config that says nothing of them.
     pub const DEFAULT: Self = Self {
         head_timeout: Duration::from_secs(10),

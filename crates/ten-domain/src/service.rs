@@ -36,6 +36,8 @@ pub struct ServiceSpec {
     pub restart: RestartPolicy,
     /// The thickness of its walls.
     pub isolation: Isolation,
+    /// Which network it sees.
+    pub network: Network,
     /// Where it listens.
     pub listen: Listen,
     /// What it speaks.
@@ -65,6 +67,8 @@ pub struct ServiceSpec {
     pub bind: Vec<Bind>,
     /// What each instance may use of the machine.
     pub limits: ResourceLimits,
+    /// Whether its data stay where an operator stops or removes it.
+    pub storage_persist: bool,
 }
 
 /// What one instance may use of the machine, by cgroup v2. `None`: as much as there is.
@@ -142,6 +146,25 @@ impl Isolation {
         match self {
             Self::Process => "process",
             Self::Namespace => "namespace",
+        }
+    }
+}
+
+/// Which network an instance sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// The host's.
+    Host,
+    /// One of its own that leads nowhere. Only ten reaches it there.
+    None,
+}
+
+impl Network {
+    /// The word of the lexicon.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::None => "none",
         }
     }
 }

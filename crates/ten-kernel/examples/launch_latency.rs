@@ -11,7 +11,7 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, poll};
-use ten_kernel::{CgroupTree, Given, LaunchPlan, Mount, Report, User, Walls, launch};
+use ten_kernel::{CgroupTree, Given, LaunchPlan, Mount, Network, Report, User, Walls, launch};
 
 fn main() {
     let rounds = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(500);
@@ -33,7 +33,7 @@ fn main() {
         Mount::Bind { from: here.clone(), at: here, writable: true },
     ];
     let hostname = || "latency".to_owned();
-    let namespaces = |mounts| Walls::Namespaces { hostname: hostname(), mounts };
+    let namespaces = |network, mounts| Walls::Namespaces { hostname: hostname(), network, mounts };
     measure("std::process::Command", rounds, || {
         let began = Instant::now();
         let mut child = Command::new("/bin/true").spawn().unwrap();
@@ -44,9 +44,14 @@ fn main() {
     let own = tempfile::tempdir().unwrap();
     for (name, walls, user) in [
         ("bare", Walls::Bare, User::Inherit),
-        ("namespaces", namespaces(vec![]), User::Inherit),
-        ("full walls", namespaces(full.clone()), User::Inherit),
-        ("full walls, own user", namespaces(full), User::Own { ledger: own.path().join("ledger") }),
+        ("namespaces", namespaces(Network::Host, vec![]), User::Inherit),
+        ("full walls", namespaces(Network::Host, full.clone()), User::Inherit),
+        ("full walls, own network", namespaces(Network::Loopback, full.clone()), User::Inherit),
+        (
+            "full walls, own user",
+            namespaces(Network::Host, full),
+            User::Own { ledger: own.path().join("ledger") },
+        ),
     ] {
         let plan = LaunchPlan { user, folders: vec![own.path().into()], ..plan(walls) };
         let given =

@@ -6,12 +6,14 @@
 
 mod controllers;
 mod cpu;
+mod foresight;
 mod io;
 mod limits;
 mod memory;
 mod pids;
 
 pub use controllers::{Controller, Lack};
+pub use foresight::foresee;
 pub use limits::{LimitError, limit};
 pub use memory::memory_used;
 

@@ -36,6 +36,7 @@ steps! {
     UserMap = "map the user and group id",
     CgroupNamespace = "create the cgroup namespace",
     Hostname = "set the host name",
+    Loopback = "bring up its own loopback device",
     PrivateMounts = "detach the mounts from the host's",
     OpenBind = "open what is to be shown",
     ReadOnlyTree = "make the file tree read-only",
@@ -86,13 +87,21 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Failure {
+    /// What could not be done, and why; without what to do about it.
+    pub fn reason(&self) -> String {
         let why = io::Error::from_raw_os_error(self.errno);
         match self.detail.as_str() {
-            "" => write!(f, "cannot {}: {why}", self.step.text()),
-            detail => write!(f, "cannot {}: {detail}: {why}", self.step.text()),
+            "" => format!("cannot {}: {why}", self.step.text()),
+            detail => format!("cannot {}: {detail}: {why}", self.step.text()),
         }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason())?;
+        self.remedy().map_or(Ok(()), |remedy| write!(f, "; {remedy}"))
     }
 }
 

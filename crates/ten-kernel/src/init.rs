@@ -9,7 +9,8 @@
 //! inherited (descriptors, session, signals) and must not be a way back: it is not
 //! dumpable, hence nobody inside can trace it or open its executable
 //! (/proc/1/exe; CVE-2019-5736). It keeps the tree's output open, so that no reader sees
-//! its end before the tree's, and never reads or writes it.
+//! its end before the tree's, and never reads or writes it. In a network of the tree's own it
+//! keeps the door (`door.rs`).
 
 use std::{
     fs::OpenOptions,
@@ -33,6 +34,7 @@ use rustix::{
 use crate::{
     child::last_errno,
     descendants,
+    door::Porter,
     failure::{Failure, Step},
     identity::Identity,
     launch::{Credentials, Given},
@@ -56,6 +58,8 @@ pub(crate) struct Ends {
     pub(crate) stdout: RawFd,
     pub(crate) stderr: RawFd,
     pub(crate) activation: Option<RawFd>,
+    /// Answers who asks for sockets of the tree's own network.
+    pub(crate) porter: Option<Porter>,
 }
 
 /// The whole life of an init. Called in the child of a fork; never returns into the
@@ -65,12 +69,14 @@ pub(crate) fn run(
     given: &Given<'_>,
     credentials: Credentials,
     reporter: Reporter,
+    porter: Option<Porter>,
 ) -> ! {
-    let lived =
-        catch_unwind(AssertUnwindSafe(|| match prepare(plan, given, &credentials, &reporter) {
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        match prepare(plan, given, &credentials, &reporter, porter) {
             Ok(ends) => serve(plan, ends, &reporter),
             Err(failure) => reporter.say(&Report::Failed(failure)),
-        }));
+        }
+    }));
     exit(i32::from(lived.is_err()))
 }
 
@@ -85,11 +91,12 @@ fn prepare(
     given: &Given<'_>,
     Credentials { ids, identity }: &Credentials,
     reporter: &Reporter,
+    porter: Option<Porter>,
 ) -> Result<Ends, Failure> {
     signals::block_all().map_err(Failure::of(Step::Signals))?;
     setsid().map_err(Failure::of(Step::Session))?;
     umask(UMASK);
-    let ends = keep_only(given, reporter)?;
+    let ends = keep_only(given, reporter, porter)?;
     title::set(c"ten-init", &format!("ten-init {}", plan.name));
     identity.as_ref().map_or(Ok(()), |identity| identity.give(plan, given))?;
     let take_on = || {
@@ -101,11 +108,13 @@ fn prepare(
             set_child_subreaper(Pid::from_raw(1)).map_err(Failure::of(Step::Subreaper))?;
             take_on()?;
         }
-        Walls::Namespaces { hostname, mounts } => walls::build(*ids, hostname, mounts, take_on)?,
+        Walls::Namespaces { hostname, network, mounts } => {
+            walls::build(*ids, hostname, *network, mounts, take_on)?;
+        }
     }
     set_no_new_privs(true).map_err(Failure::of(Step::NoNewPrivileges))?;
-    if let Walls::Namespaces { mounts, .. } = &plan.walls {
-        walls::close(mounts, [given.stdout, given.stderr])?;
+    if let Walls::Namespaces { network, mounts, .. } = &plan.walls {
+        walls::close(*network, mounts, [given.stdout, given.stderr])?;
     }
     // Last: a change of credentials resets it.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Failure::of(Step::Undumpable))?;
@@ -113,7 +122,11 @@ fn prepare(
 }
 
 /// /dev/null for 0 to 2, and otherwise only what the tree needs.
-fn keep_only(given: &Given<'_>, reporter: &Reporter) -> Result<Ends, Failure> {
+fn keep_only(
+    given: &Given<'_>,
+    reporter: &Reporter,
+    porter: Option<Porter>,
+) -> Result<Ends, Failure> {
     let null = Path::new("/dev/null");
     let opened = OpenOptions::new().read(true).write(true).open(null);
     let opened = opened.map_err(|why| Errno::from_io_error(&why).unwrap_or(Errno::IO));
@@ -122,6 +135,7 @@ fn keep_only(given: &Given<'_>, reporter: &Reporter) -> Result<Ends, Failure> {
         stdout: given.stdout.as_raw_fd(),
         stderr: given.stderr.as_raw_fd(),
         activation: given.activation.map(AsRawFd::as_raw_fd),
+        porter,
     };
     for standard in 0..=2 {
         program::duplicate(ends.null.as_raw_fd(), standard)
@@ -135,6 +149,7 @@ fn keep_only(given: &Given<'_>, reporter: &Reporter) -> Result<Ends, Failure> {
         RawFd::MAX,
     ];
     keep.extend(ends.activation);
+    keep.extend(ends.porter.as_ref().map(AsRawFd::as_raw_fd));
     keep.sort_unstable();
     let mut first = 3;
     for fd in keep {
@@ -174,6 +189,12 @@ fn serve(plan: &LaunchPlan, ends: Ends, reporter: &Reporter) {
     }
 }
 
+/// What init was woken for, beside signals.
+struct News {
+    executing: bool,
+    asked: bool,
+}
+
 struct Init<'a> {
     bare: bool,
     program: Pid,
@@ -182,7 +203,7 @@ struct Init<'a> {
     /// Ends when the program is executed; carries a frame when it cannot be.
     executing: Option<OwnedFd>,
     /// Held open, see the top.
-    _ends: Ends,
+    ends: Ends,
 }
 
 impl<'a> Init<'a> {
@@ -202,7 +223,7 @@ impl<'a> Init<'a> {
                 reporter,
                 signals,
                 executing: Some(executing),
-                _ends: ends,
+                ends,
             }),
         }
     }
@@ -210,9 +231,12 @@ impl<'a> Init<'a> {
     /// Until the program has ended; its raw status.
     fn watch(&mut self) -> i32 {
         loop {
-            let executing = self.wait();
-            if executing {
+            let news = self.wait();
+            if news.executing {
                 self.tell_executed();
+            }
+            if news.asked {
+                self.ends.porter = self.ends.porter.take().filter(Porter::answer_all);
             }
             while let Some(signal) = self.signals.next() {
                 match signal {
@@ -228,14 +252,18 @@ impl<'a> Init<'a> {
         }
     }
 
-    /// Waits for a signal or for news of the execution; whether the latter has come.
-    fn wait(&self) -> bool {
+    /// Waits for a signal, for news of the execution, or for somebody at the door.
+    fn wait(&self) -> News {
+        let (executing, porter) = (self.executing.as_ref(), self.ends.porter.as_ref());
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        fds.extend(self.executing.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        fds.extend(executing.map(|fd| PollFd::new(fd, PollFlags::IN)));
+        fds.extend(porter.map(|fd| PollFd::new(fd, PollFlags::IN)));
         // All signals are blocked, so this cannot be interrupted; any other answer is
         // looked at like an event.
         let _ = poll(&mut fds, None);
-        fds.get(1).is_some_and(|fd| !fd.revents().is_empty())
+        let mut ready = fds[1..].iter().map(|fd| !fd.revents().is_empty());
+        let mut next = |is_there| is_there && ready.next().unwrap_or_default();
+        News { executing: next(executing.is_some()), asked: next(porter.is_some()) }
     }
 
     fn tell_executed(&mut self) {

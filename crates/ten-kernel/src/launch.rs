@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::{
     cgroup::Leaf,
     child::{self, Child},
+    door::Door,
     failure::{Failure, Step},
     identity::Identity,
     init,
-    plan::{LaunchPlan, Walls},
+    plan::{LaunchPlan, Network, Walls},
     report::{ReportEnd, Reporter},
     walls::{self, Ids},
 };
@@ -33,6 +34,8 @@ pub struct Launch {
     pub init: Child,
     /// What becomes of it.
     pub report: ReportEnd,
+    /// The way into its network, where that is its own.
+    pub door: Option<Door>,
 }
 
 /// What a tree gets of its launcher's credentials.
@@ -50,16 +53,28 @@ pub fn launch(plan: &LaunchPlan, given: &Given<'_>) -> Result<Launch, Failure> {
     let ids = Ids::unless_root();
     let identity = Identity::of(plan)?;
     walls::prepare();
+    let (door, porter) = match plan.walls {
+        Walls::Namespaces { network: Network::Loopback, .. } => {
+            Door::pair().map(|(door, porter)| (Some(door), Some(porter)))
+        }
+        _ => Ok((None, None)),
+    }
+    .map_err(Failure::of(Step::Descriptors))?;
     match child::fork(namespaces(&plan.walls, ids), given.cgroup.map(AsFd::as_fd))? {
-        Some(init) => Ok(Launch { init, report }),
-        None => init::run(plan, given, Credentials { ids, identity }, reporter),
+        Some(init) => Ok(Launch { init, report, door }),
+        None => init::run(plan, given, Credentials { ids, identity }, reporter, porter),
     }
 }
 
 /// The cgroup namespace is missing here on purpose: its root would be the launcher's
 /// cgroup. Init makes it from inside the tree's own.
 fn namespaces(walls: &Walls, ids: Option<Ids>) -> u64 {
-    let Walls::Namespaces { .. } = walls else { return 0 };
+    let Walls::Namespaces { network, .. } = walls else { return 0 };
     let user = if ids.is_some() { libc::CLONE_NEWUSER } else { 0 };
-    (libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | user) as u64
+    let net = match network {
+        Network::Host => 0,
+        Network::Loopback => libc::CLONE_NEWNET,
+    };
+    let always = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    (always | user | net) as u64
 }

@@ -10,9 +10,11 @@
 //! configuration is, decides nothing, and has no thread of its own. It is the only crate
 //! that may say `unsafe`.
 
+mod beneath;
 mod cgroup;
 mod child;
 mod descendants;
+mod door;
 mod exec;
 mod failure;
 mod fifo;
@@ -23,9 +25,12 @@ mod launch;
 mod listen;
 mod lock;
 mod plan;
+mod probe;
 pub mod procfs;
 mod program;
+mod remedy;
 mod report;
+mod seclude;
 mod signals;
 mod sock_diag;
 mod title;
@@ -34,10 +39,11 @@ mod users;
 mod walls;
 
 pub use cgroup::{
-    CgroupError, CgroupTree, Controller, Lack, Leaf, LimitError, Watch, limit, memory_used,
+    CgroupError, CgroupTree, Controller, Lack, Leaf, LimitError, Watch, foresee, limit, memory_used,
 };
 pub use child::Child;
 pub use descendants::kill_orphan;
+pub use door::{Door, Wanted, take_socket};
 pub use exec::spawn;
 pub use failure::{Failure, Step};
 pub use fifo::{Fifo, make_fifo};
@@ -46,9 +52,14 @@ pub use init::KILL_ORDER;
 pub use launch::{Given, Launch, launch};
 pub use listen::{BACKLOG, listen_tcp, listen_unix, remove_socket};
 pub use lock::{DirLock, LockError};
-pub use plan::{LaunchPlan, Limits, Mount, User, Walls};
+pub use plan::{LaunchPlan, Limits, Mount, Network, User, Walls};
+pub use probe::{
+    Filesystem, Holder, KvmError, absent_calls, filesystem, holder, is_writable, landlock_abi,
+    listener, release, seccomp_filters, try_kvm, try_walls,
+};
 pub use report::{Report, ReportEnd};
+pub use seclude::seclude;
 pub use signals::{Signals, raise_open_files};
 pub use sock_diag::{Listening, SockDiag};
-pub use trash::empty_in_child;
-pub use users::{HostUser, is_root};
+pub use trash::{NewEntry, PutBackError, Trash, empty_in_child};
+pub use users::{HostUser, is_root, own_uid};

@@ -94,9 +94,22 @@ pub enum Walls {
     Namespaces {
         /// The name that uname(2) gives inside.
         hostname: String,
+        /// The network that it sees.
+        network: Network,
         /// Made in this order. What a `Bind` shows is opened before the first one is made.
         mounts: Vec<Mount>,
     },
+}
+
+/// The network that a tree sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// Its launcher's.
+    Host,
+    /// One of its own in which there is nothing but a loopback device: no way out, and no way
+    /// in but through its [`Door`](crate::Door). Sockets that know no networks, such as
+    /// vsock(7), cannot be made.
+    Loopback,
 }
 
 /// One mount inside the walls. Mount points that a private place hides are made anew.

@@ -61,6 +61,12 @@ impl SockDiag {
         Ok(Self(socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?))
     }
 
+    /// Takes one that was made elsewhere: it asks of the network namespace in which it was made
+    /// ([`Wanted::SockDiag`](crate::Wanted)).
+    pub fn of(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+
     /// Who would accept a connection to this address; `None` where nobody would. Never waits:
     /// the kernel answers while it is asked.
     pub fn listening(&self, at: SocketAddr) -> io::Result<Option<Listening>> {

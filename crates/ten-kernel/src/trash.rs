@@ -1,159 +1,351 @@
-//! Removing folders that a tenant has filled, however it filled them.
+//! A trash folder: folders are moved into it whole, and back, and removed for good one day.
 //!
-//! A tenant may nest folders deeper than any stack or table of descriptors, close them to
-//! their owner, or make millions of files. So nothing here recurses, at most two folders are
-//! open at a time, and the work is done by a child that nobody waits for: whoever removes a
-//! folder only renames it.
+//! ```text
+//! prepare ──► .new-NAME ──fill──► NAME ──put_back──► where they were
+//!             (a note)           (+ 0, 1, …)
+//!                                 └──purge──► .gone-NAME ──► nothing
+//! ```
+//!
+//! An entry is a folder with a note and, numbered, the folders that were moved. Moving is one
+//! rename(2) for each, within one filesystem, so each folder is in one place or in the other
+//! whatever happens. What an entry means, and how long it stays, is for whoever writes the note.
+//!
+//! Nothing here follows a symbolic link, reads a file that was moved, or opens a FIFO.
+
+mod removal;
 
 use std::{
-    ffi::{CStr, CString},
-    io,
-    os::{
-        fd::{OwnedFd, RawFd},
-        unix::ffi::OsStrExt,
-    },
-    path::Path,
+    fs::File,
+    io::{self, Read, Write},
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, chmodat, openat, renameat, unlinkat},
+    fs::{
+        AtFlags, Dir, Mode, OFlags, RenameFlags, fsync, mkdirat, open, openat, renameat_with,
+        syncfs, unlinkat,
+    },
     io::Errno,
 };
 
-use crate::{
-    Failure,
-    child::{Child, fork},
-    init::{close_range, exit},
-    title,
-};
+pub use removal::empty_in_child;
 
-/// Empties a folder in a child process, which ends when that is done or cannot be done. The
-/// child is returned so that its end can be waited for.
-///
-/// # Errors
-///
-/// Where no child can be made.
-pub fn empty_in_child(folder: &Path) -> Result<Child, Failure> {
-    match fork(0, None)? {
-        Some(child) => Ok(child),
-        None => {
-            title::set(c"ten-trash", "ten-trash");
-            // It must keep nothing alive that its parent gives up: no lock, no listener.
-            let closed = close_range(3, RawFd::MAX, 0);
-            let emptied = closed.map_err(io::Error::from).and_then(|()| empty(folder));
-            exit(i32::from(emptied.is_err()))
-        }
+use crate::beneath::{self, Place};
+
+/// The trash in a data folder. No instance and no service is called so.
+const FOLDER: &str = ".trash";
+/// Begins the name of an entry that is not whole yet.
+const NEW: &str = ".new-";
+/// Begins the name of an entry that is filled from outside: half of it must not look like all.
+const IMPORT: &str = ".import-";
+/// Begins the name of an entry that is being removed.
+const GONE: &str = ".gone-";
+/// The note in an entry.
+const NOTE: &str = "note";
+/// Longest note that is read, in bytes. A note of one instance has a few hundred.
+const NOTE_MAX: u64 = 64 * 1024;
+
+/// The trash of one data folder.
+#[derive(Debug)]
+pub struct Trash {
+    data_dir: OwnedFd,
+    folder: OwnedFd,
+    path: PathBuf,
+    /// Held while an entry leaves: what is being put back is not purged by half.
+    leaving: Mutex<()>,
+}
+
+/// An entry that nothing was moved into yet. Dropped, it leaves an empty entry behind that the
+/// next [`Trash::open`] removes.
+#[derive(Debug)]
+pub struct NewEntry {
+    name: String,
+    /// What it is called as long as it is not whole.
+    draft: String,
+}
+
+impl NewEntry {
+    /// What it will be called.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 
-/// Removes everything in a folder. Folders are taken apart by moving what is in them up to
-/// the top, so depth costs nothing.
-pub(crate) fn empty(folder: &Path) -> io::Result<()> {
-    let top = open(CWD, &CString::new(folder.as_os_str().as_bytes())?)?;
-    let mut moved = 0u64;
-    loop {
-        let mut left = false;
-        for (name, kind) in entries(&top)? {
-            left = true;
-            if kind == FileType::Directory {
-                take_apart(&top, &name, &mut moved)?;
-            } else {
-                unlinkat(&top, &name, AtFlags::empty())?;
+/// Why folders were not put back. None of them was.
+#[derive(Debug, thiserror::Error)]
+pub enum PutBackError {
+    /// There is no such entry.
+    #[error("there is no such entry in the trash")]
+    NoEntry,
+    /// Something is in the place of a folder.
+    #[error("{} is not empty", path.display())]
+    Occupied {
+        /// That place, below the data folder.
+        path: PathBuf,
+    },
+    /// The kernel refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl From<Errno> for PutBackError {
+    fn from(errno: Errno) -> Self {
+        Self::Io(errno.into())
+    }
+}
+
+impl Trash {
+    /// Opens the trash of a data folder, and makes it where it is missing. Entries that a
+    /// killed process was filling are whole with what they got; those that it was filling from
+    /// outside are left for [`Self::finish_purges`].
+    pub fn open(data_dir: &Path) -> io::Result<Self> {
+        let data = open(data_dir, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        match mkdirat(&data, FOLDER, Mode::RWXU) {
+            Ok(()) => fsync(&data)?,
+            Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let folder = beneath::folder(&data, FOLDER.as_ref())?;
+        let trash =
+            Self { data_dir: data, folder, path: data_dir.join(FOLDER), leaving: Mutex::new(()) };
+        for name in trash.names(NEW)? {
+            let draft = format!("{NEW}{name}");
+            trash.conclude(&NewEntry { name, draft })?;
+        }
+        for name in trash.names(IMPORT)? {
+            let draft = format!("{IMPORT}{name}");
+            trash.give_up(&NewEntry { name, draft })?;
+        }
+        Ok(trash)
+    }
+
+    /// Makes an entry, with its note safe on the disk. `name` is one path component that does
+    /// not begin with a dot.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` where the name is taken.
+    pub fn prepare(&self, name: String, note: &[u8]) -> io::Result<NewEntry> {
+        let draft = format!("{NEW}{name}");
+        self.draft(NewEntry { name, draft }, note)
+    }
+
+    /// Makes an entry for what comes from outside: in [`Self::path`], folders with numbers as
+    /// names. [`Self::complete`] ends it, or [`Self::abandon`].
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` where the name is taken.
+    pub fn prepare_import(&self, name: String, note: &[u8]) -> io::Result<NewEntry> {
+        let draft = format!("{IMPORT}{name}");
+        self.draft(NewEntry { name, draft }, note)
+    }
+
+    fn draft(&self, new: NewEntry, note: &[u8]) -> io::Result<NewEntry> {
+        let taken = rustix::fs::statat(&self.folder, &new.name, AtFlags::SYMLINK_NOFOLLOW);
+        if taken.is_ok() {
+            return Err(Errno::EXIST.into());
+        }
+        mkdirat(&self.folder, &new.draft, Mode::RWXU)?;
+        let entry = beneath::folder(&self.folder, new.draft.as_ref())?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mut file = File::from(openat(&entry, NOTE, flags, Mode::RUSR | Mode::WUSR)?);
+        file.write_all(note)?;
+        file.sync_all()?;
+        fsync(&entry)?;
+        fsync(&self.folder)?;
+        Ok(new)
+    }
+
+    /// Where an entry for an import is.
+    pub fn path(&self, entry: &NewEntry) -> PathBuf {
+        self.path.join(&entry.draft)
+    }
+
+    /// Waits until all of an import is on the disk, and makes an entry of it; false where there
+    /// is nothing in it.
+    pub fn complete(&self, entry: &NewEntry) -> io::Result<bool> {
+        syncfs(&self.folder)?;
+        self.conclude(entry)
+    }
+
+    /// Removes a new entry with all that is in it. May take long.
+    pub fn abandon(&self, entry: &NewEntry) -> io::Result<()> {
+        self.finish(&self.give_up(entry)?)
+    }
+
+    fn give_up(&self, entry: &NewEntry) -> io::Result<String> {
+        let gone = format!("{GONE}{}", entry.name);
+        renameat_with(&self.folder, &entry.draft, &self.folder, &gone, RenameFlags::NOREPLACE)?;
+        Ok(gone)
+    }
+
+    /// Moves folders into an entry; each is named by its path below the data folder. One that
+    /// is missing or empty is left out; the entry is only kept where something was moved, and
+    /// then the answer is true. Renames and nothing else: what must be on the disk is seen to by
+    /// [`Self::sync`].
+    ///
+    /// # Errors
+    ///
+    /// Where a folder cannot be moved. Those before it are in the entry.
+    pub fn fill(&self, entry: &NewEntry, folders: &[PathBuf]) -> io::Result<bool> {
+        let draft = beneath::folder(&self.folder, entry.draft.as_ref())?;
+        let moved = folders.iter().enumerate().try_for_each(|(number, folder)| {
+            let Some(place) = Place::find(&self.data_dir, folder)? else { return Ok(()) };
+            match place.remove_if_empty() {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(_) => place.move_to(&draft, &number.to_string()),
+            }
+        });
+        let kept = self.conclude(entry)?;
+        moved?;
+        Ok(kept)
+    }
+
+    /// Gives an entry its name where something is in it, or removes it.
+    fn conclude(&self, entry: &NewEntry) -> io::Result<bool> {
+        let NewEntry { name, draft } = entry;
+        let folder = beneath::folder(&self.folder, draft.as_ref())?;
+        if numbers(&folder)?.is_empty() {
+            self.remove_empty(&folder, draft)?;
+            return Ok(false);
+        }
+        renameat_with(&self.folder, draft, &self.folder, name, RenameFlags::NOREPLACE)?;
+        Ok(true)
+    }
+
+    fn remove_empty(&self, folder: &OwnedFd, name: &str) -> Result<(), Errno> {
+        match unlinkat(folder, NOTE, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+        unlinkat(&self.folder, name, AtFlags::REMOVEDIR)
+    }
+
+    /// Waits until it is on the disk that folders were moved into an entry or back.
+    pub fn sync(&self, entry: &str, folders: &[PathBuf]) -> io::Result<()> {
+        match beneath::folder(&self.folder, entry.as_ref()) {
+            Ok(entry) => fsync(entry)?,
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        fsync(&self.folder)?;
+        for folder in folders {
+            if let Some(place) = Place::find(&self.data_dir, folder)? {
+                place.sync()?;
             }
         }
-        if !left {
-            return Ok(());
-        }
+        Ok(())
     }
-}
 
-/// Removes a folder after moving the folders in it up beside it.
-fn take_apart(top: &OwnedFd, name: &CStr, moved: &mut u64) -> io::Result<()> {
-    // Closed to its owner it could be neither read nor moved (rename(2), EACCES).
-    chmodat(top, name, Mode::RWXU, AtFlags::empty())?;
-    let folder = open(top, name)?;
-    for (inner, kind) in entries(&folder)? {
-        if kind != FileType::Directory {
-            unlinkat(&folder, &inner, AtFlags::empty())?;
-            continue;
-        }
-        chmodat(&folder, &inner, Mode::RWXU, AtFlags::empty())?;
-        // A name that a tenant chose first is tried past.
-        loop {
-            let up = CString::new(format!("moved-{moved}"))?;
-            *moved += 1;
-            match renameat(&folder, &inner, top, &up) {
-                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {}
-                other => break other?,
+    /// The entries, by name, with their notes. One that is gone by the time it is looked at is
+    /// left out.
+    pub fn entries(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+        let names = self.names("")?.into_iter().filter(|name| !name.starts_with('.'));
+        let mut entries = Vec::new();
+        for name in names {
+            match self.note(&name) {
+                Ok(note) => entries.push((name, note)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
+        Ok(entries)
     }
-    match unlinkat(top, name, AtFlags::REMOVEDIR) {
-        // More than was read at a time: the next look finds it again.
-        Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
-        other => Ok(other?),
+
+    fn note(&self, name: &str) -> io::Result<Vec<u8>> {
+        let entry = beneath::folder(&self.folder, name.as_ref())?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(openat(entry, NOTE, flags, Mode::empty())?);
+        let mut note = Vec::new();
+        file.take(NOTE_MAX).read_to_end(&mut note)?;
+        Ok(note)
     }
-}
 
-fn open(at: impl std::os::fd::AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(at, name, flags, Mode::empty())
-}
-
-/// Entries of a folder, read before any of them is removed. At most so many at a time:
-/// whoever calls looks again.
-fn entries(folder: &OwnedFd) -> Result<Vec<(CString, FileType)>, Errno> {
-    const AT_A_TIME: usize = 4096;
-    let mut found = Vec::new();
-    for entry in Dir::read_from(folder)? {
-        let entry = entry?;
-        if entry.file_name() == c"." || entry.file_name() == c".." {
-            continue;
-        }
-        let kind = match entry.file_type() {
-            // Some file systems do not say.
-            FileType::Unknown => {
-                let stat =
-                    rustix::fs::statat(folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)?;
-                FileType::from_raw_mode(stat.st_mode)
-            }
-            kind => kind,
+    /// Moves what is in an entry back to `folders`, which are those it was filled from, and
+    /// removes the entry. A folder whose place is empty or missing is put there; where one is
+    /// not, nothing is moved. Renames and nothing else.
+    pub fn put_back(&self, name: &str, folders: &[PathBuf]) -> Result<(), PutBackError> {
+        let missing = |errno| match errno {
+            Errno::NOENT => PutBackError::NoEntry,
+            errno => errno.into(),
         };
-        found.push((entry.file_name().to_owned(), kind));
-        if found.len() == AT_A_TIME {
-            break;
+        let _leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = beneath::folder(&self.folder, name.as_ref()).map_err(missing)?;
+        let mut moves = Vec::new();
+        for number in numbers(&entry)? {
+            let folder = folders.get(number).ok_or(PutBackError::NoEntry)?;
+            let place = Place::make(&self.data_dir, folder)?;
+            match place.remove_if_empty() {
+                Ok(()) | Err(Errno::NOENT) => moves.push((number.to_string(), place)),
+                Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {
+                    return Err(PutBackError::Occupied { path: folder.clone() });
+                }
+                Err(errno) => return Err(errno.into()),
+            }
         }
+        for (done, (number, place)) in moves.iter().enumerate() {
+            if let Err(errno) = place.take_from(&entry, number) {
+                for (number, place) in &moves[..done] {
+                    place.move_to(&entry, number)?;
+                }
+                return Err(errno.into());
+            }
+        }
+        Ok(self.remove_empty(&entry, name)?)
     }
-    Ok(found)
+
+    /// Removes an entry for good, with all that is in it. May take long.
+    pub fn purge(&self, name: &str) -> io::Result<()> {
+        let gone = format!("{GONE}{name}");
+        {
+            let _leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+            renameat_with(&self.folder, name, &self.folder, &gone, RenameFlags::NOREPLACE)?;
+        }
+        self.finish(&gone)
+    }
+
+    /// Goes on with what a killed process was removing.
+    pub fn finish_purges(&self) -> io::Result<()> {
+        let mut first = Ok(());
+        for name in self.names(GONE)? {
+            let finished = self.finish(&format!("{GONE}{name}"));
+            first = first.and(finished);
+        }
+        first
+    }
+
+    fn finish(&self, gone: &str) -> io::Result<()> {
+        removal::empty(&self.path.join(gone))?;
+        Ok(unlinkat(&self.folder, gone, AtFlags::REMOVEDIR)?)
+    }
+
+    /// What follows this beginning in the names of all that have it, sorted.
+    fn names(&self, beginning: &str) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.folder)? {
+            let entry = entry?;
+            // A name that is no text is none of ours.
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            names.extend(name.strip_prefix(beginning).map(str::to_owned));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+/// The numbers of the folders in an entry, in order.
+fn numbers(entry: impl AsFd) -> io::Result<Vec<usize>> {
+    let mut numbers = Vec::new();
+    for found in Dir::read_from(entry)? {
+        numbers
+            .extend(found?.file_name().to_str().ok().and_then(|name| name.parse::<usize>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt};
-
-    use super::*;
-
-    #[test]
-    fn whatever_a_tenant_made_is_removed() {
-        let folder = tempfile::tempdir().unwrap();
-        let top = folder.path().join("top");
-        fs::create_dir(&top).unwrap();
-        // Far deeper than a path can be long, or a stack of descriptors high.
-        let mut at = open(CWD, &CString::new(top.as_os_str().as_bytes()).unwrap()).unwrap();
-        for _ in 0..5000 {
-            rustix::fs::mkdirat(&at, c"x", Mode::RWXU).unwrap();
-            at = open(&at, c"x").unwrap();
-        }
-        for i in 0..5000 {
-            fs::write(top.join(format!("file-{i}")), "x").unwrap();
-        }
-        // Names that the moving would like to use, and folders closed to their owner.
-        fs::create_dir_all(top.join("moved-0/inner/deeper")).unwrap();
-        fs::write(top.join("moved-1"), "x").unwrap();
-        fs::set_permissions(top.join("moved-0/inner"), fs::Permissions::from_mode(0o0)).unwrap();
-        std::os::unix::fs::symlink("/etc", top.join("link")).unwrap();
-        empty(&top).unwrap();
-        assert_eq!(fs::read_dir(&top).unwrap().count(), 0);
-        assert!(fs::exists("/etc/passwd").unwrap());
-    }
-}
+mod tests;

@@ -48,6 +48,11 @@ pub fn is_root() -> bool {
     geteuid().is_root()
 }
 
+/// As whom this process acts.
+pub fn own_uid() -> u32 {
+    geteuid().as_raw()
+}
+
 type Record = libc::passwd;
 
 fn look_up(

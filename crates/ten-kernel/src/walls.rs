@@ -3,10 +3,12 @@
 //! takes away.
 //!
 //! ```text
-//! build: ids ► cgroup namespace ► host name ► mounts ► bounding set ► user ► capabilities
+//! build: ids ► cgroup namespace ► host name ► loopback ► mounts ► bounding set ► user ►
+//!        capabilities
 //! close: Landlock (places) ► seccomp (syscalls), which both need no_new_privs
 //! ```
 
+mod loopback;
 mod mounts;
 mod places;
 mod syscalls;
@@ -25,7 +27,7 @@ use rustix::{
 
 use crate::{
     failure::{Failure, Step},
-    plan::Mount,
+    plan::{Mount, Network},
 };
 
 /// No kernel has more capabilities than bits in the set that it keeps them in.
@@ -37,6 +39,7 @@ const CAPABILITY_BITS: u32 = 64;
 pub(crate) fn build(
     ids: Option<Ids>,
     hostname: &str,
+    network: Network,
     mounts: &[Mount],
     take_on: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -47,16 +50,24 @@ pub(crate) fn build(
     unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWCGROUP) }
         .map_err(Failure::of(Step::CgroupNamespace))?;
     sethostname(hostname.as_bytes()).map_err(Failure::of(Step::Hostname))?;
-    mounts::make(mounts)?;
+    match network {
+        Network::Host => {}
+        Network::Loopback => loopback::raise().map_err(Failure::of(Step::Loopback))?,
+    }
+    mounts::make(network, mounts)?;
     drop_bounding_set().map_err(Failure::of(Step::Capabilities))?;
     take_on()?;
     drop_capabilities().map_err(Failure::of(Step::Capabilities))
 }
 
 /// The second layer, behind namespaces and credentials.
-pub(crate) fn close(mounts: &[Mount], pipes: [&OwnedFd; 2]) -> Result<(), Failure> {
+pub(crate) fn close(
+    network: Network,
+    mounts: &[Mount],
+    pipes: [&OwnedFd; 2],
+) -> Result<(), Failure> {
     places::confine(mounts, pipes)?;
-    syscalls::refuse().map_err(Failure::of(Step::Syscalls))
+    syscalls::refuse(network).map_err(Failure::of(Step::Syscalls))
 }
 
 /// Makes once, before a fork, what every wall needs.

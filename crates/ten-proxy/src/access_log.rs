@@ -9,6 +9,8 @@
 //! for whoever reads, such as systemd's journal.
 
 mod line;
+#[cfg(test)]
+mod tests;
 
 use std::{
     io::{self, Write},
@@ -163,14 +165,7 @@ impl<W: Write + AsFd> Writer<W> {
         loop {
             let (lost, last) = self.queue.take(&mut lines);
             self.lost.add(lost, TOO_SLOW);
-            if mem::take(&mut self.torn) {
-                lines.insert(0, b'\n');
-            }
-            if let Err((written, error)) = self.write(&lines) {
-                self.torn = written > 0 && lines[written - 1] != b'\n';
-                let unwritten = memchr::memchr_iter(b'\n', &lines[written..]).count();
-                self.lost.add(unwritten as u64, &error.to_string());
-            }
+            self.put(&lines);
             lines.clear();
             if last {
                 return self.lost.tell();
@@ -179,22 +174,42 @@ impl<W: Write + AsFd> Writer<W> {
         }
     }
 
-    /// Writes all, or says how much of it was written.
-    fn write(&mut self, lines: &[u8]) -> Result<(), (usize, io::Error)> {
-        let mut written = 0;
-        while written < lines.len() {
-            self.wait_for_room().map_err(|errno| (written, errno.into()))?;
-            match self.out.write(piece(&lines[written..])) {
-                Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
-                Ok(n) => written += n,
+    /// Writes lines, or counts those that cannot be written.
+    fn put(&mut self, mut lines: &[u8]) {
+        if let Err(error) = self.write(&mut lines) {
+            let unwritten = memchr::memchr_iter(b'\n', lines).count();
+            self.lost.add(unwritten as u64, &error.to_string());
+        }
+    }
+
+    /// Writes `lines` after the end of what was written before; an error leaves what is left.
+    fn write(&mut self, lines: &mut &[u8]) -> io::Result<()> {
+        if self.torn {
+            self.write_some(b"\n")?;
+        }
+        while !lines.is_empty() {
+            let written = self.write_some(piece(lines))?;
+            *lines = &lines[written..];
+        }
+        Ok(())
+    }
+
+    fn write_some(&mut self, piece: &[u8]) -> io::Result<usize> {
+        loop {
+            self.wait_for_room()?;
+            match self.out.write(piece) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    self.torn = piece[written - 1] != b'\n';
+                    return Ok(written);
+                }
                 Err(error) => match error.kind() {
                     // Somebody else writes to it too, and came first.
                     io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
-                    _ => return Err((written, error)),
+                    _ => return Err(error),
                 },
             }
         }
-        Ok(())
     }
 
     /// Waits until a piece can be written, or the attempt says why not; and tells meanwhile what

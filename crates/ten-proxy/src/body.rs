@@ -51,6 +51,7 @@ pub(crate) type UploadError = Box<dyn Error + Send + Sync>;
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     moved: AtomicBool,
+    waits: AtomicBool,
     done: AtomicBool,
     broken: AtomicBool,
     answered: AtomicBool,
@@ -58,9 +59,10 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Whether anything was passed on since this was last asked.
+    /// Whether it was the client's turn, or is: something was passed on since this was last
+    /// asked, or the next piece is waited for. For how long is not for the instance to say.
     pub(crate) fn moved(&self) -> bool {
-        self.moved.swap(false, Relaxed)
+        self.moved.swap(false, Relaxed) || self.waits.load(Relaxed)
     }
 
     /// Whether all of it was passed on.
@@ -135,6 +137,7 @@ impl Body for Upload {
                 frame = Poll::Ready(Some(Err(error.into())));
             }
         }
+        progress.waits.store(frame.is_pending(), Relaxed);
         let frame = ready!(frame);
         match &frame {
             Some(Ok(frame)) => {
@@ -177,6 +180,15 @@ fn moved<E>(step: &Poll<Option<Result<Frame<Bytes>, E>>>) -> Poll<io::Result<usi
     }
 }
 
+/// Whether nothing can follow. Whoever has the trailers of a body asks for no more.
+pub(crate) fn is_last<E>(step: &Option<Result<Frame<Bytes>, E>>) -> bool {
+    match step {
+        Some(Ok(frame)) => frame.is_trailers(),
+        Some(Err(_)) => false,
+        None => true,
+    }
+}
+
 /// The body of an answer on its way to the client.
 pub(crate) enum Reply<L> {
     /// From an instance.
@@ -207,15 +219,11 @@ impl<L> Download<L> {
 impl<L> Drop for Download<L> {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        let whole = self.ended || self.body.is_end_stream();
-        match connection.upload {
-            // Answered early: the rest of the request goes nowhere. Nothing may reach the
-            // instance after its use has ended.
-            Some(upload) if !upload.done() => connection.sender.close(),
-            // A body that was not read to its end leaves its rest in the connection, where the
-            // next client would get it: such a connection is closed by being dropped.
-            _ if whole => connection.sender.give_back(connection.pool),
-            _ => {}
+        // Otherwise its end goes with it: the rest of this answer would be the next client's, and
+        // nothing may reach the instance after its use has ended.
+        let sent = connection.upload.is_none_or(|upload| upload.done());
+        if sent && (self.ended || self.body.is_end_stream()) {
+            connection.sender.give_back(connection.pool);
         }
     }
 }
@@ -234,7 +242,7 @@ impl<L> Body for Reply<L> {
         match self.get_mut() {
             Self::Forwarded(download) => {
                 let frame = ready!(Pin::new(&mut download.body).poll_frame(cx));
-                download.ended |= frame.is_none();
+                download.ended |= is_last(&frame);
                 Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
             }
             Self::Managed(body) => Pin::new(body).poll_frame(cx),

@@ -1,4 +1,5 @@
-//! A new connection to an instance, over TCP or a Unix socket.
+//! A new connection to an instance, over TCP or a Unix socket. Sockets in another network than
+//! ours are whoever's who gives out leases.
 
 use std::{
     ffi::OsString,
@@ -11,6 +12,8 @@ use std::{
 use rustix::fs::{Mode, OFlags};
 use ten_domain::Address;
 use tokio::net::{TcpStream, UnixStream};
+
+use crate::upstreams::Lease;
 
 /// Longest time to wait for an instance to accept. It listens on this machine, so only a full
 /// backlog takes time.
@@ -27,18 +30,18 @@ pub(crate) enum Stream {
 }
 
 /// Connects, waiting while the instance's backlog is full.
-pub(crate) async fn connect(address: &Address) -> io::Result<Stream> {
+pub(crate) async fn connect(lease: &impl Lease) -> io::Result<Stream> {
     let connecting = async {
-        match address {
-            Address::Tcp(address) => tcp(*address).await.map(Stream::Tcp),
+        match lease.address() {
+            Address::Tcp(to) => tcp(TcpStream::connect(to).await?).map(Stream::Tcp),
+            Address::Private(to) => tcp(lease.socket().await?.connect(*to).await?).map(Stream::Tcp),
             Address::Unix(path) => unix(path).await.map(Stream::Unix),
         }
     };
     tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(io::Error::from)?
 }
 
-async fn tcp(address: std::net::SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+fn tcp(stream: TcpStream) -> io::Result<TcpStream> {
     // Nobody listens, and the kernel picked this very port as ours: TCP's simultaneous open
     // connects a socket to itself.
     if stream.local_addr()? == stream.peer_addr()? {

@@ -4,22 +4,30 @@
 //! have been sent is sent again only if that changes nothing (an idempotent method, RFC 9110,
 //! section 9.2.2) and costs no memory (an empty body).
 
-use std::{error::Error, future::Future, io, pin::pin, time::Duration};
+use std::{
+    error::Error,
+    future::{Future, poll_fn},
+    io,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 
 use http::{
     HeaderValue, Request, Response, Uri, Version, header::TRANSFER_ENCODING, uri::PathAndQuery,
 };
 use http_body::Body;
 use hyper::body::Incoming;
-use ten_domain::{Address, ProxySettings};
+use ten_domain::ProxySettings;
+use tokio::time::Instant;
 
 use crate::{
     Lease,
+    alarm::AlarmPlace,
     body::{Progress, Upload},
-    listen::Terms,
+    listen::{Client, Terms},
     pool::{Answer, Broken, Pool, Returning, SendError, Sender},
     rescue::Fault,
-    workers::Seat,
 };
 
 /// Why a lease was of no use, and what can still be done.
@@ -63,45 +71,51 @@ pub(crate) fn prepare(request: Request<Incoming>, settings: &ProxySettings) -> R
 /// used again.
 pub(crate) async fn send<L: Lease>(
     lease: &L,
-    seat: Seat,
+    client: &Client,
     request: Request<Upload>,
     connection: Connection,
 ) -> Result<(Response<Answer>, Returning), Failure> {
-    let pool = Pool::of(lease.slot(), lease.protocol(), seat);
+    let pool = Pool::of(lease.slot(), lease.protocol(), client.seat);
     let upload = request.body().progress();
-    let exchange = exchange(&pool, lease.address(), request, connection, upload.as_deref());
-    let (sender, response) = within(lease.request_timeout(), upload.as_deref(), exchange).await?;
+    let (sender, response) = {
+        let upload = upload.as_deref();
+        let answer = pin!(exchange(&pool, lease, request, connection, upload));
+        within(lease.request_timeout(), &client.alarm, upload, answer).await?
+    };
     if let Some(upload) = &upload {
         upload.answered();
     }
     Ok((response, Returning { sender, pool, upload }))
 }
 
-async fn exchange(
+async fn exchange<L: Lease>(
     pool: &Pool,
-    address: &Address,
+    lease: &L,
     mut request: Request<Upload>,
     connection: Connection,
     upload: Option<&Progress>,
 ) -> Result<(Sender, Response<Answer>), Failure> {
     let copy = copy(&request);
-    if connection == Connection::Any || pool.is_shared() {
-        while let Some(mut sender) = pool.take() {
-            match sender.send(request).await {
-                Ok(response) => return Ok((sender, response)),
-                Err(SendError::Unsent(_, unsent)) => request = unsent,
-                Err(SendError::Lost(error)) => return Err(lost(error, copy, upload)),
+    let reuse = connection == Connection::Any || pool.is_shared();
+    loop {
+        let idle = if reuse { pool.take() } else { None };
+        let fresh = idle.is_none();
+        let mut sender = match idle {
+            Some(sender) => sender,
+            // Rare and large: without the box, every request would have room for it.
+            None => match Box::pin(pool.open(lease)).await {
+                Ok(sender) => sender,
+                Err(error) => return Err(not_connected(error, request)),
+            },
+        };
+        match sender.send(request).await {
+            Ok(response) => return Ok((sender, response)),
+            Err(SendError::Unsent(error, unsent)) if fresh => {
+                return Err(Failure::Unsent(Fault::Lost(error), unsent));
             }
+            Err(SendError::Unsent(_, unsent)) => request = unsent,
+            Err(SendError::Lost(error)) => return Err(lost(error, copy, upload)),
         }
-    }
-    let mut sender = match pool.open(address).await {
-        Ok(sender) => sender,
-        Err(error) => return Err(not_connected(error, request)),
-    };
-    match sender.send(request).await {
-        Ok(response) => Ok((sender, response)),
-        Err(SendError::Unsent(error, unsent)) => Err(Failure::Unsent(Fault::Lost(error), unsent)),
-        Err(SendError::Lost(error)) => Err(lost(error, copy, upload)),
     }
 }
 
@@ -154,20 +168,31 @@ fn copy(request: &Request<Upload>) -> Option<Request<Upload>> {
     })
 }
 
-/// Waits for an answer for as long as the instance may take. The time runs from the last
-/// piece of the request's body, to within one more `limit`: a long upload is no slow answer.
+/// Waits for an answer for as long as the instance may take, to within one more `limit`. The time
+/// runs from the last piece of the request's body, and stands still while the client is waited
+/// for: a long upload is no slow answer.
 async fn within<T>(
     limit: Option<Duration>,
+    place: &AlarmPlace,
     upload: Option<&Progress>,
-    answer: impl Future<Output = Result<T, Failure>>,
+    mut answer: Pin<&mut impl Future<Output = Result<T, Failure>>>,
 ) -> Result<T, Failure> {
     let Some(limit) = limit else { return answer.await };
-    let mut answer = pin!(answer);
-    loop {
-        match tokio::time::timeout(limit, &mut answer).await {
-            Ok(answer) => return answer,
-            Err(_) if upload.is_some_and(Progress::moved) => {}
-            Err(_) => return Err(Failure::Final(Fault::Timeout { limit })),
+    let mut alarm = place.take();
+    let mut end = Instant::now() + limit;
+    let answer = poll_fn(|cx| {
+        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+            return Poll::Ready(answer);
         }
-    }
+        while alarm.is_over(end, cx) {
+            if !upload.is_some_and(Progress::moved) {
+                return Poll::Ready(Err(Failure::Final(Fault::Timeout { limit })));
+            }
+            end = Instant::now() + limit;
+        }
+        Poll::Pending
+    });
+    let answer = answer.await;
+    place.put(alarm);
+    answer
 }

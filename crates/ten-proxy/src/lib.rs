@@ -13,6 +13,7 @@
 //! read before its instance is ready.
 
 mod access_log;
+mod alarm;
 mod body;
 mod check;
 mod connect;
@@ -26,6 +27,7 @@ mod proxy;
 mod record;
 mod request_id;
 mod rescue;
+mod seldom;
 #[cfg(test)]
 mod tests;
 mod tunnel;

@@ -41,15 +41,15 @@ use tokio::{
 use self::{
     course::Course,
     opening::{Source, Version},
-    places::{Crowded, Place},
+    places::{Place, dismissed},
 };
 pub(crate) use self::{
     patience::{Patience, Terms},
-    places::Places,
+    places::{Crowded, Places},
 };
 use crate::{
     DrainSignal, Management, Proxy, Upstreams,
-    check::BadRequest,
+    alarm::AlarmPlace,
     headers::{Origin, Peer},
     workers::Seat,
 };
@@ -78,6 +78,8 @@ pub(crate) struct Client {
     trusted: bool,
     /// What instances are told of it.
     pub(crate) told: Peer,
+    /// For the waits for answers to its requests.
+    pub(crate) alarm: AlarmPlace,
     /// Our own address, as the client reached it.
     pub(crate) local: Option<IpAddr>,
     /// Of a connection of HTTP/1; one of HTTP/2 has many requests at a time, each of which hyper
@@ -107,7 +109,8 @@ impl Client {
         let counted = (!trusted).then_some(peer.ip());
         let place = places.take(room, Arc::clone(&stream), counted).map_err(io::Error::other)?;
         let told = Peer::new(peer);
-        Ok(Self { peer, trusted, told, local, course: None, seat, stream, drain, place })
+        let (alarm, course) = (AlarmPlace::default(), None);
+        Ok(Self { peer, trusted, told, alarm, local, course, seat, stream, drain, place })
     }
 
     /// Takes the word of the proxy before it on who it is.
@@ -147,9 +150,14 @@ impl Client {
         }
     }
 
-    /// Why the request is refused that stands in place of the client's own.
-    pub(crate) fn refused(&self) -> Option<BadRequest> {
-        self.course.as_ref()?.refused()
+    /// Waits until it is dismissed, and no request of it is on its way.
+    async fn departs(&self) {
+        let (guest, mut drain) = (self.place.guest(), self.drain.clone());
+        dismissed(guest, &mut drain).await;
+        tokio::select! {
+            () = guest.parts() => {}
+            () = drain.cut() => {}
+        }
     }
 
     /// From now on the connection carries another protocol.
@@ -214,11 +222,12 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
     async fn connection(self, mut client: Client) {
         let settings = Arc::clone(self.settings());
         let headed = client.trusted && settings.proxy_protocol;
-        let mut drain = client.drain.clone();
+        let guest = Arc::clone(client.place.guest());
+        let reading = opening::read(&client.stream, &guest, headed, settings.head_timeout);
         let opening = tokio::select! {
             biased;
-            () = drain.draining() => return,
-            opening = opening::read(&client.stream, headed, settings.head_timeout) => opening,
+            opening = reading => opening,
+            () = client.departs() => return,
         };
         let opening = match opening {
             Ok(opening) => opening,
@@ -236,11 +245,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         }
         let served = match opening.version {
             Version::Http1 => http1::serve(self, client, opening.read).await,
-            // It has no silences of which anyone knows here, and ends by itself.
-            Version::Http2 if client.place.guest().is_busy() => {
-                http2::serve(self, client, opening.read).await
-            }
-            Version::Http2 => return,
+            Version::Http2 => http2::serve(self, client, opening.read).await,
         };
         if let Err(error) = served {
             tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");

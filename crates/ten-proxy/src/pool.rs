@@ -19,10 +19,10 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use ten_domain::{Address, Protocol};
+use ten_domain::Protocol;
 
 use crate::{
-    Slot,
+    Lease, Slot,
     body::{Progress, Upload, UploadError},
     workers::Seat,
 };
@@ -37,7 +37,8 @@ pub(crate) enum Pool {
 /// A pool for each worker.
 type Pools = Box<[Pool]>;
 
-/// The right to send one request over a connection.
+/// The right to send one request over a connection. Dropped, it ends the exchange, whatever that
+/// is in the middle of.
 pub(crate) enum Sender {
     Http1(http1::Sender),
     H2c(h2c::Sender),
@@ -117,10 +118,10 @@ impl Pool {
     }
 
     /// Room on a new connection.
-    pub(crate) async fn open(&self, address: &Address) -> io::Result<Sender> {
+    pub(crate) async fn open(&self, lease: &impl Lease) -> io::Result<Sender> {
         match self {
-            Self::Http1(_) => http1::Sender::open(address).await.map(Sender::Http1),
-            Self::H2c(pool) => pool.open(address).await.map(Sender::H2c),
+            Self::Http1(_) => http1::Sender::open(lease).await.map(Sender::Http1),
+            Self::H2c(pool) => pool.open(lease).await.map(Sender::H2c),
         }
     }
 
@@ -135,8 +136,7 @@ impl Pool {
 }
 
 impl Sender {
-    /// Sends a request and waits for the head of its answer. Dropped before that, it ends the
-    /// exchange for the instance too.
+    /// Sends a request and waits for the head of its answer.
     pub(crate) async fn send(
         &mut self,
         request: Request<Upload>,
@@ -147,19 +147,10 @@ impl Sender {
         }
     }
 
-    /// Puts the connection back, once its answer was read to the end.
+    /// Puts the connection back, once its request was sent and its answer read to the end.
     pub(crate) fn give_back(self, pool: Pool) {
         if let (Self::Http1(sender), Pool::Http1(pool)) = (self, pool) {
             sender.give_back(pool);
-        }
-    }
-
-    /// Ends the exchange, whatever it is in the middle of.
-    pub(crate) fn close(self) {
-        match self {
-            Self::Http1(sender) => sender.close(),
-            // Its request ends with it, and the connection goes on.
-            Self::H2c(sender) => drop(sender),
         }
     }
 }
@@ -196,9 +187,7 @@ impl Body for Answer {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(body) => body.size_hint(),
-            Self::H2c(body) if body.is_end_stream() => SizeHint::with_exact(0),
-            // A length that was announced is in the head, and h2 holds the instance to it.
-            Self::H2c(_) => SizeHint::default(),
+            Self::H2c(body) => body.size_hint(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::UPGRADE};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
@@ -95,19 +95,23 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         &self.0.workers
     }
 
-    /// Answers one request, whatever happens.
+    /// Answers one request, whatever happens; one that is `refused` already, with that alone.
     pub(crate) async fn answer(
         self,
         client: Arc<Client>,
         request: Request<Incoming>,
+        refused: Option<Fault>,
     ) -> Result<Response<Recorded<Reply<U::Lease>>>, Infallible> {
         let origin = client.origin(request.headers(), self.settings());
         let id = origin.id().unwrap_or_else(|| self.0.ids.next());
         let asked = Asked::new(&request, id);
-        let makes_sense = || client.refused().is_none();
+        let makes_sense = || !matches!(refused, Some(Fault::BadRequest(_)));
         let (observers, peer) = (&self.0.observers, origin.address);
         let mut recording = Recording::begin(observers, peer, &request, makes_sense, asked.id());
-        let answer = self.route(client, request, &origin, &asked, &mut recording).await;
+        let answer = match refused {
+            Some(fault) => Err(fault),
+            None => self.route(client, request, &origin, &asked, &mut recording).await,
+        };
         let answer = answer.unwrap_or_else(|fault| {
             recording.own_answer(fault.kind());
             rescue(&fault, &asked, &self.0.pages).map(Reply::Page)
@@ -125,14 +129,14 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         recording: &mut Recording,
     ) -> Result<Response<Reply<U::Lease>>, Fault> {
         if request.method() == Method::CONNECT {
-            return Err(client.refused().unwrap_or(BadRequest::Connect).into());
+            return Err(BadRequest::Connect.into());
         }
         let host = check::request(&request, self.0.settings.max_headers)?;
         let routes = self.0.upstreams.routes();
         let target = match routes.resolve(&host, request.uri().path(), None, client.local)? {
             Route::Management => {
                 let caller = SocketAddr::new(origin.address, client.peer.port());
-                return Ok(self.manage(caller, request, asked.id()).await);
+                return Ok(Box::pin(self.manage(caller, request, asked.id())).await);
             }
             Route::Instance(instance) => Target::Instance(instance),
             Route::Service(service) => Target::Service(service),
@@ -180,7 +184,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
                         return Ok(answer.map(Reply::Page));
                     }
                     recording.waits();
-                    let lease = self.wait(&client, origin, &request, &target).await;
+                    let lease = Box::pin(self.wait(&client, origin, &request, &target)).await;
                     recording.waited();
                     lease?
                 }
@@ -197,7 +201,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
             let since = recording.clock();
             let sent = tokio::select! {
                 biased;
-                sent = forward::send(&lease, client.seat, request, connection) => sent,
+                sent = forward::send(&lease, &client, request, connection) => sent,
                 // Without a body, hyper reads on and sees the end itself.
                 () = client.gone(), if has_body => return Err(Fault::Gone),
             };
@@ -283,14 +287,20 @@ fn reply<L: Lease>(
 ) -> Result<Response<Reply<L>>, Fault> {
     let (mut head, body) = response.into_parts();
     check::response(&head)?;
+    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    let chosen = switches.then(|| head.headers.remove(UPGRADE)).flatten();
     headers::to_client(&mut head.headers);
     // An instance may speak HTTP/1.0; the client is answered in its own version.
     head.version = http::Version::HTTP_11;
-    if head.status != StatusCode::SWITCHING_PROTOCOLS {
+    if !switches {
         let body = Reply::Forwarded(Download::new(body, returning, lease));
         return Ok(Response::from_parts(head, body));
     }
-    let upgrade = upgrade.ok_or(BadResponse::Upgrade)?;
+    let mut upgrade = upgrade.ok_or(BadResponse::Upgrade)?;
+    if let Some(chosen) = chosen {
+        // The client may have offered several.
+        upgrade.protocol = chosen;
+    }
     let instance = head.extensions.remove::<OnUpgrade>().ok_or(BadResponse::Upgrade)?;
     headers::announce_upgrade(&mut head.headers, upgrade.protocol.clone());
     tunnel::start(upgrade, instance, client, (lease, recording.tunnel()));

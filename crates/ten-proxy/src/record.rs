@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use ten_domain::InstanceName;
 use tokio::time::Instant;
 
-use crate::body::{Progress, Upload};
+use crate::body::{Progress, Upload, is_last};
 
 /// The status of an exchange whose client left before there was one. Nobody is sent it; the
 /// number is nginx's.
@@ -263,10 +263,11 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => this.recording.sent(frame.data_ref().map_or(0, Bytes::len)),
-            Some(Err(_)) => {}
-            None => this.recording.whole(),
+        if let Some(Ok(frame)) = &frame {
+            this.recording.sent(frame.data_ref().map_or(0, Bytes::len));
+        }
+        if is_last(&frame) {
+            this.recording.whole();
         }
         Poll::Ready(frame)
     }
@@ -283,7 +284,7 @@ where
 impl<B: Body> Drop for Recorded<B> {
     fn drop(&mut self) {
         // Who knows that nothing is left need not ask for it.
-        if self.body.is_end_stream() {
+        if self.body.is_end_stream() || self.body.size_hint().exact() == Some(0) {
             self.recording.whole();
         }
     }

@@ -23,7 +23,12 @@ impl RequestIds {
 
     pub(crate) fn next(&self) -> HeaderValue {
         let count = self.next.fetch_add(1, Relaxed);
-        let id = format!("{:016x}{count:016x}", self.process);
-        HeaderValue::try_from(id).unwrap_or_else(|_| HeaderValue::from_static("0"))
+        let mut id = [0; 32];
+        for (number, digits) in [self.process, count].into_iter().zip(id.chunks_exact_mut(16)) {
+            for (place, digit) in digits.iter_mut().rev().enumerate() {
+                *digit = b"0123456789abcdef"[(number >> (4 * place)) as usize & 0xf];
+            }
+        }
+        HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("0"))
     }
 }

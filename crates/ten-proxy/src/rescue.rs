@@ -30,6 +30,7 @@ use crate::{
     Refusal,
     check::{BadRequest, BadResponse},
     headers::X_REQUEST_ID,
+    listen::Crowded,
     pool::Broken,
 };
 
@@ -62,6 +63,8 @@ pub(crate) enum Fault {
     Stalled(#[source] Broken),
     #[error("the client left while its request waited")]
     Gone,
+    #[error("no place for one more request")]
+    Crowded(#[from] Crowded),
 }
 
 impl Fault {
@@ -76,6 +79,7 @@ impl Fault {
             Self::Upload(_) => &page::MALFORMED_BODY,
             Self::Stalled(_) => &page::BODY_TIMEOUT,
             Self::Gone => &page::CLIENT_LEFT,
+            Self::Crowded(_) => &page::CROWDED,
             Self::Route(RouteError::Unknown) | Self::Refused(Refusal::Unknown) => &page::NOT_FOUND,
             Self::Route(RouteError::Misdirected) => &page::MISDIRECTED,
             Self::Refused(Refusal::Asleep) => &page::ASLEEP,

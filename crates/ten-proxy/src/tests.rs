@@ -15,11 +15,12 @@ mod proxied;
 mod retry;
 mod streaming;
 mod tunnels;
+mod whole;
 
 use std::{
     future::Future,
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -34,7 +35,7 @@ use hyper::body::Incoming;
 use ten_domain::*;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
 };
 
@@ -85,6 +86,10 @@ struct FleetState {
     request_timeout: Option<Duration>,
 }
 
+/// Where the sockets are from that leases give: not where the kernel would take them.
+pub(crate) const ELSEWHERE: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), 0);
+
 pub(crate) struct FakeLease {
     name: InstanceName,
     generation: Arc<Generation>,
@@ -101,6 +106,11 @@ impl Lease for FakeLease {
     }
     fn address(&self) -> &Address {
         &self.generation.address
+    }
+    async fn socket(&self) -> io::Result<TcpSocket> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(ELSEWHERE)?;
+        Ok(socket)
     }
     fn protocol(&self) -> Protocol {
         self.fleet.0.service.protocol
@@ -153,7 +163,7 @@ impl Upstreams for Fleet {
         *self.0.gate.borrow() == Gate::Waking
     }
 
-    async fn lease(&self, _: &Target, _: std::net::IpAddr) -> Result<FakeLease, Refusal> {
+    async fn lease(&self, _: &Target, _: IpAddr) -> Result<FakeLease, Refusal> {
         self.0.waiting.send_modify(|n| *n += 1);
         let waiting = Waiting(self.clone());
         let gate =
@@ -195,6 +205,12 @@ impl Fleet {
             unreachable: AtomicUsize::new(0),
             request_timeout,
         }))
+    }
+
+    /// A lease on its one process.
+    pub(crate) async fn any(&self) -> FakeLease {
+        let target = Target::Service("api".parse().unwrap());
+        self.lease(&target, ELSEWHERE.ip()).await.unwrap()
     }
 
     /// How often nobody was found to accept.
@@ -245,6 +261,7 @@ fn config(protocol: Protocol) -> Config {
         idle_timeout: None,
         restart: RestartPolicy::Never,
         isolation: Isolation::Process,
+        network: Network::Host,
         listen: Listen::Auto,
         protocol,
         concurrency: Concurrency::DEFAULT,
@@ -259,6 +276,7 @@ fn config(protocol: Protocol) -> Config {
         user: None,
         bind: vec![],
         limits: ResourceLimits::DEFAULT,
+        storage_persist: false,
     };
     Config {
         folder: "/".into(),
@@ -267,6 +285,7 @@ fn config(protocol: Protocol) -> Config {
             admin_host: None,
             backoff: Backoff { base: Duration::ZERO, max: Duration::ZERO },
             crash_limit: CrashLimit { max_restarts: 0, window: Duration::ZERO },
+            trash_retention: Duration::from_secs(60),
             proxy: ProxySettings::DEFAULT,
         },
         services: [(name, Arc::new(spec))].into(),

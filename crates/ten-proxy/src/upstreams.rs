@@ -3,10 +3,11 @@
 //! The proxy knows no supervisor, no process and no state machine. It asks for a lease and
 //! waits; holding the lease is what keeps the instance awake, dropping it is what lets it sleep.
 
-use std::{any::Any, future::Future, net::IpAddr, sync::Arc, sync::OnceLock, time::Duration};
+use std::{any::Any, future::Future, io, net::IpAddr, sync::Arc, sync::OnceLock, time::Duration};
 
 use ten_domain::{Address, InstanceName, Protocol, RouteTable, ServiceSpec};
 pub use ten_domain::{Refusal, Target};
+use tokio::net::TcpSocket;
 
 /// Gives out leases on instances, waking them where needed.
 pub trait Upstreams: Clone + Send + Sync + 'static {
@@ -48,6 +49,8 @@ pub trait Lease: Send + Sync + 'static {
     fn process(&self) -> u64;
     /// Where it listens.
     fn address(&self) -> &Address;
+    /// A socket to connect to that address with, where it is [`Address::Private`].
+    fn socket(&self) -> impl Future<Output = io::Result<TcpSocket>> + Send;
     /// What it speaks.
     fn protocol(&self) -> Protocol;
     /// How long it may take to the response head; `None`: as long as it likes.

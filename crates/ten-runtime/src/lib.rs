@@ -5,9 +5,12 @@
 //!                                       (paths)   (by level)
 //! ```
 //!
-//! This crate decides what a tenant sees. It starts nothing: plans are executed by the
-//! warden, and the only thing read from the host here is which programs exist.
+//! This crate decides what a tenant sees. It starts no tenant: plans are executed by the
+//! warden. Of the host a plan reads only which programs and folders there are; what else a
+//! host must have for a plan to work, [`doctor`] finds out beforehand.
 
+mod binds;
+pub mod doctor;
 mod environment;
 mod person;
 mod places;
@@ -15,12 +18,16 @@ mod preflight;
 mod program;
 mod walls;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
 use ten_domain::{InstanceName, Listen, ResourceLimits, ServiceName, ServiceSpec};
 use ten_kernel::{LaunchPlan, Limits};
 
+pub use binds::missing_binds;
 pub use environment::HostEnvironment;
+
+/// The ports that instances are given.
+pub const INSTANCE_PORTS: RangeInclusive<u16> = 30000..=40000;
 
 /// What all plans of one server have in common.
 #[derive(Debug, Clone)]
@@ -228,6 +235,16 @@ pub fn plan(
         limits: limits(&spec.limits),
     };
     Ok(Planned { plan, listener, folders: places.folders })
+}
+
+/// The folders of an instance below the data folder, its own `{instance_dir}` first.
+pub fn folders(
+    ground: &Ground,
+    spec: &ServiceSpec,
+    name: &InstanceName,
+) -> Result<Vec<PathBuf>, PlanError> {
+    // The port is not known yet, and a folder that has it in its name is another at each start.
+    Ok(places::Places::new(ground, spec, name, 0)?.folders)
 }
 
 /// The same limits in the units of the kernel.

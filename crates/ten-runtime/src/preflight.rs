@@ -58,9 +58,7 @@ impl Check<'_> {
     fn visible(&self, file: &Path) -> Result<PathBuf, PlanError> {
         let mut at = file.to_path_buf();
         for _ in 0..LINKS {
-            if let Some(hidden) = self.view.hidden(&at) {
-                let below = at.strip_prefix(hidden).ok().and_then(|rest| rest.components().next());
-                let bind = below.map_or(at.clone(), |first| hidden.join(first));
+            if let Some(bind) = self.view.to_show(&at) {
                 return Err(PlanError::Hidden { path: file.into(), hidden: at, bind });
             }
             let Ok(target) = fs::read_link(&at) else { break };

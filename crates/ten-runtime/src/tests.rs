@@ -19,6 +19,7 @@ fn spec(isolation: Isolation) -> ServiceSpec {
         idle_timeout: None,
         restart: RestartPolicy::Never,
         isolation,
+        network: Network::Host,
         listen: Listen::Auto,
         protocol: Protocol::Http1,
         concurrency: Concurrency::DEFAULT,
@@ -33,6 +34,7 @@ fn spec(isolation: Isolation) -> ServiceSpec {
         user: None,
         bind: vec![],
         limits: ResourceLimits::DEFAULT,
+        storage_persist: false,
     }
 }
 
@@ -108,8 +110,12 @@ fn folders_named_with_the_id_become_the_instances_own() {
 #[test]
 fn namespaces_hide_the_data_folder_and_show_the_instances_own() {
     let planned = plan_of(&spec(Isolation::Namespace), "api:prod").unwrap();
-    let Walls::Namespaces { hostname, mounts } = &planned.plan.walls else { panic!() };
-    assert_eq!(hostname, "prod");
+    let Walls::Namespaces { hostname, network, mounts } = &planned.plan.walls else { panic!() };
+    assert_eq!((hostname.as_str(), *network), ("prod", ten_kernel::Network::Host));
+    let alone = ServiceSpec { network: Network::None, ..spec(Isolation::Namespace) };
+    let alone = plan_of(&alone, "api:prod").unwrap().plan.walls;
+    let own = ten_kernel::Network::Loopback;
+    assert!(matches!(alone, Walls::Namespaces { network, .. } if network == own));
     let hides = mounts.iter().position(
         |m| matches!(m, Mount::Private { at, .. } if at == std::path::Path::new("/srv/data")),
     );

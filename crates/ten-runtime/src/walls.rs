@@ -19,7 +19,7 @@
 use std::path::{Path, PathBuf};
 
 use ten_domain::{InstanceName, Isolation, ServiceSpec};
-use ten_kernel::{Mount, Walls};
+use ten_kernel::{Mount, Network, Walls};
 
 use crate::{Ground, PlanError, places::Places};
 
@@ -29,7 +29,9 @@ const SHARED: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 /// Where anybody may leave files.
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 /// Where services of the host have their sockets, and people their keys.
-const OTHERS: [&str; 4] = ["/run", "/var/run", "/home", "/root"];
+const OTHERS: [&str; 4] = ["/run", "/var/run", HOMES, "/root"];
+/// Where each person has a folder.
+const HOMES: &str = "/home";
 /// Names are looked up by what this file says, and it may be a link into /run.
 const RESOLVER: &str = "/etc/resolv.conf";
 /// Anybody may create here, only the owner may remove.
@@ -106,10 +108,17 @@ fn namespaces(
     // that holds the data folder is shown first, then the data folder in it is hidden.
     layers.sort_by_key(|layer| (layer.at.components().count(), layer.rank));
     layers.dedup();
-    let view = View(layers.iter().map(|layer| (layer.at.clone(), layer.hides())).collect());
+    let view = View {
+        places: layers.iter().map(|layer| (layer.at.clone(), layer.hides())).collect(),
+        home: ground.environment.get("HOME").map(PathBuf::from),
+    };
     let mounts = layers.into_iter().map(|layer| layer.mount);
     let mounts = [Mount::Proc, Mount::Sys, Mount::Devices].into_iter().chain(mounts).collect();
-    let walls = Walls::Namespaces { hostname: name.id.to_string(), mounts };
+    let network = match spec.network {
+        ten_domain::Network::Host => Network::Host,
+        ten_domain::Network::None => Network::Loopback,
+    };
+    let walls = Walls::Namespaces { hostname: name.id.to_string(), network, mounts };
     Ok(Raised { walls, view: Some(view), socket, scratch, folder: None })
 }
 
@@ -134,17 +143,39 @@ fn hidden(ground: &Ground) -> Vec<Layer> {
     layers
 }
 
-/// What of the host is seen: places in the order in which they cover each other, and
-/// whether they hide or show.
+/// What of the host is seen.
 #[derive(Debug)]
-pub(crate) struct View(Vec<(PathBuf, bool)>);
+pub(crate) struct View {
+    /// In the order in which they cover each other, and whether they hide or show.
+    places: Vec<(PathBuf, bool)>,
+    /// The home folder of whoever runs ten.
+    home: Option<PathBuf>,
+}
 
 impl View {
     /// The place that hides a path, if one does.
     pub(crate) fn hidden(&self, path: &Path) -> Option<&Path> {
-        let (at, hides) = self.0.iter().rfind(|(at, _)| path.starts_with(at))?;
+        let (at, hides) = self.places.iter().rfind(|(at, _)| path.starts_with(at))?;
         hides.then_some(at)
     }
+
+    /// What to show of a hidden place for a path in it to be seen; `None` where it is seen.
+    pub(crate) fn to_show(&self, path: &Path) -> Option<PathBuf> {
+        to_show(self.hidden(path)?, self.home.as_deref(), path)
+    }
+}
+
+/// The folder in which a tool is installed, such as `~/.local`: never somebody's whole home,
+/// which has keys and passwords in it.
+fn to_show(hidden: &Path, home: Option<&Path>, path: &Path) -> Option<PathBuf> {
+    let own = home.filter(|home| home.starts_with(hidden) && path.starts_with(home));
+    let (from, depth) = match own {
+        Some(home) => (home, 1),
+        None if hidden == Path::new(HOMES) => (hidden, 2),
+        None => (hidden, 1),
+    };
+    let below = path.strip_prefix(from).ok()?;
+    Some(from.components().chain(below.components().take(depth)).collect())
 }
 
 /// One mount, and where it comes among the others.
@@ -202,4 +233,26 @@ fn socket(
     }
     let scratch = ground.run_dir.join("scratch").join(name.to_string());
     Ok((scratch.join(file), Some(scratch)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_are_shown_and_homes_are_not() {
+        let show = |hidden: &str, home: &str, path: &str| {
+            to_show(hidden.as_ref(), Some(home.as_ref()), path.as_ref()).unwrap()
+        };
+        for (hidden, home, path, want) in [
+            ("/root", "/root", "/root/.bun/bin/bun", "/root/.bun"),
+            ("/home", "/home/me", "/home/me/.local/bin/uv", "/home/me/.local"),
+            ("/home", "/root", "/home/me/.local/bin/uv", "/home/me/.local"),
+            ("/home", "/home/team/me", "/home/team/me/.deno/bin/deno", "/home/team/me/.deno"),
+            ("/srv/me", "/srv/me", "/srv/me/uv", "/srv/me/uv"),
+            ("/tmp", "/root", "/tmp/tools/bin/x", "/tmp/tools"),
+        ] {
+            assert_eq!(show(hidden, home, path), Path::new(want), "{path}");
+        }
+    }
 }

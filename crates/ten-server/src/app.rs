@@ -19,6 +19,7 @@ use std::{
 use rustix::net::Shutdown;
 
 use ten_domain::{AccessLog, Config, RouteTable};
+use ten_kernel::Trash;
 use ten_logs::Logs;
 use ten_proxy::{AccessLogger, Drain, DrainSignal, Drained, ErrorPages, Proxy, Workers};
 use ten_runtime::{Ground, HostEnvironment};
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     FrontError, admin,
+    archive::Archives,
     auth::{Auth, Verifier},
     convert::Site,
     handlers::{self, Api},
@@ -61,6 +63,9 @@ impl App {
     ) -> Result<Self, FrontError> {
         let config = Arc::new(config);
         let store = Store::open(&birth.data_dir)?;
+        let io = |what| move |source| FrontError::Io { what, source };
+        let trash = Trash::open(&birth.data_dir).map_err(io("open the trash"))?;
+        let archives = Archives::open(&birth.run_dir).map_err(io("make a folder for backups"))?;
         let logs = Logs::new();
         let ground = Ground {
             folder: config.folder.clone(),
@@ -77,11 +82,11 @@ impl App {
             living: boot.living,
             known: store.all().await?,
             store: store.clone(),
+            trash,
             logs: logs.clone(),
         };
         let fleet = Fleet::start(beginning, launches);
 
-        let io = |what| move |source| FrontError::Io { what, source };
         let addresses: Result<Vec<SocketAddr>, _> =
             boot.listeners.iter().map(|listener| listener.local_addr()).collect();
         let addresses = addresses.map_err(io("read the listeners' addresses"))?;
@@ -92,6 +97,7 @@ impl App {
         let api = handlers::router(Api {
             fleet: fleet.clone(),
             logs,
+            archives: Arc::new(archives),
             config: Arc::clone(&config),
             site: Arc::new(Site { domain: birth.domain.clone(), port }),
             auth: Arc::new(Auth::new(rustix::process::geteuid().as_raw(), verifier)),

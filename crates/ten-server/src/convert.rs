@@ -10,7 +10,7 @@ use ten_api as api;
 use ten_api::{Problem, ProblemType};
 use ten_domain::{Config, Health, InstanceName, Listen, NameError, ServiceSpec, State, Weight};
 use ten_logs as logs;
-use ten_supervisor::{Denied, Done, InstanceView};
+use ten_supervisor::{Denied, Done, Ended, InstanceView, Restored, Trashed};
 
 /// Most log lines of one answer, and how many where nobody says.
 const MAX_LINES: usize = 10_000;
@@ -90,6 +90,30 @@ pub(crate) fn done(done: Done) -> api::Done {
     api::Done { changed: done == Done::Did }
 }
 
+pub(crate) fn ended(ended: Ended) -> api::Ended {
+    api::Ended {
+        changed: ended.done == Done::Did,
+        trashed: ended.trashed.map(trashed),
+        shared: ended.shared.iter().map(|folder| folder.display().to_string()).collect(),
+    }
+}
+
+pub(crate) fn trashed(trashed: Trashed) -> api::Trashed {
+    api::Trashed {
+        entry: trashed.entry,
+        instance: trashed.instance.to_string(),
+        at: format!("{:.3}", trashed.at),
+        until: format!("{:.3}", trashed.until),
+        reason: trashed.reason.word().to_owned(),
+        folders: trashed.folders.iter().map(|folder| folder.display().to_string()).collect(),
+    }
+}
+
+pub(crate) fn restored(restored: Restored) -> api::Restored {
+    let Restored { restored, replaced } = restored;
+    api::Restored { restored: trashed(restored), replaced: replaced.map(trashed) }
+}
+
 pub(crate) fn line(line: logs::Line) -> api::LogLine {
     api::LogLine {
         time: format!("{:.3}", line.at),
@@ -152,6 +176,19 @@ pub(crate) fn denied(denied: Denied) -> Problem {
             .with_hint(format!("`ten stop {instance}` first, then spawn it with its variables")),
         Denied::Superseded(instance) => problem(ProblemType::Superseded)
             .with_hint(format!("`ten ps -a` shows what {instance} does now; ask again")),
+        Denied::Awake(instance) => problem(ProblemType::Awake).with_hint(format!(
+            "`ten stop --keep-data {instance}` first; its present data stay then"
+        )),
+        Denied::HasData(instance) => problem(ProblemType::HasData).with_hint(format!(
+            "`ten restore {instance} --replace` moves its present data to the trash first"
+        )),
+        Denied::NotInTrash(instance) => problem(ProblemType::NotInTrash)
+            .with_hint(format!("`ten restore --list {instance}` shows what there is")),
+        Denied::NotMoved { .. } => problem(ProblemType::NotMoved)
+            .with_hint("they are where they were; `--keep-data` leaves them there"),
+        Denied::NoTrash(_) => {
+            problem(ProblemType::NotMoved).with_hint("look at `.trash` in data_dir, then ask again")
+        }
         Denied::NotStored(_) => problem(ProblemType::NotStored)
             .with_hint("look at the disk that holds data_dir, then ask again"),
         Denied::ShuttingDown => {
@@ -172,7 +209,7 @@ fn name<T: std::str::FromStr<Err = NameError>>(text: &str) -> Result<T, Problem>
         .map_err(|rule: NameError| Problem::new(ProblemType::BadName, format!("{text:?} {rule}")))
 }
 
-fn moment(key: &str, text: &str) -> Result<Timestamp, Problem> {
+pub(crate) fn moment(key: &str, text: &str) -> Result<Timestamp, Problem> {
     text.parse().map_err(|_| {
         Problem::new(ProblemType::BadRequest, format!("{key} is {text:?}; it is a time"))
             .with_hint("write it as RFC 3339 says: 2026-01-31T12:00:00Z")

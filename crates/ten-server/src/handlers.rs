@@ -8,11 +8,13 @@
 //! A handler asks and converts; it decides nothing. There is no route here for pages, metrics
 //! or tenants, and no listener.
 
+mod data;
 mod extract;
 mod instances;
 mod logs;
 mod server;
 mod services;
+mod trash;
 
 use std::sync::Arc;
 
@@ -31,6 +33,7 @@ use ten_supervisor::Fleet;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    archive::Archives,
     auth::{self, Auth},
     convert::Site,
 };
@@ -42,6 +45,8 @@ pub struct Api {
     pub fleet: Fleet,
     /// What it says.
     pub logs: Logs,
+    /// Where backups are made.
+    pub archives: Arc<Archives>,
     /// The config in force.
     pub config: Arc<Config>,
     /// How browsers reach the server.
@@ -68,6 +73,9 @@ pub fn router(api: Api) -> Router {
         .route(paths::INSTANCE, get(instances::show).delete(instances::remove))
         .route(paths::INSTANCE_STOP, post(instances::stop))
         .route(paths::INSTANCE_RESTART, post(instances::restart))
+        .route(paths::INSTANCE_DATA, get(data::backup).put(data::restore))
+        .route(paths::INSTANCE_RESTORE, post(trash::restore))
+        .route(paths::TRASH, get(trash::list))
         .route(paths::INSTANCE_WEIGHT, put(instances::set_weight))
         .route(paths::INSTANCE_HEALTH, get(instances::health))
         .route(paths::SERVICES, get(services::list))

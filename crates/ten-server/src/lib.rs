@@ -11,6 +11,7 @@
 
 mod admin;
 mod app;
+mod archive;
 pub mod auth;
 pub mod convert;
 mod front;
@@ -20,5 +21,6 @@ mod serve;
 pub mod telemetry;
 mod upstreams;
 
+pub use archive::{ARCHIVE_VERB, Archive, Archives, archive};
 pub use front::{FrontError, front};
 pub use serve::{FRONT_VERB, ServeError, ServeOptions, serve};

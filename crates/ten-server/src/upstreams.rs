@@ -1,10 +1,11 @@
 //! The proxy's wish for leases, fulfilled by the fleet.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use ten_domain::{Address, InstanceName, Protocol, Refusal, RouteTable, ServiceSpec, Target};
 use ten_proxy::{Lease, Slot, Upstreams};
 use ten_supervisor::Fleet;
+use tokio::net::TcpSocket;
 
 /// The fleet, as the proxy sees it.
 #[derive(Debug, Clone)]
@@ -62,6 +63,10 @@ impl Lease for FleetLease {
 
     fn address(&self) -> &Address {
         self.0.address()
+    }
+
+    async fn socket(&self) -> io::Result<TcpSocket> {
+        self.0.socket().await
     }
 
     fn protocol(&self) -> Protocol {

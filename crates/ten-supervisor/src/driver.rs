@@ -12,12 +12,14 @@
 //! It never waits for anything but the next event: no lock, no reply, no answer of a process
 //! or a disk. What may take time is done by tasks that report back with a [`Notice`]. The
 //! system calls that it makes itself return at once: looking for a program and a free port
-//! before a launch, removing the empty folders of what is forgotten.
+//! before a launch, removing the empty folders of what is forgotten, renaming folders that an
+//! operator gives up or brings back.
 //!
 //! **No request is lost.** After every step (`settle`), an instance that sleeps while a
-//! request waits for it is woken. So a request that came while its instance was going to
-//! sleep, was being stopped or restarted, needs no case of its own.
+//! request waits for it is woken, if a request may start it. So a request that came while its
+//! instance was going to sleep, was being stopped or restarted, needs no case of its own.
 
+mod data;
 mod effects;
 mod inbox;
 
@@ -43,6 +45,7 @@ use tokio_util::time::DelayQueue;
 use crate::{
     Denied, Done,
     admission::{Census, Newcomers},
+    data::{Discard, PutBack},
     instance::{Goal, Instance},
     machine::{Event, Machine, Phase, Rules, Then},
     ports::Ports,
@@ -68,6 +71,8 @@ pub(crate) enum Command {
     },
     /// Sets an instance's share.
     SetWeight { name: InstanceName, weight: Weight, reply: oneshot::Sender<Result<Done, Denied>> },
+    /// Brings data back to an instance that sleeps.
+    Restore { name: InstanceName, back: PutBack, reply: oneshot::Sender<Result<Done, Denied>> },
     /// A request for a service's host found none of its instances running.
     WakeService { service: ServiceName },
     /// Stops everything; replies when nothing is left.
@@ -77,10 +82,14 @@ pub(crate) enum Command {
 /// What an operator wants of an instance.
 #[derive(Debug)]
 pub(crate) enum Verb {
-    Spawn { env: Vec<(String, String)> },
-    Stop,
+    Spawn {
+        env: Vec<(String, String)>,
+    },
+    /// With the order to give up its data, where that is wanted.
+    Stop(Option<Discard>),
     Restart,
-    Remove,
+    /// The same.
+    Remove(Option<Discard>),
 }
 
 /// What the driver's own helpers report. Each instance has at most a few of them under way
@@ -250,6 +259,7 @@ impl Driver {
             queue: Queue::default(),
             turn_is_timed: false,
             operators: Vec::new(),
+            discards: Vec::new(),
             timer: None,
             last_failure: None,
             last_wake: None,
@@ -299,7 +309,10 @@ impl Driver {
         match instance.machine.phase() {
             Phase::Sleeping | Phase::Gone => {
                 if !instance.queue.is_empty() {
-                    self.pending.push_back((name.clone(), Event::Wake));
+                    match self.census.request_starts(&instance.spec) {
+                        Ok(()) => self.pending.push_back((name.clone(), Event::Wake)),
+                        Err(refusal) => instance.queue.refuse_all(refusal),
+                    }
                 }
                 instance.tell(Goal::Up, || Err(Denied::Superseded(name.clone())));
             }

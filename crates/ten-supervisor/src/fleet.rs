@@ -1,10 +1,13 @@
 //! The supervisor's face: what requests, operators and readers call.
 
+mod data;
+
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use ten_domain::{
     Config, InstanceName, Listen, OnDemand, Refusal, ServiceName, ServiceSpec, Target, Weight,
 };
+use ten_kernel::Trash;
 use ten_logs::Logs;
 use ten_runtime::Ground;
 use ten_store::{KnownInstance, Store};
@@ -14,8 +17,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+pub use self::data::{Ended, Restored};
 use crate::{
     Denied, Done, InstanceView, Lease,
+    data::Data,
     driver::{Command, Driver, Parts, Verb},
     publish::{Entry, Published},
     queue::Waiter,
@@ -32,6 +37,7 @@ pub struct Fleet {
     published: Arc<Published>,
     mailbox: mpsc::Sender<Command>,
     scribe: Scribe,
+    data: Arc<Data>,
 }
 
 /// What the fleet begins with.
@@ -51,6 +57,8 @@ pub struct Beginning {
     pub known: Vec<KnownInstance>,
     /// Where facts are written.
     pub store: Store,
+    /// Where data go that operators give up.
+    pub trash: Trash,
     /// Where output goes.
     pub logs: Logs,
 }
@@ -58,7 +66,7 @@ pub struct Beginning {
 impl Fleet {
     /// Starts the driver. `events` is what the warden has to say about launches.
     pub fn start(beginning: Beginning, events: mpsc::Receiver<WardenEvent>) -> Self {
-        let Beginning { config, ground, warden, next_launch, living, known, store, logs } =
+        let Beginning { config, ground, warden, next_launch, living, known, store, trash, logs } =
             beginning;
         // A service that is not configured any more may come back: its instances stay
         // remembered, but nobody can ask for them.
@@ -69,6 +77,7 @@ impl Fleet {
         let scribe = Scribe::start(store);
         let (mailbox, commands) = mpsc::channel(MAILBOX);
         let (notices, noticed) = mpsc::unbounded_channel();
+        let data = Data::start(trash, ground.clone(), Arc::clone(&config));
         let parts = Parts {
             config: Arc::clone(&config),
             ground,
@@ -81,7 +90,7 @@ impl Fleet {
         let mut driver = Driver::new(parts, notices);
         driver.adopt(living);
         tokio::spawn(driver.run(commands, noticed, events));
-        Self { config, published, mailbox, scribe }
+        Self { config, published, mailbox, scribe, data }
     }
 
     /// A lease on an instance that runs and has room, at once; `None` where that takes a wait
@@ -89,7 +98,7 @@ impl Fleet {
     pub fn try_lease(&self, target: &Target) -> Option<Lease> {
         match target {
             Target::Instance(name) => self.published.get(name)?.enter(),
-            Target::Service(service) => self.published.pool(service)?.pick()?.enter(),
+            Target::Service(service) => self.published.pool(service)?.enter(),
         }
     }
 
@@ -151,15 +160,18 @@ impl Fleet {
             return Ok(lease);
         }
         let spec = self.config.services.get(&entry.name.service).ok_or(Refusal::Unknown)?;
-        let _place = entry.wait(spec.concurrency.queue_limit)?;
+        let _place = entry.wait(&spec.concurrency)?;
         self.wait(&entry.name, from).await
     }
 
-    /// The running instance whose turn it is. Where none runs, wakes all that have a share
-    /// and leases the heaviest.
+    /// A running instance, by weight where there is room. Where none runs, wakes all that
+    /// have a share and leases the heaviest.
     async fn lease_by_weight(&self, service: &ServiceName, from: IpAddr) -> Result<Lease, Refusal> {
         let pool = self.published.pool(service).ok_or(Refusal::Unknown)?;
-        if let Some(entry) = pool.pick() {
+        if let Some(lease) = pool.enter() {
+            return Ok(lease);
+        }
+        if let Some(entry) = pool.shortest_queue() {
             return self.lease_entry(entry, from).await;
         }
         let heaviest = pool.to_wake().next().ok_or(Refusal::Unknown)?;
@@ -214,9 +226,9 @@ impl Fleet {
         self.operate(name, Verb::Spawn { env }, wait).await
     }
 
-    /// Drains and stops; it is `sleeping` afterwards. Ends when nothing of it is left.
+    /// Drains and stops; it is `sleeping` afterwards. Its data stay. Ends when nothing of it is left.
     pub async fn stop(&self, name: InstanceName) -> Result<Done, Denied> {
-        self.operate(name, Verb::Stop, true).await
+        self.operate(name, Verb::Stop(None), true).await
     }
 
     /// Stops and starts again; requests meanwhile wait. Ends when it is ready.
@@ -226,7 +238,7 @@ impl Fleet {
 
     /// Stops and forgets. Its data stay. Ends when nothing of it is left.
     pub async fn remove(&self, name: InstanceName) -> Result<Done, Denied> {
-        self.operate(name, Verb::Remove, true).await
+        self.operate(name, Verb::Remove(None), true).await
     }
 
     /// Sets its share of its service's traffic. Ends when it is stored.

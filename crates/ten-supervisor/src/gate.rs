@@ -13,7 +13,7 @@
 //!   close_if_unused  0              → CLOSED           refused where anybody holds a lease
 //!   close            n              → CLOSED | n       the last of the n reports `Drained`
 //!   suspend          n              → CLOSED | n       reports `Unreachable`
-//!   reopen           CLOSED | n     → n                it was found to accept after all
+//!   reopen           CLOSED | n     → QUEUED | n       it was found to accept after all
 //! ```
 //!
 //! The queue itself is the driver's: who is not let in goes there, whether the instance is
@@ -31,10 +31,12 @@
 //!
 //! **Nobody overtakes the queue.** QUEUED is set in the step in which the first of the queue
 //! is turned down, and makes `enter` refuse until the queue is empty: it makes the word
-//! larger than any `max`.
+//! larger than any `max`. A closed gate turns the queue down without it, so `reopen` sets it
+//! too, in case that there is one.
 
 use std::{
     any::Any,
+    io,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -44,7 +46,7 @@ use std::{
 
 use ten_domain::{Address, InstanceName, Protocol};
 use ten_warden::LaunchId;
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{net::TcpSocket, sync::mpsc, time::Instant};
 
 use crate::{driver::Notice, probe::Reached};
 
@@ -109,8 +111,10 @@ impl Generation {
         Arc::new(Self { dial, birth, slot: OnceLock::new(), tally })
     }
 
-    /// Opens the gate that `suspend` closed.
+    /// Opens the gate that `suspend` closed, first to those who waited meanwhile: `next_turn`
+    /// or `nobody_waits` must follow.
     pub(crate) fn reopen(&self) {
+        self.tally.word.fetch_or(QUEUED, Ordering::AcqRel);
         self.tally.word.fetch_and(!CLOSED, Ordering::AcqRel);
     }
 
@@ -122,6 +126,11 @@ impl Generation {
     /// How it is connected to.
     pub(crate) fn dial(&self) -> &Address {
         &self.dial
+    }
+
+    /// By what it is connected to.
+    pub(crate) fn reached(&self) -> &Reached {
+        &self.birth.reached
     }
 
     /// Which launch it is of.
@@ -236,6 +245,11 @@ impl Lease {
     /// How it is connected to. Good for as long as the lease lives.
     pub fn address(&self) -> &Address {
         self.0.dial()
+    }
+
+    /// A TCP socket to connect to its address with, where that is [`Address::Private`].
+    pub async fn socket(&self) -> io::Result<TcpSocket> {
+        self.0.birth.reached.socket().await
     }
 
     /// What it speaks.

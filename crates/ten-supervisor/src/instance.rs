@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use ten_domain::{Health, HealthRun, InstanceName, ServiceSpec, State};
+use ten_kernel::Door;
 use ten_runtime::Listener;
 use ten_warden::{Cgroup, LaunchId};
 use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
@@ -12,6 +13,7 @@ use tokio_util::{sync::CancellationToken, time::delay_queue};
 
 use crate::{
     Denied, Done,
+    data::Discard,
     gate::Generation,
     machine::{Machine, Phase},
     publish::{Entry, Status},
@@ -35,6 +37,8 @@ pub(crate) struct Instance {
     /// Whether a time is set at which the first in the queue has waited too long.
     pub(crate) turn_is_timed: bool,
     pub(crate) operators: Vec<Operator>,
+    /// Orders to give up its data, for when nothing of it runs.
+    pub(crate) discards: Vec<Discard>,
     pub(crate) timer: Option<Timer>,
     pub(crate) last_failure: Option<Arc<str>>,
     pub(crate) last_wake: Option<Duration>,
@@ -44,12 +48,15 @@ pub(crate) struct Instance {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) launch: LaunchId,
-    pub(crate) port: u16,
+    /// The host's port that it was given.
+    pub(crate) port: Option<u16>,
     pub(crate) listener: Listener,
     pub(crate) launched: Instant,
     pub(crate) pid: Option<u32>,
     /// Its cgroup, where it has one: by its number a listener is known to be its own.
     pub(crate) cgroup: Option<Cgroup>,
+    /// The way into its network, where that is its own.
+    pub(crate) door: Option<Arc<Door>>,
     /// From the moment it is ready; a worker has none.
     pub(crate) generation: Option<Arc<Generation>>,
     /// Finds out whether it is ready, then whether it is healthy.
@@ -68,7 +75,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// A process of which nothing is known yet but that it is being launched.
-    pub(crate) fn new(launch: LaunchId, port: u16, listener: Listener) -> Self {
+    pub(crate) fn new(launch: LaunchId, port: Option<u16>, listener: Listener) -> Self {
         Self {
             launch,
             port,
@@ -76,6 +83,7 @@ impl Process {
             launched: Instant::now(),
             pid: None,
             cgroup: None,
+            door: None,
             generation: None,
             watch: None,
             seek: None,
@@ -129,6 +137,15 @@ impl Instance {
 
     pub(crate) fn generation(&self) -> Option<&Arc<Generation>> {
         self.process.as_ref().and_then(|process| process.generation.as_ref())
+    }
+
+    /// How many may wait for it now. While nobody is let in, that is also all whom it would
+    /// serve at one time if it ran: no request is turned down because it slept or died.
+    pub(crate) fn places(&self) -> usize {
+        let concurrency = self.spec.concurrency;
+        let runs = self.machine.phase() == Phase::Running;
+        let lets_in = runs && self.generation().is_some_and(|generation| generation.is_open());
+        concurrency.queue_limit + if lets_in { 0 } else { concurrency.max as usize }
     }
 
     /// Brings what readers see up to date. True where it began or ceased to take requests.
@@ -191,7 +208,7 @@ pub(crate) struct Adopted {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Note {
     instance: String,
-    port: u16,
+    port: Option<u16>,
     tcp: Option<SocketAddr>,
     unix: Option<PathBuf>,
     /// Milliseconds since boot.
@@ -202,7 +219,7 @@ pub(crate) struct Note {
 impl Note {
     pub(crate) fn of(
         name: &InstanceName,
-        port: u16,
+        port: Option<u16>,
         listener: &Listener,
         env: &BTreeMap<String, String>,
     ) -> Vec<u8> {

@@ -11,9 +11,11 @@
 //! beyond its own health checks, no hostname and no socket that a client could reach.
 
 mod admission;
+mod data;
 mod driver;
 mod fleet;
 mod gate;
+mod inside;
 mod instance;
 mod machine;
 mod ports;
@@ -23,7 +25,8 @@ mod queue;
 mod scribe;
 mod view;
 
-pub use fleet::{Beginning, Fleet};
+pub use data::{Import, Reason, Trashed};
+pub use fleet::{Beginning, Ended, Fleet, Restored};
 pub use gate::Lease;
 pub use view::{Denied, Done, InstanceView};
 

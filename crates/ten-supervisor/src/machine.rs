@@ -213,7 +213,7 @@ impl Machine {
             (_, Event::Shutdown) => {
                 vec![Effect::Disarm, Effect::Refuse(Why::ShuttingDown), Effect::Stopped]
             }
-            (_, Event::Remove) => self.forget(),
+            (_, Event::Remove) => self.forget(Why::Removed),
             _ => vec![],
         }
     }
@@ -318,7 +318,7 @@ impl Machine {
         match then {
             Then::Sleep => self.rest(),
             Then::Crash => self.crashed(now, jitter),
-            Then::Remove => self.forget(),
+            Then::Remove => self.forget(Why::Removed),
             Then::Start => {
                 self.forgive();
                 let mut effects = vec![Effect::Stopped];
@@ -335,7 +335,7 @@ impl Machine {
         self.crashes.push(now);
         if self.rules.crash_limit.exceeded(&self.crashes) {
             if self.provisional {
-                return self.forget();
+                return self.forget(Why::Failed);
             }
             self.phase = Phase::Failed;
             return vec![Effect::Disarm, Effect::Refuse(Why::Failed), Effect::Stopped];
@@ -368,15 +368,16 @@ impl Machine {
     /// Comes to rest: sleeps, or is forgotten where only a failed request ever named it.
     fn rest(&mut self) -> Vec<Effect> {
         if self.provisional {
-            return self.forget();
+            return self.forget(Why::NotReady(self.rules.backoff.base));
         }
         self.phase = Phase::Sleeping;
         vec![Effect::Disarm, Effect::Stopped]
     }
 
-    fn forget(&mut self) -> Vec<Effect> {
+    /// `why` is what those are told who wait for it.
+    fn forget(&mut self, why: Why) -> Vec<Effect> {
         self.phase = Phase::Gone;
-        vec![Effect::Disarm, Effect::Refuse(Why::Removed), Effect::Stopped, Effect::Forget]
+        vec![Effect::Disarm, Effect::Refuse(why), Effect::Stopped, Effect::Forget]
     }
 
     /// An operator's word clears the past.

@@ -21,9 +21,14 @@ use std::{
     path::Path,
 };
 
-/// The range of SPEC 2: its part below the ephemeral ports, then the rest.
-const LOW: std::ops::Range<u16> = 30000..32768;
-const HIGH: std::ops::RangeInclusive<u16> = 32768..=40000;
+use ten_runtime::INSTANCE_PORTS;
+
+/// The ports of instances that are below the ephemeral ones, then the rest.
+const LOW: std::ops::Range<u16> = *INSTANCE_PORTS.start()..32768;
+const HIGH: std::ops::RangeInclusive<u16> = 32768..=*INSTANCE_PORTS.end();
+
+/// The port of every instance that has a network of its own, where it is nobody else's.
+pub(crate) const IN_A_NETWORK_OF_ITS_OWN: u16 = LOW.start;
 
 /// Which ports are given out, and where to look next.
 #[derive(Debug)]

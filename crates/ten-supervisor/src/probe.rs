@@ -3,7 +3,8 @@
 //! The kernel tells nobody when a process begins to listen, so we ask: once a millisecond
 //! while an instance starts, never while it sleeps. For a port we ask the kernel whose
 //! listener it is: a program that took the port before its owner is not believed to be the
-//! instance, and no connection is spent on finding out.
+//! instance, and no connection is spent on finding out. In a network of its own every listener
+//! is the instance's.
 
 use std::{
     error::Error,
@@ -25,15 +26,18 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags};
 use ten_domain::{Address, HealthCheck, Protocol};
-use ten_kernel::SockDiag;
+use ten_kernel::{Door, SockDiag};
 use ten_runtime::Listener;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
+    net::{TcpSocket, TcpStream, UnixStream},
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use crate::instance::{Process, Watch};
+use crate::{
+    inside,
+    instance::{Process, Watch},
+};
 
 /// Time between two attempts on a starting instance.
 const PERIOD: Duration = Duration::from_millis(1);
@@ -45,6 +49,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 pub(crate) struct Place {
     listener: Listener,
     cgroup: Option<u64>,
+    /// The way in, where it listens in a network of its own.
+    door: Option<Arc<Door>>,
 }
 
 impl Place {
@@ -52,6 +58,7 @@ impl Place {
         Self {
             listener: process.listener.clone(),
             cgroup: process.cgroup.as_ref().map(|cgroup| cgroup.id),
+            door: process.door.clone(),
         }
     }
 }
@@ -61,16 +68,37 @@ impl Place {
 pub(crate) struct Reached {
     /// As it is called.
     pub(crate) address: Address,
-    pub(crate) socket: Option<Arc<OwnedFd>>,
+    pub(crate) by: By,
+}
+
+/// What one must have to connect there.
+#[derive(Debug, Clone)]
+pub(crate) enum By {
+    /// Its address alone.
+    Address,
+    /// Its Unix socket, held by a descriptor: whatever its tenant puts in its place later,
+    /// such as a link to a socket of ours, is not what is connected to.
+    Socket(Arc<OwnedFd>),
+    /// A socket of its own network.
+    Door(Arc<Door>),
 }
 
 impl Reached {
-    /// As it is connected to. A Unix socket is held by a descriptor: whatever its tenant puts
-    /// in its place later, such as a link to a socket of ours, is not what is connected to.
+    /// As it is connected to.
     pub(crate) fn dial(&self) -> Address {
-        match &self.socket {
-            Some(socket) => Address::Unix(format!("/proc/self/fd/{}", socket.as_raw_fd()).into()),
-            None => self.address.clone(),
+        match &self.by {
+            By::Socket(socket) => {
+                Address::Unix(format!("/proc/self/fd/{}", socket.as_raw_fd()).into())
+            }
+            By::Address | By::Door(_) => self.address.clone(),
+        }
+    }
+
+    /// A socket that can be connected to its address, where that takes one.
+    pub(crate) async fn socket(&self) -> io::Result<TcpSocket> {
+        match &self.by {
+            By::Door(door) => inside::tcp(door).await,
+            By::Address | By::Socket(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -79,6 +107,7 @@ impl Reached {
 pub(crate) async fn accepting(place: &Place) -> Reached {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut inside = None;
     loop {
         ticks.tick().await;
         if let Some(path) = &place.listener.unix
@@ -86,13 +115,18 @@ pub(crate) async fn accepting(place: &Place) -> Reached {
         {
             return Reached {
                 address: Address::Unix(path.clone()),
-                socket: Some(Arc::new(socket)),
+                by: By::Socket(Arc::new(socket)),
             };
         }
-        if let Some(at) = place.listener.tcp
-            && tcp_accepts(at, place.cgroup).await
-        {
-            return Reached { address: Address::Tcp(at), socket: None };
+        let Some(at) = place.listener.tcp else { continue };
+        match &place.door {
+            None if tcp_accepts(at, place.cgroup).await => {
+                return Reached { address: Address::Tcp(at), by: By::Address };
+            }
+            Some(door) if accepts_inside(door, &mut inside, at).await => {
+                return Reached { address: Address::Private(at), by: By::Door(Arc::clone(door)) };
+            }
+            _ => {}
         }
     }
 }
@@ -137,6 +171,24 @@ async fn tcp_accepts(at: SocketAddr, cgroup: Option<u64>) -> bool {
     }
 }
 
+/// Whether anybody listens there: in this network nobody else can. `diag` is kept from one
+/// question to the next, unless one went wrong.
+async fn accepts_inside(door: &Door, diag: &mut Option<SockDiag>, at: SocketAddr) -> bool {
+    let asked = async {
+        if !kernel_tells_who_listens() {
+            return inside::connect(door, at).await.map(|_| true);
+        }
+        let asking = match diag.take() {
+            Some(asking) => asking,
+            None => inside::sock_diag(door).await?,
+        };
+        let found = asking.listening(at)?;
+        *diag = Some(asking);
+        Ok(found.is_some())
+    };
+    matches!(timeout(CONNECT_TIMEOUT, asked).await, Ok(Ok(true)))
+}
+
 /// Found out once, by asking for a listener of our own; said loudly where it is not so.
 fn kernel_tells_who_listens() -> bool {
     static TELLS: OnceLock<bool> = OnceLock::new();
@@ -158,19 +210,19 @@ fn kernel_tells_who_listens() -> bool {
 }
 
 /// Waits until the health path answers 2xx.
-pub(crate) async fn healthy(address: &Address, protocol: Protocol, check: &HealthCheck) {
-    while !passes(address, protocol, check).await {
+pub(crate) async fn healthy(at: &Reached, protocol: Protocol, check: &HealthCheck) {
+    while !passes(at, protocol, check).await {
         sleep(PERIOD).await;
     }
 }
 
 /// One health check.
-pub(crate) async fn passes(address: &Address, protocol: Protocol, check: &HealthCheck) -> bool {
-    matches!(timeout(check.timeout, ask(address, protocol, &check.path)).await, Ok(Ok(true)))
+pub(crate) async fn passes(at: &Reached, protocol: Protocol, check: &HealthCheck) -> bool {
+    matches!(timeout(check.timeout, ask(at, protocol, &check.path)).await, Ok(Ok(true)))
 }
 
-async fn ask(address: &Address, protocol: Protocol, path: &str) -> Result<bool, Failed> {
-    let stream = TokioIo::new(connect(address).await?);
+async fn ask(at: &Reached, protocol: Protocol, path: &str) -> Result<bool, Failed> {
+    let stream = TokioIo::new(connect(at).await?);
     let request = Request::get(path).header(header::USER_AGENT, "tenement-health");
     let response = match protocol {
         Protocol::Http1 => {
@@ -208,15 +260,19 @@ async fn over_http2(stream: Plain, check: Check) -> hyper::Result<Response<Incom
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-async fn connect(address: &Address) -> io::Result<Box<dyn Stream>> {
-    match address {
+async fn connect(at: &Reached) -> io::Result<Box<dyn Stream>> {
+    match at.dial() {
         Address::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-        Address::Tcp(to) => Ok(Box::new(connect_tcp(*to).await?)),
+        Address::Tcp(to) => Ok(Box::new(connect_tcp(to).await?)),
+        Address::Private(to) => Ok(Box::new(not_itself(at.socket().await?.connect(to).await?)?)),
     }
 }
 
 async fn connect_tcp(to: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(to).await?;
+    not_itself(TcpStream::connect(to).await?)
+}
+
+fn not_itself(stream: TcpStream) -> io::Result<TcpStream> {
     // Inside the ephemeral range an attempt can meet itself (a simultaneous open, RFC 9293,
     // section 3.5) and would keep the instance from binding.
     if stream.local_addr()? == stream.peer_addr()? {
@@ -274,6 +330,7 @@ mod tests {
             interval: Duration::from_secs(10),
             timeout: Duration::from_secs(10),
         };
-        assert!(passes(&Address::Unix(path), Protocol::H2c, &check).await);
+        let at = Reached { address: Address::Unix(path), by: By::Address };
+        assert!(passes(&at, Protocol::H2c, &check).await);
     }
 }

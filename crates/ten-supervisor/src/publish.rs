@@ -20,7 +20,7 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ten_domain::{
-    Config, InstanceName, Refusal, Rotation, ServiceName, ServiceSpec, State, Weight,
+    Concurrency, Config, InstanceName, Refusal, Rotation, ServiceName, ServiceSpec, State, Weight,
 };
 use ten_kernel::memory_used;
 use tokio::time::Instant;
@@ -167,9 +167,16 @@ impl Pool {
         Self { rotation: Rotation::new(&weights), running, sharing }
     }
 
-    /// The running instance whose turn it is.
-    pub(crate) fn pick(&self) -> Option<&Arc<Entry>> {
-        self.rotation.pick().map(|index| &self.running[index])
+    /// A lease on the running instance whose turn it is, or on the next that has room.
+    pub(crate) fn enter(&self) -> Option<Lease> {
+        let (before, from) = self.running.split_at(self.rotation.pick()?);
+        from.iter().chain(before).find_map(|entry| entry.enter())
+    }
+
+    /// Where to wait when all that run are full. Not whose turn it is: this request has had
+    /// its pick, and a second one each time would send all who wait to every other instance.
+    pub(crate) fn shortest_queue(&self) -> Option<&Arc<Entry>> {
+        self.running.iter().min_by_key(|entry| entry.waiting.load(Ordering::Relaxed))
     }
 
     /// Whether any takes requests.
@@ -222,10 +229,11 @@ impl Entry {
         self.generation.load().as_ref()?.enter()
     }
 
-    /// A place among those who wait for it. The driver's queue has the same limit; this spares
-    /// the driver a flood that it would only turn down.
-    pub(crate) fn wait(&self, limit: usize) -> Result<Place<'_>, Refusal> {
-        let room = |waiting| (waiting < limit).then_some(waiting + 1);
+    /// A place among those who wait for it. The driver's own limit is the exact one; this
+    /// spares the driver a flood that it would only turn down.
+    pub(crate) fn wait(&self, concurrency: &Concurrency) -> Result<Place<'_>, Refusal> {
+        let most = concurrency.queue_limit + concurrency.max as usize;
+        let room = |waiting| (waiting < most).then_some(waiting + 1);
         let counted = self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room);
         counted.map(|_| Place(self)).map_err(|_| Refusal::QueueFull)
     }

@@ -87,6 +87,26 @@ pub enum Denied {
     /// Another command on the same instance came in between.
     #[error("{0} was stopped meanwhile")]
     Superseded(InstanceName),
+    /// It runs or is about to, and its data must rest.
+    #[error("{0} does not sleep")]
+    Awake(InstanceName),
+    /// Data are to come back where there are others.
+    #[error("{0} has data already")]
+    HasData(InstanceName),
+    /// Nothing of it, or nothing of that time.
+    #[error("the trash has no such data of {0}")]
+    NotInTrash(InstanceName),
+    /// The data of an instance could not be moved.
+    #[error("the data of {instance} could not be moved: {reason}")]
+    NotMoved {
+        /// Which instance.
+        instance: InstanceName,
+        /// What the kernel says.
+        reason: String,
+    },
+    /// The trash cannot be looked into.
+    #[error("the trash cannot be read: {0}")]
+    NoTrash(String),
     /// What must be remembered could not be written down.
     #[error("cannot store it: {0}")]
     NotStored(String),

@@ -2,8 +2,8 @@
 //!
 //! Found from outside, by the one thing that all of it shares: the name of the test's folder.
 //! It is in the arguments of ten's processes, in the environment of every tenant and its
-//! relatives (`DATA_DIR`), and in the path of every mount. Cgroups and ports do not carry it,
-//! so those are noted while the tenants that have them still run.
+//! relatives (`DATA_DIR`), and in the path of every mount. Cgroups, ports and networks do not
+//! carry it, so those are noted while the tenants that have them still run.
 
 use std::{
     collections::BTreeSet,
@@ -24,13 +24,20 @@ pub(crate) struct Footprint {
     services: Vec<String>,
     cgroups: BTreeSet<PathBuf>,
     ports: BTreeSet<u16>,
+    networks: BTreeSet<PathBuf>,
 }
 
 impl Footprint {
     /// Of a server whose config and data are in `folder`.
     pub(crate) fn new(folder: &Path, config: &str) -> Self {
         let services = config.lines().filter_map(service_of).map(str::to_owned).collect();
-        Self { folder: folder.into(), services, cgroups: BTreeSet::new(), ports: BTreeSet::new() }
+        Self {
+            folder: folder.into(),
+            services,
+            cgroups: BTreeSet::new(),
+            ports: BTreeSet::new(),
+            networks: BTreeSet::new(),
+        }
     }
 
     /// Notes a port that must be free in the end.
@@ -38,15 +45,22 @@ impl Footprint {
         self.ports.insert(port);
     }
 
-    /// Notes cgroups and ports of the tenants that run now.
+    /// Notes cgroups, ports and networks of the tenants that run now.
     pub(crate) fn note(&mut self) {
         let root = cgroup_root();
-        let own = process::read(std::process::id()).and_then(|own| own.cgroup());
+        let own = process::read(std::process::id());
+        let own_network = own.as_ref().and_then(Process::network);
+        let own = own.and_then(|own| own.cgroup());
         for process in self.processes() {
             let Some(port) = process.env.iter().find_map(|var| var.strip_prefix("PORT=")) else {
                 continue;
             };
-            self.ports.extend(port.parse::<u16>());
+            match process.network() {
+                Some(network) if Some(&network) != own_network.as_ref() => {
+                    self.networks.insert(network);
+                }
+                _ => self.ports.extend(port.parse::<u16>()),
+            }
             if let (Some(root), Some(path)) = (&root, process.cgroup())
                 && Some(&path) != own.as_ref()
             {
@@ -72,6 +86,7 @@ impl Footprint {
         let sockets = self.sockets();
         found.extend(sockets.iter().map(|path| format!("socket or pipe {}", path.display())));
         found.extend(self.listeners());
+        found.extend(self.dwellers());
         found
     }
 
@@ -116,6 +131,15 @@ impl Footprint {
             None => format!("port {port}"),
         })
         .collect()
+    }
+
+    /// Whoever lives in the network of a tenant of ours.
+    fn dwellers(&self) -> Vec<String> {
+        let all = if self.networks.is_empty() { Vec::new() } else { process::all() };
+        let dwells =
+            |process: &Process| process.network().is_some_and(|net| self.networks.contains(&net));
+        let dwellers = all.into_iter().filter(dwells);
+        dwellers.map(|process| format!("a tenant's network, by process {}", process.pid)).collect()
     }
 }
 

@@ -3,7 +3,12 @@
 //! A process that has ended but was not reaped yet does not count as one: some hosts' PID 1
 //! reaps orphans a second late.
 
-use std::{ffi::OsStr, fs, io, os::unix::ffi::OsStrExt, path::Path};
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -75,6 +80,11 @@ impl Process {
             })
         };
         self.argv.iter().chain(&self.env).any(inside)
+    }
+
+    /// The network namespace that it is in, where we may know (namespaces(7)).
+    pub(crate) fn network(&self) -> Option<PathBuf> {
+        fs::read_link(format!("/proc/{}/ns/net", self.pid)).ok()
     }
 
     /// The cgroup that it is in, in the v2 hierarchy (cgroups(7)).

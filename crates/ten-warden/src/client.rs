@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-use ten_kernel::LaunchPlan;
+use ten_kernel::{Door, LaunchPlan};
 use tokio::{io::Interest, net::UnixDatagram, sync::mpsc};
 
 use crate::{
@@ -53,6 +53,8 @@ pub struct Living {
     pub note: Vec<u8>,
     /// Its output.
     pub output: Output,
+    /// The way into its network, where that is its own.
+    pub door: Option<Door>,
 }
 
 /// The read ends of a tree's output, non-blocking.
@@ -77,6 +79,8 @@ pub enum Event {
         cgroup: Option<Cgroup>,
         /// Its output.
         output: Output,
+        /// The way into its network, where that is its own.
+        door: Option<Door>,
     },
     /// It could not be started.
     LaunchFailed {
@@ -176,8 +180,8 @@ pub async fn connect(
         match receive(&socket).await?.ok_or(ConnectError::Gone)? {
             (ToFront::BootDone, _) => break,
             (ToFront::Living { launch, pid, cgroup, note }, fds) => {
-                let output = Output::unpack(fds)?;
-                boot.living.push(Living { launch, pid, cgroup, note, output });
+                let (output, door) = unpack_ends(fds)?;
+                boot.living.push(Living { launch, pid, cgroup, note, output, door });
             }
             (other, _) => return Err(unexpected(&other, "Living or BootDone")),
         }
@@ -260,7 +264,8 @@ async fn receive(socket: &UnixDatagram) -> Result<Option<(ToFront, Vec<OwnedFd>)
 fn event(message: ToFront, fds: Vec<OwnedFd>) -> Result<Event, ConnectError> {
     Ok(match message {
         ToFront::Launched { launch, pid, cgroup } => {
-            Event::Launched { launch, pid, cgroup, output: Output::unpack(fds)? }
+            let (output, door) = unpack_ends(fds)?;
+            Event::Launched { launch, pid, cgroup, output, door }
         }
         ToFront::LaunchFailed { launch, reason } => Event::LaunchFailed { launch, reason },
         ToFront::Exited { launch, exit } => Event::Exited { launch, exit },
@@ -296,11 +301,14 @@ fn unpack_boot(
     })
 }
 
-impl Output {
-    fn unpack(fds: Vec<OwnedFd>) -> Result<Self, ConnectError> {
-        let got = fds.len();
-        let [stdout, stderr] = fds.try_into().map_err(|_| wrong_fds(got, "stdout and stderr"))?;
-        Ok(Self { stdout, stderr })
+fn unpack_ends(fds: Vec<OwnedFd>) -> Result<(Output, Option<Door>), ConnectError> {
+    let count = fds.len();
+    let mut fds = fds.into_iter();
+    match (fds.next(), fds.next(), fds.next(), fds.next()) {
+        (Some(stdout), Some(stderr), door, None) => {
+            Ok((Output { stdout, stderr }, door.map(Door::from)))
+        }
+        _ => Err(wrong_fds(count, "stdout, stderr and perhaps a door")),
     }
 }
 

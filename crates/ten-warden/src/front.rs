@@ -23,7 +23,7 @@ use ten_kernel::{Child, Failure, spawn};
 
 use crate::{
     protocol::{LaunchId, ToFront},
-    tree::ReadEnds,
+    tree::Ends,
     wire,
 };
 
@@ -48,7 +48,7 @@ pub struct FrontCommand {
 #[derive(Debug, Clone)]
 pub(crate) enum Beside {
     Nothing,
-    Output(Rc<ReadEnds>),
+    Ends(Rc<Ends>),
     Boot(Rc<Vec<OwnedFd>>),
 }
 
@@ -135,7 +135,11 @@ impl Front {
         while let Some((bytes, beside)) = self.queue.front() {
             let fds: Vec<_> = match beside {
                 Beside::Nothing => Vec::new(),
-                Beside::Output(output) => vec![output.stdout.as_fd(), output.stderr.as_fd()],
+                Beside::Ends(ends) => {
+                    let mut fds = vec![ends.stdout.as_fd(), ends.stderr.as_fd()];
+                    fds.extend(ends.door.as_ref().map(AsFd::as_fd));
+                    fds
+                }
                 Beside::Boot(fds) => fds.iter().map(AsFd::as_fd).collect(),
             };
             match wire::send(&self.socket, bytes, &fds) {

@@ -71,7 +71,8 @@ pub enum ToFront {
         /// Length of the front's own note, which is read from the memfd that is the last fd.
         note_len: usize,
     },
-    /// A tree that runs already. Beside it: its stdout and stderr.
+    /// A tree that runs already. Beside it: its stdout, its stderr, and the door to its
+    /// network, where that is its own.
     Living {
         /// Which.
         launch: LaunchId,
@@ -84,7 +85,7 @@ pub enum ToFront {
     },
     /// All living trees have been named.
     BootDone,
-    /// The program was executed. Beside it: its stdout and stderr.
+    /// The program was executed. Beside it is what is beside `Living`.
     Launched {
         /// Which.
         launch: LaunchId,

@@ -15,7 +15,7 @@ use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
 
 use rustix::process::Signal;
 use ten_kernel::{
-    CgroupError, CgroupTree, Child, Failure, KILL_ORDER, Leaf, Report, ReportEnd, Watch,
+    CgroupError, CgroupTree, Child, Door, Failure, KILL_ORDER, Leaf, Report, ReportEnd, Watch,
 };
 
 pub(crate) use self::launch::LaunchError;
@@ -32,11 +32,12 @@ pub(crate) struct Places {
     pub(crate) boot_id: String,
 }
 
-/// The read ends of a tree's output.
+/// Our ends of a tree: what it writes, and the way into its network, where that is its own.
 #[derive(Debug)]
-pub(crate) struct ReadEnds {
+pub(crate) struct Ends {
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
+    pub(crate) door: Option<Door>,
 }
 
 /// What a tree has become.
@@ -61,7 +62,7 @@ pub(crate) enum End {
 pub(crate) struct Tree {
     pub(crate) launch: LaunchId,
     pub(crate) note: Vec<u8>,
-    pub(crate) output: Rc<ReadEnds>,
+    pub(crate) ends: Rc<Ends>,
     name: String,
     bare: bool,
     scratch: Option<PathBuf>,

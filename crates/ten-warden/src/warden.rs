@@ -327,5 +327,5 @@ fn introduce(front: &mut Front, tree: &Tree) {
         cgroup: tree.cgroup_name(),
         note: tree.note.clone(),
     };
-    front.say(&living, Beside::Output(tree.output.clone()));
+    front.say(&living, Beside::Ends(tree.ends.clone()));
 }

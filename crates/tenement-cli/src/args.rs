@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    completions, config, front, health, init, logs, ps, restart, rm, serve, spawn, stop, token_gen,
-    weight,
+    archive, backup, completions, config, doctor, front, health, init, logs, ps, restart, restore,
+    rm, serve, spawn, stop, token_gen, weight,
 };
 
 /// One server, thousands of rarely active services, each in its own walls.
@@ -52,14 +52,38 @@ pub(crate) enum Verb {
     /// The unprivileged half of the server; started by `ten serve`
     #[command(hide = true)]
     Front(front::Front),
+    /// Packs and unpacks for the server, which starts it
+    #[command(hide = true)]
+    Archive(archive::Archive),
     /// Start an instance
     Spawn(spawn::Spawn),
-    /// Drain and stop an instance; the next request wakes it
+    /// Drain and stop an instance; its data go to the trash
+    ///
+    /// The next request wakes it again, WITH AN EMPTY FOLDER: its data are moved to the trash, from
+    /// where `ten restore` brings them back for as long as `trash_retention` says (a day).
+    /// --keep-data leaves them where they are, and so does `storage_persist = true` in the
+    /// service. Sleeping, crashing and restarting never touch data.
     Stop(stop::Stop),
     /// Stop an instance and start it again, while its requests wait
     Restart(restart::Restart),
-    /// Stop an instance and forget it
+    /// Stop an instance and forget it; its data go to the trash
+    ///
+    /// `ten restore` brings them back, and the instance with them, for as long as
+    /// `trash_retention` says (a day). --keep-data leaves them where they are, and so does
+    /// `storage_persist = true` in the service.
     Rm(rm::Rm),
+    /// Write the data of an instance to a file, whether it runs or sleeps
+    ///
+    /// SQLite databases are as they were at one moment, also where they are written to. Links are
+    /// kept as links, holes as holes; FIFOs and sockets are left out, and the server's log says so.
+    Backup(backup::Backup),
+    /// Bring data back from the trash, or from a backup
+    ///
+    /// What `ten stop` and `ten rm` moved to the trash can be brought back for as long as
+    /// `trash_retention` says (a day); with a FILE of `ten backup`, the data in it. An instance
+    /// that is not known is known afterwards. It must sleep, and must have no data now, or else
+    /// say --replace.
+    Restore(restore::Restore),
     /// List running instances
     #[command(visible_alias = "ls")]
     Ps(ps::Ps),
@@ -73,6 +97,13 @@ pub(crate) enum Verb {
     Config(config::Config),
     /// Write a tenement.toml for the project in this folder
     Init(init::Init),
+    /// Show what this host can do, and what the config needs of it
+    ///
+    /// Each thing is `ok` or `missing`, with what to do about it. What can be tried without
+    /// changing anything is tried, as whoever runs this command: run it as the user of `ten serve`,
+    /// where it will be served. Exits with 1 if something is missing that the config, or
+    /// `ten serve` itself, cannot do without.
+    Doctor(doctor::Doctor),
     /// Make a token for the HTTP API
     TokenGen(token_gen::TokenGen),
     /// Print completions for a shell

@@ -7,6 +7,7 @@ use std::{
 
 use ten_client::{Client, Target, TargetError};
 use ten_config::Source;
+use ten_domain::Config;
 
 use crate::{args::Global, failure::Failure};
 
@@ -18,7 +19,7 @@ const SOCKET: &str = "ten.sock";
 /// A client of the server that was named, or else of the one on this host.
 pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
     let Some(url) = &global.server else {
-        return Ok(Client::new(Target::Socket(data_dir(global)?.join(SOCKET)), None));
+        return Ok(Client::new(Target::Socket(socket(&data_dir(global)?)), None));
     };
     let target = url.parse().map_err(|error: TargetError| {
         let failure = Failure::usage(format!("cannot use --server {url}"));
@@ -39,18 +40,28 @@ pub(crate) fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
     if let Some(data_dir) = &global.data_dir {
         return absolute(data_dir);
     }
-    let Ok(path) = locate(global) else {
-        return Ok(DEFAULT_DATA_DIR.into());
-    };
+    match config(global)? {
+        Some(config) => absolute(&config.settings.data_dir),
+        None => Ok(DEFAULT_DATA_DIR.into()),
+    }
+}
+
+/// The admin socket of the server with this data dir.
+pub(crate) fn socket(data_dir: &Path) -> PathBuf {
+    data_dir.join(SOCKET)
+}
+
+/// What the config means, where there is one.
+pub(crate) fn config(global: &Global) -> Result<Option<Config>, Failure> {
+    let Ok(path) = locate(global) else { return Ok(None) };
     // The operator's shell need not have the secrets that the server has.
     let lookup = |name: &str| Some(env::var(name).unwrap_or_default());
     let config = ten_config::parse(&read(&path)?, &lookup);
-    let config = config.map_err(|mistakes| {
+    config.map(Some).map_err(|mistakes| {
         Failure::new("cannot tell where the server keeps its data")
             .why(format!("{} has {} mistake(s)", path.display(), mistakes.mistakes().len()))
             .fix("`ten config check` shows them; --data-dir works without a config")
-    })?;
-    absolute(&config.settings.data_dir)
+    })
 }
 
 /// The same path however it was written: the server and its clients must mean one socket.

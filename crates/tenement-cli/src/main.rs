@@ -15,6 +15,7 @@ mod args;
 mod commands;
 mod connect;
 mod failure;
+mod ground;
 mod instance;
 mod output;
 mod render;

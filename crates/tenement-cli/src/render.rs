@@ -2,6 +2,8 @@
 //! there, and are taken out on the way to anything that is no terminal.
 
 pub(crate) mod config;
+pub(crate) mod data;
+pub(crate) mod doctor;
 pub(crate) mod instances;
 pub(crate) mod logs;
 pub(crate) mod table;

@@ -3,9 +3,14 @@
 //! port is left.
 
 mod api;
+mod backup;
 mod cli;
+mod data;
+mod doctor;
 mod hosts;
 mod lifecycle;
+mod network;
+mod never_lost;
 mod one_server;
 mod pages;
 mod queue;

@@ -102,7 +102,8 @@ fn more_than_queue_limit_are_refused() {
         let answers: Vec<_> =
             answers.into_iter().map(|answer| answer.expect("an answer")).collect();
         let (served, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|a| a.status == 200);
-        assert_eq!(served.len(), if warm { 1 + 3 } else { 3 }, "warm: {warm}");
+        // Asleep, it has no fewer places than awake.
+        assert_eq!(served.len(), 1 + 3, "warm: {warm}");
         for answer in refused {
             assert_eq!((answer.status, problem(answer).as_str()), (503, "queue-full"));
         }

@@ -32,17 +32,6 @@ fn known_instances_and_weights_survive_and_configured_ones_are_spawned() {
 }
 
 #[test]
-fn stopping_and_removing_keep_the_data() {
-    let ten = Ten::with_config(&app("", "")).start();
-    let file = ten.data_dir().join("app/a/note");
-    ten.get("a.app.localhost", &format!("/write?path={}&text=kept", file.display()));
-    for verb in ["stop", "restart", "rm"] {
-        assert_eq!(ten.cli(&[verb, "app:a"]).code, Some(0), "{verb}");
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept", "{verb}");
-    }
-}
-
-#[test]
 fn a_restart_under_load_fails_no_request() {
     use std::sync::atomic::{AtomicBool, Ordering};
     let ten = Ten::with_config(&app("", "")).start();

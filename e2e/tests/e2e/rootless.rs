@@ -70,6 +70,10 @@ impl Rootless {
         http::send(self.address, &Request::get(host, path)).unwrap()
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }

@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    net::{TcpListener, UdpSocket},
     os::{
         linux::net::SocketAddrExt,
         unix::{
@@ -23,7 +24,7 @@ const PROBE: &str = include_str!("walls_matrix/probe.py");
 const EXPECTED: &str = "tests/e2e/walls_matrix/expected.txt";
 /// Debian's; a `python3` of the PATH may live in a home folder.
 const PYTHON: &str = "/usr/bin/python3";
-const COLUMNS: [&str; 3] = ["root", "root, inherit", "rootless"];
+const COLUMNS: [&str; 5] = ["root", "root, inherit", "rootless", "network: none", "rootless, none"];
 
 #[test]
 fn nobody_gets_further_than_the_table_says() {
@@ -31,8 +32,11 @@ fn nobody_gets_further_than_the_table_says() {
     let config = |keys: &str| {
         format!(
             "[service.app]\ncommand = \"{PYTHON} probe.py\"\nlisten = \"port\"\n{keys}\n\
-             [service.app.env]\nPROBE_OUTSIDE = \"{}\"\n",
-            outside.name
+             [service.app.env]\nPROBE_OUTSIDE = \"{}\"\nPROBE_OUTSIDE_PORT = \"{}\"\n\
+             PROBE_HOST_ADDRESS = \"{}\"\n",
+            outside.name,
+            outside.tcp.local_addr().unwrap().port(),
+            host_address(),
         )
     };
     let as_root = |keys: &str| {
@@ -40,14 +44,16 @@ fn nobody_gets_further_than_the_table_says() {
         place_probe(ten.config_path().parent().unwrap());
         ten.start();
         ten.get("other.app.localhost", "/");
-        said(&ten.get("a.app.localhost", "/"))
+        said(&ten.get("a.app.localhost", &format!("/?ten={}", ten.address().port())))
     };
-    let rootless = || {
-        let ten = Rootless::start(&config(""), place_probe);
+    let rootless = |keys: &str| {
+        let ten = Rootless::start(&config(keys), place_probe);
         ten.get("other.app.localhost", "/");
-        said(&ten.get("a.app.localhost", "/"))
+        said(&ten.get("a.app.localhost", &format!("/?ten={}", ten.address().port())))
     };
-    let columns = [as_root(""), as_root("user = \"inherit\""), rootless()];
+    let alone = "network = \"none\"";
+    let columns =
+        [as_root(""), as_root("user = \"inherit\""), rootless(""), as_root(alone), rootless(alone)];
     let table = table(&columns);
     if std::env::var_os("UPDATE_FIXTURES").is_some() {
         fs::write(EXPECTED, &table).unwrap();
@@ -65,18 +71,32 @@ fn place_probe(folder: &Path) {
 }
 
 /// A row for each attempt, in the order in which they were made.
-fn table(columns: &[String; 3]) -> String {
+fn table(columns: &[String; COLUMNS.len()]) -> String {
     let cells = columns.each_ref().map(|text| rows(text).collect::<BTreeMap<_, _>>());
-    let [first, second, third] = COLUMNS;
-    let mut table = format!("{:<40}{first:<16}{second:<16}{third}\n", "");
-    for (name, _) in rows(&columns[0]) {
-        let [first, second, third] = cells.each_ref().map(|column| column[name]);
-        table += &match first == second && second == third {
-            true => format!("{name:<40}{first}\n"),
-            false => format!("{name:<40}{first:<16}{second:<16}{third}\n"),
+    let mut table = row("", &COLUMNS);
+    for (name, first) in rows(&columns[0]) {
+        let cells = cells.each_ref().map(|column| column[name]);
+        table += &match cells.iter().all(|cell| *cell == first) {
+            true => row(name, &[first]),
+            false => row(name, &cells),
         };
     }
     table
+}
+
+fn row(name: &str, cells: &[&str]) -> String {
+    let cells: String = cells.iter().map(|cell| format!("{cell:<16}")).collect();
+    format!("{name:<40}{}\n", cells.trim_end())
+}
+
+/// The address by which this host speaks to others; that of its loopback where it does not.
+fn host_address() -> String {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // Sends nothing (connect(2)); the address is nobody's (RFC 5737).
+    match socket.connect("192.0.2.1:9") {
+        Ok(()) => socket.local_addr().unwrap().ip().to_string(),
+        Err(_) => "127.0.0.1".into(),
+    }
 }
 
 fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -86,6 +106,7 @@ fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {
 /// Sockets of a stranger on the host that would let anybody in.
 struct Outside {
     name: String,
+    tcp: TcpListener,
     _abstract: UnixListener,
     _path: UnixListener,
 }
@@ -98,6 +119,8 @@ impl Outside {
         let outside = Self {
             _abstract: UnixListener::bind_addr(&by_name).unwrap(),
             _path: UnixListener::bind(&path).unwrap(),
+            // Both families.
+            tcp: TcpListener::bind("[::]:0").unwrap(),
             name,
         };
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();

@@ -4,7 +4,7 @@
 //! edge      tenement-cli
 //! wiring    ten-server
 //! control   ten-supervisor ─► ten-warden     data   ten-proxy
-//! means     ten-client  ten-config  ten-logs  ten-runtime  ten-store
+//! means     ten-archive  ten-client  ten-config  ten-logs  ten-runtime  ten-store
 //! ground    ten-api  ten-domain  ten-kernel
 //! ```
 
@@ -17,10 +17,11 @@ use crate::{
 };
 
 /// Every crate with its height. A crate imports only lower ones.
-const HEIGHTS: [(&str, u8); 13] = [
+const HEIGHTS: [(&str, u8); 14] = [
     ("ten-api", 0),
     ("ten-domain", 0),
     ("ten-kernel", 0),
+    ("ten-archive", 1),
     ("ten-client", 1),
     ("ten-config", 1),
     ("ten-logs", 1),

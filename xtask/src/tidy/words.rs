@@ -38,6 +38,12 @@ const BANNED: [(&str, &str, &str); 7] = [
     ("std::env::var", "crates/ten-domain/", "the domain reads nothing; values are arguments"),
     ("Instant::now(", "crates/ten-domain/", "time is an argument"),
 ];
+/// Where such code is right: path, text, why.
+const ALLOWED: [(&str, &str, &str); 1] = [(
+    "crates/ten-server/src/archive.rs",
+    "Command::new(",
+    "it starts no tenant but ten itself, for a backup, and it ends with its stream",
+)];
 /// Folders in `crates` that are no part of ten.
 const BESIDE: [&str; 2] = ["crates/ten-testkit/", "/examples/"];
 
@@ -76,7 +82,8 @@ fn check_code(file: &File) -> Vec<Finding> {
         let comment = line.trim_start().starts_with("//");
         for (text, folder, why) in BANNED {
             let here = folder.is_empty() || product && file.path.starts_with(folder);
-            if here && !comment && line.contains(text) {
+            let allowed = ALLOWED.iter().any(|(path, own, _)| *path == file.path && *own == text);
+            if here && !comment && !allowed && line.contains(text) {
                 findings.push(Finding::line(&file.path, number, format!("`{text}`: {why}")));
             }
         }

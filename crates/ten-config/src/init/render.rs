@@ -5,8 +5,8 @@ use ten_domain::ServiceName;
 use super::{Language, Project};
 
 /// Renders a config with one service. `command` is written as it is meant in the config:
-/// template variables work in it.
-pub fn render(name: &ServiceName, command: &str, project: &Project) -> String {
+/// template variables work in it. `bind` is what of the host the command needs to be shown.
+pub fn render(name: &ServiceName, command: &str, project: &Project, bind: &[String]) -> String {
     let origin = match project.language {
         Language::Unknown => String::new(),
         language => format!("# Found: a {} project.\n", language.word()),
@@ -16,6 +16,10 @@ pub fn render(name: &ServiceName, command: &str, project: &Project) -> String {
         None => String::new(),
     };
     let command = toml::Value::String(command.into());
+    let bind = match bind {
+        [] => "# bind = [\"/srv/models:ro\"]".to_owned(),
+        shown => format!("bind = {}", toml::Value::from(shown.to_vec())),
+    };
     format!(
         r#"# tenement.toml: what `ten serve` runs. `ten config check` finds every mistake in it,
 # `ten config schema` tells editors about all keys.
@@ -38,6 +42,8 @@ idle_timeout = 300
 # startup_timeout = 10
 # Walls around each instance: "namespace" or, with fewer, "process".
 # isolation = "namespace"
+# More of the host that it sees. The walls hide home folders, and the tools installed there.
+{bind}
 # Whose request starts an instance: "any" id, only "known" ones (`ten spawn`), or "off".
 # on_demand = "any"
 

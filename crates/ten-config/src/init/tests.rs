@@ -89,14 +89,14 @@ fn every_detection_renders_a_config_that_is_accepted() {
         assert_eq!(project.language, *language, "{files:?}");
         assert_eq!(project.command.as_deref(), *command, "{files:?}");
         let command = project.command.as_deref().unwrap_or("./app --port {port}");
-        accept(&render(&name, command, &project));
+        accept(&render(&name, command, &project, &[]));
     }
 }
 
 #[test]
 fn what_the_comments_offer_is_accepted_too() {
     let project = Project { language: Language::Unknown, command: None, build: None };
-    let text = render(&"notes".parse().unwrap(), "sh -c 'echo \"$PORT\"'", &project);
+    let text = render(&"notes".parse().unwrap(), "sh -c 'echo \"$PORT\"'", &project, &[]);
     let offered = |line: &str| line.contains(" = ") || line.starts_with("# [");
     let uncommented: Vec<_> = text
         .lines()
@@ -104,6 +104,19 @@ fn what_the_comments_offer_is_accepted_too() {
         .collect();
     assert!(uncommented.contains(&"health = \"/health\""));
     accept(&uncommented.join("\n"));
+}
+
+#[test]
+fn what_the_command_needs_is_shown() {
+    let project = Project { language: Language::Bun, command: None, build: None };
+    let bind = ["/opt/a \"b\":ro".to_owned(), "/home/me/.bun:ro".to_owned()];
+    let text = render(&"notes".parse().unwrap(), "bun run start", &project, &bind);
+    let source = Source::from_text(Path::new("/srv/app/tenement.toml"), &text).unwrap();
+    let config = parse(&source, &|_| None).unwrap();
+    let shown: Vec<_> = config.services.values().flat_map(|spec| &spec.bind).collect();
+    let paths = shown.iter().map(|bind| bind.path.to_str().unwrap());
+    assert_eq!(paths.collect::<Vec<_>>(), ["/opt/a \"b\"", "/home/me/.bun"]);
+    assert!(shown.iter().all(|bind| !bind.writable));
 }
 
 #[test]

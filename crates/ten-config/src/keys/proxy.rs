@@ -55,7 +55,7 @@ pub(crate) const PROXY: &[Key] = &[
         "max_connections",
         COUNT,
         Default::Number(DEFAULT.max_connections as i64),
-        "Connections of clients at a time, WebSockets included.",
+        "Connections of clients at a time, WebSockets and requests that share one (HTTP/2) included.",
     ),
     key(
         "max_connections_per_ip",

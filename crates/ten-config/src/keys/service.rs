@@ -122,7 +122,7 @@ pub(super) const SERVICE: &[Key] = &[
         "queue_limit",
         COUNT,
         Default::Number(Concurrency::DEFAULT.queue_limit as i64),
-        "Requests that may wait for one instance, for their turn or for its wake; more get 503.",
+        "Requests that may wait for their turn at one instance, and for its wake beside those that it then lets in; more get 503.",
     ),
     key(
         "queue_timeout",
@@ -162,9 +162,10 @@ pub(super) const SERVICE: &[Key] = &[
     .alias("runtime"),
     key(
         "network",
-        Kind::Word { words: &["host"], later: &["private", "none"] },
+        Kind::Word { words: &["host", "none"], later: &["private"] },
         Default::Text("host"),
-        "Which network it sees.",
+        "Which network it sees: the host's, or one of its own that only ten reaches and that \
+         leads nowhere (none).",
     ),
     key(
         "user",
@@ -222,9 +223,8 @@ pub(super) const SERVICE: &[Key] = &[
         "storage_persist",
         Kind::Boolean,
         Default::Boolean(false),
-        "Whether its data outlives an operator's stop or rm.",
-    )
-    .later(),
+        "Whether its data stay where an operator stops or removes it; else they go to the trash.",
+    ),
     key("log_rate_limit", COUNT, Default::Absent, "Log lines a second that are kept.").later(),
     key(
         "replace",

@@ -79,9 +79,8 @@ pub(crate) const SETTINGS: &[Key] = &[
         "trash_retention",
         DURATION,
         Default::Number(24 * 60 * 60),
-        "Seconds for which deleted data can be brought back.",
-    )
-    .later(),
+        "Seconds for which data in the trash can be brought back.",
+    ),
     key(
         "ram_budget_mb",
         COUNT,

@@ -40,6 +40,7 @@ pub(super) fn service(
     }
     let isolation = words::isolation(section.word("isolation"));
     let user = walls::user(m, section, isolation);
+    let network = walls::network(m, section, isolation);
     let bind = walls::bind(m, section, isolation);
     Some(ServiceSpec {
         name: name?.clone(),
@@ -54,6 +55,7 @@ pub(super) fn service(
         idle_timeout,
         restart: words::restart(section.word("restart")),
         isolation,
+        network,
         listen,
         protocol: words::protocol(section.word("protocol")),
         concurrency: requests::concurrency(section),
@@ -68,6 +70,7 @@ pub(super) fn service(
         user,
         bind,
         limits: limits(section),
+        storage_persist: section.boolean("storage_persist"),
     })
 }
 

@@ -37,6 +37,7 @@ pub(super) fn settings(m: &mut Meaning<'_>, given: Option<&Section>) -> Read {
             admin_host,
             backoff,
             crash_limit,
+            trash_retention: section.seconds("trash_retention"),
             proxy,
         }),
         health_check_interval: section.seconds("health_check_interval"),

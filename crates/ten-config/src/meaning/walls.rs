@@ -1,10 +1,10 @@
-//! `user` and `bind`: what of the host an instance is, and what of it it sees.
+//! `user`, `bind` and `network`: what of the host an instance is, and what of it it sees.
 
 use std::path::{Component, Path, PathBuf};
 
-use ten_domain::{Bind, Isolation, User, Variable};
+use ten_domain::{Bind, Isolation, Network, User, Variable};
 
-use super::Meaning;
+use super::{Meaning, words};
 use crate::{
     mistakes::Mistake,
     typed::{Section, Text},
@@ -30,6 +30,21 @@ pub(super) fn user(m: &mut Meaning<'_>, section: &Section, isolation: Isolation)
         );
     }
     Some(user)
+}
+
+pub(super) fn network(m: &mut Meaning<'_>, section: &Section, isolation: Isolation) -> Network {
+    let network = words::network(section.word("network"));
+    if isolation == Isolation::Process
+        && network != Network::Host
+        && let Some(place) = section.place("network")
+    {
+        m.mistakes.push(
+            Mistake::at(place, "`network` needs walls")
+                .label("at isolation = \"process\", only \"host\"")
+                .help("set isolation = \"namespace\", or remove `network`"),
+        );
+    }
+    network
 }
 
 pub(super) fn bind(m: &mut Meaning<'_>, section: &Section, isolation: Isolation) -> Vec<Bind> {

@@ -1,6 +1,8 @@
 //! The words that the table of keys allows, as what they mean.
 
-use ten_domain::{AccessLog, Isolation, Listen, OnDemand, Protocol, RestartPolicy, StopSignal};
+use ten_domain::{
+    AccessLog, Isolation, Listen, Network, OnDemand, Protocol, RestartPolicy, StopSignal,
+};
 
 pub(super) fn listen(word: &str) -> Listen {
     match word {
@@ -26,6 +28,14 @@ pub(super) fn isolation(word: &str) -> Isolation {
     match word {
         "process" => Isolation::Process,
         "namespace" => Isolation::Namespace,
+        _ => not_in_the_table(word),
+    }
+}
+
+pub(super) fn network(word: &str) -> Network {
+    match word {
+        "host" => Network::Host,
+        "none" => Network::None,
         _ => not_in_the_table(word),
     }
 }

@@ -18,6 +18,7 @@ fn service(name: &str, listen: Listen) -> (ServiceName, Arc<ServiceSpec>) {
         idle_timeout: None,
         restart: RestartPolicy::Never,
         isolation: Isolation::Process,
+        network: Network::Host,
         listen,
         protocol: Protocol::Http1,
         concurrency: Concurrency::DEFAULT,
@@ -32,6 +33,7 @@ fn service(name: &str, listen: Listen) -> (ServiceName, Arc<ServiceSpec>) {
         user: None,
         bind: vec![],
         limits: ResourceLimits::DEFAULT,
+        storage_persist: false,
     };
     (name, Arc::new(spec))
 }
@@ -44,6 +46,7 @@ fn config(routing: Routing) -> Config {
             admin_host: Some("ten.example.com".into()),
             backoff: Backoff { base: Duration::ZERO, max: Duration::ZERO },
             crash_limit: CrashLimit { max_restarts: 0, window: Duration::ZERO },
+            trash_retention: Duration::from_secs(60),
             proxy: ProxySettings::DEFAULT,
         },
         services: [

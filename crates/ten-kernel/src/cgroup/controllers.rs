@@ -34,7 +34,7 @@ pub enum Controller {
 }
 
 impl Controller {
-    const ALL: [Self; 4] = [Self::Cpu, Self::Io, Self::Memory, Self::Pids];
+    pub(super) const ALL: [Self; 4] = [Self::Cpu, Self::Io, Self::Memory, Self::Pids];
 
     /// As the kernel spells it.
     pub const fn name(self) -> &'static str {
@@ -57,16 +57,10 @@ impl fmt::Display for Controller {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Lack {
     /// There are no leaves at all.
-    #[error(
-        "this host has no cgroup v2 that ten may write to; \
-         run ten as root or in a systemd unit with Delegate=yes"
-    )]
+    #[error("this host has no cgroup v2 that ten may write to")]
     Cgroup,
     /// Our own cgroup does not have it to give.
-    #[error(
-        "{base} has no {controller} controller; where cgroup v1 holds it, boot with \
-         systemd.unified_cgroup_hierarchy=1, else run ten in a systemd unit with Delegate=yes"
-    )]
+    #[error("{base} has no {controller} controller")]
     Controller {
         /// Which one.
         controller: Controller,
@@ -74,10 +68,7 @@ pub enum Lack {
         base: PathBuf,
     },
     /// Others are in our cgroup, and their place is not ours to choose.
-    #[error(
-        "{base} has other processes than ten, so its controllers cannot be given on; \
-         run ten in a systemd unit with Delegate=yes"
-    )]
+    #[error("{base} has other processes than ten, so its controllers cannot be given on")]
     Shared {
         /// Our own cgroup.
         base: PathBuf,
@@ -92,6 +83,22 @@ pub enum Lack {
         /// What the kernel said.
         reason: String,
     },
+}
+
+impl Lack {
+    /// What to do about it.
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Cgroup => "run ten as root or in a systemd unit with Delegate=yes",
+            Self::Controller { .. } => {
+                "where cgroup v1 holds it, boot with systemd.unified_cgroup_hierarchy=1, else run \
+                 ten in a systemd unit with Delegate=yes"
+            }
+            Self::Shared { .. } | Self::Refused { .. } => {
+                "run ten in a systemd unit with Delegate=yes"
+            }
+        }
+    }
 }
 
 /// What our own cgroup gives on to the leaves.

@@ -19,7 +19,7 @@ pub(super) struct Knob {
 #[derive(Debug, thiserror::Error)]
 pub enum LimitError {
     /// The leaf lacks the controller.
-    #[error("cannot set {file} to {value}: {lack}")]
+    #[error("cannot set {file} to {value}: {lack}; {}", lack.remedy())]
     Lacking {
         /// The file that would hold it.
         file: &'static str,

@@ -31,7 +31,7 @@ use rustix::{
 use crate::{
     child::last_errno,
     failure::{Failure, Step},
-    plan::Mount,
+    plan::{Mount, Network},
 };
 
 /// The size of a private place, in the syntax of tmpfs(5). Its content is memory, so it is
@@ -40,7 +40,7 @@ const PRIVATE_SIZE: &str = "256m";
 /// Files in a private place: each costs about a KiB of memory that the size does not count.
 const PRIVATE_FILES: &str = "65536";
 /// Turns this mount namespace, a copy of the host's, into the tree that the plan describes.
-pub(super) fn make(mounts: &[Mount]) -> Result<(), Failure> {
+pub(super) fn make(network: Network, mounts: &[Mount]) -> Result<(), Failure> {
     let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
     mount_change("/", private).map_err(Failure::of(Step::PrivateMounts))?;
     let sources = mounts.iter().map(source).collect::<Result<Vec<_>, _>>()?;
@@ -48,7 +48,7 @@ pub(super) fn make(mounts: &[Mount]) -> Result<(), Failure> {
     for (mount, source) in mounts.iter().zip(sources) {
         match (mount, source) {
             (Mount::Proc, _) => kernel::proc()?,
-            (Mount::Sys, _) => kernel::sys()?,
+            (Mount::Sys, _) => kernel::sys(network)?,
             (Mount::Devices, _) => devices::make()?,
             (Mount::Private { at, mode }, _) => private_place(at, *mode)?,
             (Mount::Bind { from, at, writable }, Some(tree)) => bind(&tree, from, at, *writable)?,

@@ -7,6 +7,7 @@
 //! in FORBIDDEN              ──► EPERM
 //! clone, unshare            ──► EPERM    when a namespace is asked for
 //! ioctl                     ──► EPERM    when it types into a terminal
+//! socket                    ──► EAFNOSUPPORT  in a network of its own: unless in FAMILIES
 //! anything else             ──► allowed
 //! ```
 //!
@@ -17,10 +18,10 @@
 use std::sync::LazyLock;
 
 use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W};
-use libc::{c_long, sock_filter};
+use libc::{c_int, c_long, sock_filter};
 use rustix::io::Errno;
 
-use crate::child::last_errno;
+use crate::{child::last_errno, plan::Network};
 
 /// What `struct seccomp_data` says of the calling convention (linux/audit.h).
 #[cfg(target_arch = "x86_64")]
@@ -125,18 +126,31 @@ const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 const ARGUMENTS: [u32; 2] = [16, 24];
 
-static FILTER: LazyLock<Vec<sock_filter>> = LazyLock::new(filter);
+/// The address families of sockets that belong to a network, or to the file tree. Others, such
+/// as vsock(7), reach past every network namespace. AF_PACKET needs a capability anyway, and
+/// its absence is better told by the kernel.
+const FAMILIES: [c_int; 5] =
+    [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_PACKET];
 
-/// Makes the filter, which every later fork has. Called before the first.
+static FILTER: LazyLock<Vec<sock_filter>> = LazyLock::new(|| filter(Network::Host));
+static FILTER_OF_OWN_NETWORK: LazyLock<Vec<sock_filter>> =
+    LazyLock::new(|| filter(Network::Loopback));
+
+/// Makes the filters, which every later fork has. Called before the first.
 pub(crate) fn prepare() {
     LazyLock::force(&FILTER);
+    LazyLock::force(&FILTER_OF_OWN_NETWORK);
 }
 
 /// Puts the filter on this process. Needs no_new_privs.
-pub(crate) fn refuse() -> Result<(), Errno> {
+pub(crate) fn refuse(network: Network) -> Result<(), Errno> {
+    let filter = match network {
+        Network::Host => &FILTER,
+        Network::Loopback => &FILTER_OF_OWN_NETWORK,
+    };
     let program = libc::sock_fprog {
-        len: u16::try_from(FILTER.len()).map_err(|_| Errno::TOOBIG)?,
-        filter: FILTER.as_ptr().cast_mut(),
+        len: u16::try_from(filter.len()).map_err(|_| Errno::TOOBIG)?,
+        filter: filter.as_ptr().cast_mut(),
     };
     // SAFETY: the kernel copies `len` instructions from `filter`, which is that long and
     // lives forever, and writes nothing.
@@ -146,7 +160,7 @@ pub(crate) fn refuse() -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-fn filter() -> Vec<sock_filter> {
+fn filter(network: Network) -> Vec<sock_filter> {
     let mut code = vec![
         load(ARCH),
         jump(BPF_JEQ, ARCHITECTURE, 1, 0),
@@ -171,6 +185,9 @@ fn filter() -> Vec<sock_filter> {
             allow(),
         ]);
     }
+    if network != Network::Host {
+        code.extend(only_families());
+    }
     code.extend([
         jump(BPF_JEQ, number(libc::SYS_ioctl), 0, 4),
         load(ARGUMENTS[1]),
@@ -179,6 +196,18 @@ fn filter() -> Vec<sock_filter> {
         fail(Errno::PERM),
         allow(),
     ]);
+    code
+}
+
+fn only_families() -> Vec<sock_filter> {
+    let last = FAMILIES.len() as u8;
+    let mut code = vec![jump(BPF_JEQ, number(libc::SYS_socket), 0, last + 3), load(ARGUMENTS[0])];
+    code.extend(
+        (0..last)
+            .zip(FAMILIES)
+            .map(|(index, family)| jump(BPF_JEQ, family.cast_unsigned(), last - index, 0)),
+    );
+    code.extend([fail(Errno::AFNOSUPPORT), allow()]);
     code
 }
 

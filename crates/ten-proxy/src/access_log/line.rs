@@ -98,16 +98,17 @@ fn header(value: Option<&HeaderValue>) -> Option<Cow<'_, str>> {
     value.map(|value| String::from_utf8_lossy(value.as_bytes()))
 }
 
-/// Adds a member whose name is ours and whose text need not be. RFC 8259 leaves DEL and the
-/// control characters above ASCII as they are; terminals obey those too, so here they are escaped.
+/// Adds a member whose name is ours and whose text need not be. Printable ASCII stays as it is.
+/// RFC 8259 would leave more alone: controls that terminals obey, marks that turn a line around,
+/// and the separators at which some readers of lines cut.
 fn string(name: &str, text: Option<Cow<'_, str>>, out: &mut Vec<u8>) {
     let Some(text) = text else { return };
     put(out, format_args!(",\"{name}\":\""));
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => put(out, format_args!("\\{char}")),
-            _ if char.is_control() => put(out, format_args!("\\u{:04x}", u32::from(char))),
-            _ => put(out, format_args!("{char}")),
+    for unit in text.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte @ (b'"' | b'\\')) => out.extend([b'\\', byte]),
+            Ok(byte @ b' '..=b'~') => out.push(byte),
+            _ => put(out, format_args!("\\u{unit:04x}")),
         }
     }
     out.push(b'"');

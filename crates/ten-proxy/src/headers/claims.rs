@@ -37,12 +37,12 @@ pub(crate) struct Origin {
 impl Origin {
     /// From the peer of the connection itself: nothing it says of others counts.
     pub(crate) fn peer(address: IpAddr) -> Self {
-        Self { address, claims: None }
+        Self { address: address.to_canonical(), claims: None }
     }
 
     /// From whom a trusted peer says.
     pub(crate) fn behind(peer: IpAddr, headers: &HeaderMap, settings: &ProxySettings) -> Self {
-        let claims = Claims::of(peer, headers, settings);
+        let claims = Claims::of(peer.to_canonical(), headers, settings);
         Self { address: claims.client, claims: Some(Box::new(claims)) }
     }
 

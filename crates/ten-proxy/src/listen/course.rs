@@ -23,22 +23,23 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::{patience::Terms, places::Guest};
+use crate::{
+    alarm::{Alarm, AlarmPlace},
+    check::BadRequest,
+};
 use hyper::rt::Timer;
 use ten_domain::ProxySettings;
-use tokio::time::Sleep;
-
-use super::{patience::Terms, places::Guest};
-use crate::check::BadRequest;
 
 /// What is known of one connection's course, shared by its socket, its timer and its requests.
 #[derive(Debug)]
 pub(crate) struct Course {
     settings: Arc<ProxySettings>,
     guest: Arc<Guest>,
+    /// For the waits for heads.
+    alarm: AlarmPlace,
     /// Requests that were answered, at least as far as the head of the answer.
     answered: AtomicU64,
-    /// Bytes came since the wait for a head began.
-    heard: AtomicBool,
     /// The connection carries a tunnel now: its ends close independently, nothing lingers.
     tunnel: AtomicBool,
     /// Why the last head was refused.
@@ -50,8 +51,8 @@ impl Course {
         Self {
             settings,
             guest,
+            alarm: AlarmPlace::default(),
             answered: AtomicU64::new(0),
-            heard: AtomicBool::new(false),
             tunnel: AtomicBool::new(false),
             refused: OnceLock::new(),
         }
@@ -75,8 +76,9 @@ impl Course {
         self.answered.load(Relaxed)
     }
 
+    /// Bytes came.
     pub(super) fn heard(&self) {
-        self.heard.store(true, Relaxed);
+        self.guest.heard();
     }
 
     /// From now on the connection carries another protocol.
@@ -109,19 +111,17 @@ impl Timer for HeadTimer {
 
     fn sleep_until(&self, _: Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
         let Course { settings, guest, .. } = &*self.0;
-        self.0.heard.store(false, Relaxed);
         let idle = self.0.answers() > 0;
         let now = tokio::time::Instant::now();
         guest.is_silent(now);
         let end =
             if idle { now + settings.idle_timeout } else { guest.came() + settings.head_timeout };
-        let sleep = Box::pin(tokio::time::sleep_until(end));
-        Box::pin(HeadWait { course: Arc::clone(&self.0), idle, sleep })
+        Box::pin(HeadWait { alarm: self.0.alarm.take(), course: Arc::clone(&self.0), idle, end })
     }
 
     fn now(&self) -> Instant {
-        // Of tokio's clock, which tests can pause.
-        tokio::time::Instant::now().into()
+        // hyper only adds its timeout to it, and nobody looks at the sum.
+        self.0.guest.came().into()
     }
 }
 
@@ -129,19 +129,26 @@ impl Timer for HeadTimer {
 struct HeadWait {
     course: Arc<Course>,
     idle: bool,
-    sleep: Pin<Box<Sleep>>,
+    end: tokio::time::Instant,
+    alarm: Alarm,
+}
+
+impl Drop for HeadWait {
+    fn drop(&mut self) {
+        self.course.alarm.put(std::mem::take(&mut self.alarm));
+    }
 }
 
 impl Future for HeadWait {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.idle && self.course.heard.load(Relaxed) {
+        if self.idle && self.course.guest.is_heard() {
             self.idle = false;
-            let end = tokio::time::Instant::now() + self.course.settings.head_timeout;
-            self.sleep.as_mut().reset(end);
+            self.end = tokio::time::Instant::now() + self.course.settings.head_timeout;
         }
-        self.sleep.as_mut().poll(cx)
+        let end = self.end;
+        if self.alarm.is_over(end, cx) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 

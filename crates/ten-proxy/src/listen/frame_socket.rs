@@ -102,6 +102,9 @@ impl AsyncWrite for FrameSocket {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let written = this.wire.poll_write(cx, bufs);
+        if let Poll::Ready(Ok(bytes)) = written {
+            this.frames.sent(bytes);
+        }
         // How slow it may be is for each stream to say.
         let terms = Terms { full: this.patience, rate: 0 };
         this.writing.with(0, terms, cx, written)

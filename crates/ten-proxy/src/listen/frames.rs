@@ -2,9 +2,13 @@
 //!
 //! h2 bounds what frames cost in memory. What it does not bound is how many frames a client may
 //! send that carry nothing: each costs an answer (PING, SETTINGS), a line of a log (an ACK of
-//! nothing), a request that an instance began in vain (RST_STREAM, CVE-2023-44487), or time. Of those a client may send [`BURST`] at
-//! once and [`PER_SECOND`] for as long as it likes; with one more the connection ends. A browser
-//! or a gRPC client sends a few in a second.
+//! nothing), a request that an instance began in vain (RST_STREAM, CVE-2023-44487), or time. Of
+//! those a client may send [`BURST`] at once and [`PER_SECOND`] for as long as it likes; with one
+//! more the connection ends. A browser sends a few in a second.
+//!
+//! A PING measures the line too: grpc-go sends one in answer to each DATA as soon as the last one
+//! is back, thousands in a second where the line is short. So a PING is free after
+//! [`MEASURED`] bytes of answers, which cost more than it does.
 //!
 //! Frames are not held: this reads the nine bytes of their heads (RFC 9113, section 4.1) as they
 //! pass, and counts.
@@ -17,6 +21,8 @@ use tokio::time::Instant;
 pub(super) const BURST: u32 = 1000;
 /// Frames without use for which there is room again after a second.
 pub(super) const PER_SECOND: u32 = 100;
+/// Bytes to the client that it may measure with a PING: more than the answers to three others.
+const MEASURED: usize = 64;
 /// Length of a frame's head.
 const HEAD: usize = 9;
 /// Said after a flood, in place of what follows it: a PING without its eight bytes, to which h2
@@ -27,6 +33,7 @@ pub(super) const ILLEGAL: &[u8; HEAD] = &[0, 0, 0, 6, 0, 0, 0, 0, 0];
 mod kind {
     pub(super) const DATA: u8 = 0;
     pub(super) const HEADERS: u8 = 1;
+    pub(super) const PING: u8 = 6;
     pub(super) const GOAWAY: u8 = 7;
     pub(super) const WINDOW_UPDATE: u8 = 8;
     /// Of DATA.
@@ -44,6 +51,8 @@ pub(super) struct Frames {
     /// What may still come, as of `since`.
     left: u32,
     since: Instant,
+    /// Bytes to the client since its last free PING.
+    sent: usize,
     flooded: bool,
 }
 
@@ -51,7 +60,7 @@ impl Frames {
     /// A connection whose first `skip` bytes, the preface, are no frame.
     pub(super) fn after(skip: usize) -> Self {
         let since = Instant::now();
-        Self { head: [0; HEAD], known: 0, skip, left: BURST, since, flooded: false }
+        Self { head: [0; HEAD], known: 0, skip, left: BURST, since, sent: 0, flooded: false }
     }
 
     /// Reads on. How many of `bytes` may pass: all, or those up to the end of the frame that
@@ -75,6 +84,11 @@ impl Frames {
         at
     }
 
+    /// So many bytes went to the client.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.sent = self.sent.saturating_add(bytes);
+    }
+
     /// Whether nothing may pass any more.
     pub(super) fn ended(&self) -> bool {
         self.flooded && self.skip == 0 && self.known == 0
@@ -86,6 +100,10 @@ impl Frames {
         self.skip = length as usize;
         let useful = match kind {
             kind::DATA => length > 0 || flags & kind::END_STREAM != 0,
+            kind::PING if self.sent >= MEASURED => {
+                self.sent = 0;
+                true
+            }
             kind::HEADERS | kind::WINDOW_UPDATE | kind::GOAWAY => true,
             _ => false,
         };
@@ -143,6 +161,23 @@ mod tests {
             }
         }
         assert!(!frames.ended());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ping_for_each_piece_of_an_answer_is_no_flood() {
+        let mut frames = Frames::after(0);
+        let ping = frame(6, 0, &[0; 8]);
+        for _ in 0..10 * BURST {
+            frames.sent(100);
+            assert_eq!(frames.scan(&ping), ping.len());
+        }
+        // The answers to a flood pay for none of it that counts.
+        let mut floods = 0;
+        while frames.scan(&ping) > 0 {
+            frames.sent(ping.len());
+            floods += 1;
+        }
+        assert!(floods < 2 * BURST, "{floods}");
     }
 
     #[tokio::test(start_paused = true)]

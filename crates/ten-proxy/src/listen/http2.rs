@@ -20,14 +20,15 @@ use http::{
 };
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until};
 
 use super::{
     Client,
     frame_socket::FrameSocket,
+    places::{Guest, dismissed},
     streams::{Allowance, Streams, Verdict},
 };
-use crate::{Management, Proxy, Upstreams};
+use crate::{Management, Proxy, Upstreams, rescue::Fault};
 
 /// Bytes of a request's body that may wait for an instance to take them.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -47,15 +48,23 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
     let settings = Arc::clone(proxy.settings());
     let mut drain = client.drain.clone();
     let socket = FrameSocket::new(Arc::clone(&client.stream), read, settings.body_timeout);
+    let guest = Arc::clone(client.place.guest());
     let client = Arc::new(client);
-    let streams =
-        Streams::new(Allowance { idle: settings.idle_timeout, stall: settings.body_timeout });
+    let allowance = Allowance { idle: settings.idle_timeout, stall: settings.body_timeout };
+    let streams = Streams::new(allowance, Arc::clone(&guest));
     let begun = Arc::clone(&streams);
     let service = service_fn(move |request| {
-        let (proxy, client, live) = (proxy.clone(), Arc::clone(&client), begun.begin());
+        let (proxy, client) = (proxy.clone(), Arc::clone(&client));
+        // The first of a connection is in the place of the connection.
+        let further = (!begun.are_none()).then(|| client.place.further()).transpose();
+        let (further, refused) = match further {
+            Ok(further) => (further, None),
+            Err(crowded) => (None, Some(Fault::Crowded(crowded))),
+        };
+        let live = begun.begin();
         async move {
-            let answer = proxy.answer(client, as_http1(request)).await;
-            answer.map(|answer| answer.map(|body| live.watch(body)))
+            let answer = proxy.answer(client, as_http1(request), refused).await;
+            answer.map(|answer| answer.map(|body| live.watch(body, further)))
         }
     });
     let mut connection = pin!(
@@ -69,39 +78,33 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
             .keep_alive_interval(settings.idle_timeout)
             .serve_connection(TokioIo::new(socket), service)
     );
-    let idle = tokio::select! {
+    tokio::select! {
         served = connection.as_mut() => return served,
-        () = drain.draining() => false,
-        idle = useless(&streams) => idle,
-    };
-    connection.as_mut().graceful_shutdown();
-    if idle {
-        return timeout(LAST_WORDS, connection).await.unwrap_or(Ok(()));
+        () = dismissed(&guest, &mut drain) => {}
+        () = useless(&streams) => {}
     }
+    connection.as_mut().graceful_shutdown();
     tokio::select! {
         served = connection => served,
-        () = stuck(&streams) => Ok(()),
+        () = stuck(&streams, &guest) => Ok(()),
         () = drain.cut() => Ok(()),
     }
 }
 
-/// Waits until a connection is of no use any more; whether because it is idle.
-async fn useless<B>(streams: &Streams<B>) -> bool {
-    loop {
-        match streams.judge() {
-            Verdict::Well(again) => sleep_until(again).await,
-            Verdict::Idle => return true,
-            Verdict::Stuck => return false,
-        }
+/// Waits until a connection is of no use any more.
+async fn useless<B>(streams: &Streams<B>) {
+    while let Verdict::Well(again) = streams.judge() {
+        sleep_until(again).await;
     }
 }
 
 /// Waits until a connection that was told to end gets nowhere. What is asked while it is being
 /// told is still answered.
-async fn stuck<B>(streams: &Streams<B>) {
+async fn stuck<B>(streams: &Streams<B>, guest: &Guest) {
     loop {
         sleep(LAST_WORDS).await;
-        if streams.judge() == Verdict::Stuck {
+        let in_the_way = guest.is_leaving() && streams.are_none();
+        if in_the_way || !matches!(streams.judge(), Verdict::Well(_)) {
             return;
         }
     }

@@ -19,10 +19,11 @@ use tokio::{io::Interest, net::TcpStream};
 
 pub(super) use self::proxy_protocol::Source;
 use self::proxy_protocol::{Parsed, parse};
+use super::places::Guest;
 
 /// How a connection of HTTP/2 begins (RFC 9113, section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Room for the first read. A request of a browser fits.
+/// Room for each read. A request of a browser fits.
 const ROOM: usize = 4 << 10;
 
 /// What is known of a connection after its first bytes.
@@ -48,27 +49,28 @@ pub(super) enum Version {
 /// first, `InvalidData` where the header is missing or wrong.
 pub(super) async fn read(
     stream: &TcpStream,
+    guest: &Guest,
     headed: bool,
     within: Duration,
 ) -> io::Result<Opening> {
     let reading = async {
-        let mut read = BytesMut::with_capacity(ROOM);
-        let source = if headed { Some(source(stream, &mut read).await?) } else { None };
+        let mut read = BytesMut::new();
+        let source = if headed { Some(source(stream, guest, &mut read).await?) } else { None };
         loop {
             if let Some(version) = version(&read) {
                 return Ok(Opening { source, version, read });
             }
-            more(stream, &mut read).await?;
+            more(stream, guest, &mut read).await?;
         }
     };
     tokio::time::timeout(within, reading).await.map_err(io::Error::from)?
 }
 
 /// Reads a header of the PROXY protocol, and leaves in `read` what was read behind it.
-async fn source(stream: &TcpStream, read: &mut BytesMut) -> io::Result<Source> {
+async fn source(stream: &TcpStream, guest: &Guest, read: &mut BytesMut) -> io::Result<Source> {
     loop {
         match parse(read) {
-            Parsed::Incomplete => more(stream, read).await?,
+            Parsed::Incomplete => more(stream, guest, read).await?,
             Parsed::Invalid => {
                 let error = "a trusted peer did not begin with a PROXY protocol header";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, error));
@@ -81,10 +83,18 @@ async fn source(stream: &TcpStream, read: &mut BytesMut) -> io::Result<Source> {
     }
 }
 
-async fn more(stream: &TcpStream, read: &mut BytesMut) -> io::Result<()> {
-    match stream.async_io(Interest::READABLE, || stream.try_read_buf(read)).await? {
+async fn more(stream: &TcpStream, guest: &Guest, read: &mut BytesMut) -> io::Result<()> {
+    // No room is held for who says nothing.
+    let arrived = || {
+        read.reserve(ROOM);
+        stream.try_read_buf(read)
+    };
+    match stream.async_io(Interest::READABLE, arrived).await? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(()),
+        _ => {
+            guest.heard();
+            Ok(())
+        }
     }
 }
 

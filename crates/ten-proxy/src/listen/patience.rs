@@ -12,15 +12,15 @@
 //! and so an event stream may be silent for as long as it likes.
 
 use std::{
-    future::Future,
     io,
-    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use ten_domain::ProxySettings;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
+
+use crate::alarm::Alarm;
 
 /// How much of it there is.
 #[derive(Debug, Clone, Copy)]
@@ -39,15 +39,14 @@ impl Terms {
 
 /// What is left of it for the bodies that go one way on a connection.
 ///
-/// The timer is made at the first wait and then only moved: a fast client costs two looks at
-/// the clock for each wait, a body that never waits costs nothing.
+/// A fast client costs two looks at the clock for each wait, a body that never waits nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
     /// The number of the body that it is with.
     body: u64,
     spent: Duration,
     since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
 }
 
 impl Patience {
@@ -68,7 +67,7 @@ impl Patience {
         }
         let Poll::Ready(moved) = io else {
             let since = *self.since.get_or_insert_with(Instant::now);
-            return match self.is_over(since + full.saturating_sub(self.spent), cx) {
+            return match self.alarm.is_over(since + full.saturating_sub(self.spent), cx) {
                 true => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
                 false => Poll::Pending,
             };
@@ -82,21 +81,6 @@ impl Patience {
             self.spent = self.spent.saturating_sub(earned(moved, rate));
         }
         Poll::Ready(moved)
-    }
-
-    fn is_over(&mut self, end: Instant, cx: &mut Context<'_>) -> bool {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
-        if timer.deadline() > end {
-            timer.as_mut().reset(end);
-        }
-        while timer.as_mut().poll(cx).is_ready() {
-            if timer.deadline() >= end {
-                return true;
-            }
-            // It was set for an earlier wait, which has ended.
-            timer.as_mut().reset(end);
-        }
-        false
     }
 }
 

@@ -8,10 +8,10 @@
 //!
 //! Silent is a client before its first request and between two of them. Nothing is lost with
 //! such a connection, so whoever opens many and says nothing keeps nobody else out. A client in
-//! the middle of a request, or in a tunnel, is never closed to make room; nor is one that speaks
-//! HTTP/2, which ends by itself when it is idle.
+//! the middle of a request, or in a tunnel, is never closed to make room.
 //!
-//! The table is locked once as a connection begins and once as it ends, and never for a request.
+//! The table is locked as a connection begins and as it ends, and for the requests that share a
+//! connection of HTTP/2 with others; never for one that has its connection to itself.
 
 mod guest;
 
@@ -30,14 +30,11 @@ use tokio::{
     time::Instant,
 };
 
-pub(super) use self::guest::Guest;
+use self::guest::SPARED;
+pub(super) use self::guest::{Guest, dismissed};
 
-/// Descriptors of this process that are not for clients: the store, logs and their pipes, a few
-/// for each running instance's probes, listeners.
-const FD_RESERVE: u64 = 256;
-/// How long a silence lasts at least before it counts: a new client's first request is on its
-/// way, and a browser's next one may be.
-const SPARED: Duration = Duration::from_secs(1);
+/// Descriptors of this process that are not for clients.
+const FD_RESERVE: u64 = ProxySettings::RESERVED_FILES;
 /// How many are closed at once. Finding them is a look at every connection, so this is not done
 /// for each newcomer anew (nginx closes up to 32 as well).
 const LEAVING: usize = 32;
@@ -72,11 +69,23 @@ pub(crate) struct Place {
     _room: OwnedSemaphorePermit,
 }
 
-/// A network has as many connections as it may.
+/// A place for one more request on a connection that has some under way, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Further {
+    places: Arc<Places>,
+    network: Option<IpAddr>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// There is no place for a client.
 #[derive(Debug, thiserror::Error)]
-#[error("{network} has as many connections as it may (max_connections_per_ip)")]
-pub(crate) struct Crowded {
-    network: IpAddr,
+pub(crate) enum Crowded {
+    /// Its network has as many as it may.
+    #[error("{0} has as many places as it may (max_connections_per_ip)")]
+    Network(IpAddr),
+    /// All have.
+    #[error("all places are taken (max_connections)")]
+    Everywhere,
 }
 
 impl Places {
@@ -143,12 +152,12 @@ impl Places {
 
     fn refuse(&self, crowded: Crowded) -> Crowded {
         if let Some(times) = self.crowded.due() {
-            tracing::warn!(times, "connection refused: {crowded}");
+            tracing::warn!(times, "client refused: {crowded}");
         }
         crowded
     }
 
-    /// Closes some of those that have been silent longest; how many.
+    /// Dismisses some of those that have been silent longest; how many.
     fn make_room(&self, now: Instant) -> usize {
         let taken = self.taken();
         let silent = |guest| Some((Guest::silent_since(guest)?, guest));
@@ -159,7 +168,8 @@ impl Places {
             silent.select_nth_unstable_by_key(LEAVING, |(since, _)| *since);
             silent.truncate(LEAVING);
         }
-        silent.iter().filter(|(_, guest)| guest.close()).count()
+        silent.iter().for_each(|(_, guest)| guest.dismiss());
+        silent.len()
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -187,6 +197,20 @@ impl Place {
         Ok(())
     }
 
+    /// A place for one more request. Connections of HTTP/2 carry many, each of which costs as much
+    /// as a connection of HTTP/1 does: so they count alike.
+    ///
+    /// # Errors
+    /// If there is none, or its network has too many.
+    pub(super) fn further(&self) -> Result<Further, Crowded> {
+        let places = &self.places;
+        let room = Arc::clone(&places.room).try_acquire_owned();
+        let room = room.map_err(|_| places.refuse(Crowded::Everywhere))?;
+        let joined = places.taken().join(self.network, places.most_per_network);
+        joined.map_err(|crowded| places.refuse(crowded))?;
+        Ok(Further { places: Arc::clone(places), network: self.network, _room: room })
+    }
+
     pub(super) fn guest(&self) -> &Arc<Guest> {
         &self.guest
     }
@@ -200,12 +224,18 @@ impl Drop for Place {
     }
 }
 
+impl Drop for Further {
+    fn drop(&mut self) {
+        self.places.taken().leave(self.network);
+    }
+}
+
 impl Taken {
     fn join(&mut self, network: Option<IpAddr>, most: usize) -> Result<(), Crowded> {
         let Some(network) = network else { return Ok(()) };
         let of_network = self.networks.entry(network).or_insert(0);
         if *of_network >= most {
-            return Err(Crowded { network });
+            return Err(Crowded::Network(network));
         }
         *of_network += 1;
         Ok(())

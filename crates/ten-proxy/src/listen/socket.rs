@@ -142,6 +142,10 @@ impl AsyncRead for ClientSocket {
         let this = &mut *self;
         let start = buf.filled().len();
         while !this.pass(buf) {
+            if !this.held.is_empty() {
+                // Part of a head, read before anybody waited for it.
+                this.course.heard();
+            }
             if this.framing.refused() {
                 return match this.course.refused() {
                     // The answer is on its way, and with it the end.

@@ -29,6 +29,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::places::{Further, Guest};
+
 /// What a client is allowed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Allowance {
@@ -48,6 +50,8 @@ const MAX_PIECE: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Streams<B> {
     allowance: Allowance,
+    /// Silent while there are none.
+    guest: Arc<Guest>,
     live: AtomicUsize,
     state: Mutex<State<B>>,
 }
@@ -81,15 +85,20 @@ pub(super) enum Verdict {
 }
 
 impl<B> Streams<B> {
-    pub(super) fn new(allowance: Allowance) -> Arc<Self> {
+    pub(super) fn new(allowance: Allowance, guest: Arc<Guest>) -> Arc<Self> {
         let state = State { idle_since: Instant::now(), answers: Vec::new() };
-        Arc::new(Self { allowance, live: AtomicUsize::new(0), state: Mutex::new(state) })
+        Arc::new(Self { allowance, guest, live: AtomicUsize::new(0), state: Mutex::new(state) })
     }
 
     /// One more request is under way.
     pub(super) fn begin(self: &Arc<Self>) -> Live<B> {
+        self.guest.is_busy();
         self.live.fetch_add(1, Relaxed);
         Live(Arc::clone(self))
+    }
+
+    pub(super) fn are_none(&self) -> bool {
+        self.live.load(Relaxed) == 0
     }
 
     /// Cuts what has waited for too long, and says how the connection stands.
@@ -127,18 +136,21 @@ pub(super) struct Live<B>(Arc<Streams<B>>);
 impl<B> Drop for Live<B> {
     fn drop(&mut self) {
         // Written before the count falls: whoever sees none also sees since when.
-        lock(&self.0.state).idle_since = Instant::now();
-        self.0.live.fetch_sub(1, Relaxed);
+        let now = Instant::now();
+        lock(&self.0.state).idle_since = now;
+        if self.0.live.fetch_sub(1, Relaxed) == 1 {
+            self.0.guest.is_silent(now);
+        }
     }
 }
 
 impl<B> Live<B> {
     /// Watches the body of its answer.
-    pub(super) fn watch(self, body: B) -> Watched<B> {
+    pub(super) fn watch(self, body: B, further: Option<Further>) -> Watched<B> {
         let due = Some(Instant::now() + self.0.allowance.stall);
         let answer = Arc::new(Mutex::new(Answer { body: Some(body), rest: Bytes::new(), due }));
         lock(&self.0.state).answers.push(Arc::downgrade(&answer));
-        Watched { answer, live: self }
+        Watched { answer, live: self, _further: further }
     }
 }
 
@@ -147,6 +159,7 @@ impl<B> Live<B> {
 pub(super) struct Watched<B> {
     answer: Arc<Mutex<Answer<B>>>,
     live: Live<B>,
+    _further: Option<Further>,
 }
 
 impl<B> Body for Watched<B>

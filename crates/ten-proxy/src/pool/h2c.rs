@@ -36,11 +36,13 @@ use h2::{
     Ping,
     client::{Builder, SendRequest},
 };
-use ten_domain::Address;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub(crate) use self::exchange::{Answer, Sender};
-use crate::connect::{self, Stream};
+use crate::{
+    Lease,
+    connect::{self, Stream},
+};
 
 /// Most requests at one time on one connection, if the instance allows as many. Few, because
 /// they share its fate; enough that connections cost nothing next to their requests.
@@ -62,7 +64,8 @@ const MAX_FRAME: u32 = 64 << 10;
 /// Streams that were broken off by our side and for which frames may still come. Past it such
 /// frames count as the instance's errors, and clients that leave are no fault of its.
 const MAX_RESET: usize = 1024;
-/// Longest wait for the PONG that shows a listener to speak HTTP/2.
+/// Longest wait for the PONG that shows a listener to speak HTTP/2, with the wait for whoever
+/// opens a connection already.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections to one process, of one worker. The locks are for the compiler and for order:
@@ -119,18 +122,19 @@ impl Pool {
     }
 
     /// Room on a new connection: one's own, or one that another has opened meanwhile.
-    pub(super) async fn open(&self, address: &Address) -> io::Result<Sender> {
+    pub(super) async fn open(&self, lease: &impl Lease) -> io::Result<Sender> {
+        tokio::time::timeout(GREETING_TIMEOUT, self.open_in_turn(lease)).await?
+    }
+
+    async fn open_in_turn(&self, lease: &impl Lease) -> io::Result<Sender> {
         let _turn = self.opening.lock().await;
         if let Some(sender) = self.take() {
             return Ok(sender);
         }
-        let greeting = async {
-            match connect::connect(address).await? {
-                Stream::Tcp(stream) => greet(stream).await,
-                Stream::Unix(stream) => greet(stream).await,
-            }
+        let requests = match connect::connect(lease).await? {
+            Stream::Tcp(stream) => greet(stream).await?,
+            Stream::Unix(stream) => greet(stream).await?,
         };
-        let requests = tokio::time::timeout(GREETING_TIMEOUT, greeting).await??;
         let connection = Connection { requests, line: Arc::default() };
         // Given out whatever the peer allows: one that allows no stream yet may do so later.
         let sender = connection.sender();

@@ -3,9 +3,13 @@
 //! ```text
 //!            open                       send
 //! (nothing) ─────▶ Sender in use ◀──────────── idle (last in, first out)
-//!                    │     └─ answer read to its end ──▶ idle
+//!                    │     └─ given back: request sent, answer read, to their ends ──▶ idle
 //!                    └─ anything else ──▶ dropped, closed
 //! ```
+//!
+//! A [`Sender`] that is dropped takes its connection with it at once, so that no way out of an
+//! exchange leaves one behind: half an answer that the next client would get, or an upload that
+//! goes on after the instance's use has ended.
 //!
 //! A pool has no timer: an idle connection costs the instance nothing but a descriptor, and one
 //! that the instance closes is noticed by its own task and skipped.
@@ -13,16 +17,17 @@
 use std::{
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode, header::UPGRADE};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
-use ten_domain::Address;
-use tokio::task::AbortHandle;
+use tokio::{task::AbortHandle, time::timeout};
 
 use super::SendError;
 use crate::{
+    Lease,
     body::{MAX_BUFFER, Upload},
     connect::{self, Stream},
 };
@@ -30,6 +35,8 @@ use crate::{
 /// Most idle connections that a worker keeps per process of an instance. As many as there can
 /// be requests at once under heavy load, so that a busy instance is not reconnected to.
 const MAX_IDLE: usize = 512;
+/// Longest wait for a connection to be ready again after the end of an answer. Most are at once.
+const RETURN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Idle connections to one process, of one worker. The lock is for the compiler: only that
 /// worker's thread ever takes it.
@@ -39,8 +46,8 @@ pub(crate) struct Pool(Mutex<Vec<Sender>>);
 /// One connection.
 pub(crate) struct Sender {
     http: http1::SendRequest<Upload>,
-    /// Drives the connection, and ends with it.
-    task: AbortHandle,
+    /// Drives the connection; `None` once that is a tunnel, which ends by itself.
+    task: Option<AbortHandle>,
 }
 
 impl Pool {
@@ -65,8 +72,8 @@ impl Pool {
 
 impl Sender {
     /// Connects anew. The connection is driven by a task of its own, which ends with it.
-    pub(super) async fn open(address: &Address) -> io::Result<Self> {
-        match connect::connect(address).await? {
+    pub(super) async fn open(lease: &impl Lease) -> io::Result<Self> {
+        match connect::connect(lease).await? {
             Stream::Tcp(stream) => Self::handshake(TokioIo::new(stream)).await,
             Stream::Unix(stream) => Self::handshake(TokioIo::new(stream)).await,
         }
@@ -85,35 +92,45 @@ impl Sender {
                 tracing::trace!(%error, "connection to an instance ended");
             }
         });
-        Ok(Self { http, task: task.abort_handle() })
+        Ok(Self { http, task: Some(task.abort_handle()) })
     }
 
     pub(super) async fn send(
         &mut self,
         request: Request<Upload>,
     ) -> Result<Response<Incoming>, SendError> {
-        self.http.try_send_request(request).await.map_err(|mut error| match error.take_message() {
+        let may_switch = request.headers().contains_key(UPGRADE);
+        let sent = self.http.try_send_request(request).await;
+        let response = sent.map_err(|mut error| match error.take_message() {
             Some(request) => SendError::Unsent(error.into_error().into(), request),
             None => SendError::Lost(error.into_error().into()),
-        })
+        })?;
+        if may_switch && response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.task = None;
+        }
+        Ok(response)
     }
 
-    /// Puts the connection back, once its answer was read to the end.
+    /// Puts the connection back, once its request was sent and its answer read to the end.
     pub(super) fn give_back(mut self, pool: Arc<Pool>) {
         if self.http.is_ready() {
             pool.put(self);
         } else if !self.http.is_closed() {
-            // Its task has not yet been to the end of the answer itself.
+            // Its task has not yet been to the end of the answer itself, or the last of the
+            // request still waits for a reader, who may never come.
             tokio::spawn(async move {
-                if self.http.ready().await.is_ok() {
+                if let Ok(Ok(())) = timeout(RETURN_TIMEOUT, self.http.ready()).await {
                     pool.put(self);
                 }
             });
         }
     }
+}
 
-    /// Closes the connection, whatever it is in the middle of.
-    pub(super) fn close(self) {
-        self.task.abort();
+impl Drop for Sender {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }

@@ -73,7 +73,7 @@ impl Page {
 }
 
 /// Every page.
-pub(crate) const ALL: [&Page; 19] = [
+pub(crate) const ALL: [&Page; 20] = [
     &TARGET_TOO_LONG,
     &HEADERS_TOO_LARGE,
     &MALFORMED_REQUEST,
@@ -90,6 +90,7 @@ pub(crate) const ALL: [&Page; 19] = [
     &BUSY,
     &TOO_MANY_RUNNING,
     &TOO_MANY_NEW,
+    &CROWDED,
     &SHUTTING_DOWN,
     &BAD_GATEWAY,
     &TIMEOUT,
@@ -234,6 +235,15 @@ pub(crate) const TOO_MANY_NEW: Page = Page::new(
     "Too many new addresses",
     "Requests from your network have asked for too many new addresses. Try again shortly.",
 );
+
+pub(crate) const CROWDED: Page = Page::new(
+    StatusCode::TOO_MANY_REQUESTS,
+    State::Unknown,
+    "crowded",
+    "Too many requests at a time",
+    "Your connection asks for more at a time than there is room for. Try again shortly.",
+)
+.soon();
 
 pub(crate) const SHUTTING_DOWN: Page = Page::new(
     StatusCode::SERVICE_UNAVAILABLE,

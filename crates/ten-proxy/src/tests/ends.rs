@@ -145,6 +145,43 @@ async fn a_drain_lets_requests_end_and_closes_the_idle() {
     assert!(TcpStream::connect(proxy).await.is_err());
 }
 
+/// A head may come in pieces, and the drain begin between them.
+#[tokio::test]
+async fn a_drain_waits_for_the_requests_that_are_on_their_way() {
+    let (address, _) = answering(OK).await;
+    let World { proxy, drain, .. } = World::before(vec![address]);
+    let connect = || async { Wire(TcpStream::connect(proxy).await.unwrap()) };
+    let (mut fresh, mut begun, mut preface) = (connect().await, connect().await, connect().await);
+    let (mut kept, mut kept_begun) = (connect().await, connect().await);
+    for client in [&mut kept, &mut kept_begun] {
+        client.write(format!("{GET}\r\n")).await;
+        client.until("ok").await.unwrap();
+    }
+    begun.write("GET / HT").await;
+    kept_begun.write("GET / HT").await;
+    preface.write("P").await;
+    let drained = tokio::spawn(drain.drain(PATIENCE));
+    // Nobody accepts any more, so the drain has begun.
+    soon(async { while TcpStream::connect(proxy).await.is_ok() {} }).await;
+    let patch = format!("ATCH{}\r\n", &GET[3..]);
+    let whole = format!("{GET}\r\n");
+    let clients = [
+        (&mut fresh, &*whole),
+        (&mut begun, &whole[8..]),
+        (&mut preface, &*patch),
+        (&mut kept, &*whole),
+        (&mut kept_begun, &whole[8..]),
+    ];
+    for (client, rest) in clients {
+        client.write(rest).await;
+        let answer = client.rest().await;
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{rest:?} {answer}");
+        assert_eq!(header(&answer, "connection"), Some("close"));
+    }
+    drop((fresh, begun, preface, kept, kept_begun));
+    assert_eq!(soon(drained).await.unwrap(), Drained::Complete);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_drain_cuts_off_what_does_not_end() {
     let address = instance(|mut wire| async move {

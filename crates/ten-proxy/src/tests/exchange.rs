@@ -198,6 +198,27 @@ async fn unix_sockets_at_short_and_long_paths() {
     }
 }
 
+#[tokio::test]
+async fn a_private_address_is_reached_from_a_socket_of_the_leases_network() {
+    let from = watch::Sender::new(None);
+    let seen = from.clone();
+    let address = instance(move |mut wire| {
+        seen.send_replace(Some(wire.0.peer_addr().unwrap().ip()));
+        async move {
+            while wire.request().await.is_some() {
+                wire.write(OK).await;
+            }
+        }
+    })
+    .await;
+    let Address::Tcp(port) = address else { unreachable!() };
+    let world = World::before(vec![Address::Private(port)]);
+    let mut client = world.client().await;
+    client.write(format!("{GET}\r\n")).await;
+    assert!(client.request().await.unwrap().ends_with("ok"));
+    assert_eq!(*from.borrow(), Some(ELSEWHERE.ip()));
+}
+
 /// On several threads, so that connections go back to the pool and out again in every order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_once() {

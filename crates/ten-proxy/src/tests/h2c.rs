@@ -1,6 +1,7 @@
 //! Instances that speak HTTP/2: what is said to them, what becomes of their answers, and that
 //! requests that share a connection share nothing else.
 
+mod ends;
 mod retry;
 mod sharing;
 

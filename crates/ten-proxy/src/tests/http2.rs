@@ -11,7 +11,7 @@ use super::*;
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// The preface and empty SETTINGS (RFC 9113, section 3.4).
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\012345678";
+const PING: &[u8] = b"\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678";
 
 /// A client with a connection that is driven.
 async fn connect(world: &World) -> (SendRequest<Bytes>, tokio::task::JoinHandle<Option<Reason>>) {
@@ -280,6 +280,31 @@ async fn a_silent_connection_ends() {
     assert!(began.elapsed() + Duration::from_millis(50) >= SHORT);
 }
 
+/// Of a connection that is ended for its silence, a request may be on its way.
+#[tokio::test]
+async fn a_request_that_crosses_the_goodbye_is_answered() {
+    let address = instance(|mut wire| async move {
+        wire.head().await;
+        // Longer than a connection has for its last words.
+        let _ = tokio::time::timeout(Duration::from_millis(2500), wire.head()).await;
+        wire.write(OK).await;
+    })
+    .await;
+    let world = World::allowing(impatient(), vec![address]);
+    let mut client = world.client().await;
+    client.write(HELLO).await;
+    let mut said = Vec::new();
+    // The head of GOAWAY.
+    while !said.ends_with(b"\0\0\x08\x07\0") {
+        said.push(soon(client.0.read_u8()).await.unwrap());
+    }
+    // GET, http, the path / and an authority (RFC 7541, appendix A).
+    let head = [&b"\x82\x86\x84\x41\x11"[..], b"a.api.example.com"].concat();
+    client.write([&b"\0\0\x16\x01\x05\0\0\0\x01"[..], &head].concat()).await;
+    let answer = client.rest().await;
+    assert!(answer.ends_with("ok"), "{answer:?}");
+}
+
 #[tokio::test]
 async fn a_drain_says_goaway_and_lets_what_is_under_way_end() {
     let address = instance(|mut wire| async move {
@@ -303,6 +328,29 @@ async fn a_drain_says_goaway_and_lets_what_is_under_way_end() {
     .await;
     assert!(!driver.is_finished());
     assert_eq!(soon(drained).await.unwrap(), crate::Drained::Cut);
+}
+
+/// Requests that share a connection count like connections, but for the first.
+#[tokio::test]
+async fn an_address_has_no_more_requests_than_places() {
+    let (address, _) = answering(OK).await;
+    let settings = ProxySettings { max_connections_per_ip: 3, ..ProxySettings::DEFAULT };
+    let world = World::allowing(settings, vec![address]);
+    world.fleet.set(Gate::Waking);
+    let (mut client, _) = connect(&world).await;
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(send(&mut client, get("http://a.api.example.com/"), true).await.0);
+    }
+    world.fleet.waiting(3).await;
+    let refused = ask(&mut client, get("http://a.api.example.com/")).await;
+    assert_eq!(refused.0, StatusCode::TOO_MANY_REQUESTS);
+    world.fleet.set(Gate::Open);
+    for answer in waiting {
+        assert_eq!(soon(answer).await.unwrap().status(), StatusCode::OK);
+    }
+    world.fleet.in_use(0).await;
+    assert_eq!(ask(&mut client, get("http://a.api.example.com/")).await.0, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -80,9 +80,9 @@ async fn a_full_backlog_of_a_unix_socket_is_waited_for() {
     let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
     bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
     listen(&listener, 0).unwrap();
-    let address = Address::Unix(path);
-    let first = connect::connect(&address).await.unwrap_or_else(|error| panic!("{error}"));
-    let mut second = std::pin::pin!(connect::connect(&address));
+    let lease = World::before(vec![Address::Unix(path)]).fleet.any().await;
+    let first = connect::connect(&lease).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut second = std::pin::pin!(connect::connect(&lease));
     tokio::select! {
         biased;
         _ = &mut second => panic!("the backlog has room"),
@@ -174,4 +174,23 @@ async fn the_time_that_an_instance_takes_is_its_own() {
     let mut answer = String::new();
     client.0.read_to_string(&mut answer).await.unwrap();
     assert!(answer.contains("first ") && answer.contains("second"), "{answer}");
+}
+
+/// The instance cannot answer what it has not been sent: that is no fault of its.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stands_still_is_not_an_instance_that_does() {
+    let limit = Some(Duration::from_secs(5));
+    for (sent, status) in [("", "408"), ("some", "408"), ("all of it!", "504")] {
+        let address = instance(|mut wire| async move {
+            let _ = tokio::io::copy(&mut wire.0, &mut tokio::io::sink()).await;
+        })
+        .await;
+        let world = World::with_timeout(vec![address], limit);
+        let mut client = world.client().await;
+        let post = GET.replace("GET", "POST");
+        client.write(format!("{post}Content-Length: 10\r\n\r\n{sent}")).await;
+        let mut answer = String::new();
+        client.0.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer.get(9..12), Some(status), "{sent}: {answer}");
+    }
 }

@@ -55,6 +55,25 @@ async fn silent_connections_keep_nobody_out() {
     client.until("ok").await.unwrap();
 }
 
+#[tokio::test]
+async fn idle_connections_of_http_2_keep_nobody_out() {
+    const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let (address, _) = answering(OK).await;
+    let world = World::allowing(at_most(2), vec![address]);
+    let mut idle = (world.client().await, world.client().await);
+    for client in [&mut idle.0, &mut idle.1] {
+        client.write(HELLO).await;
+        // Its SETTINGS: it is served.
+        soon(client.0.read_u8()).await.unwrap();
+    }
+    let mut client = world.client().await;
+    client.write(format!("{GET}\r\n")).await;
+    client.until("ok").await.unwrap();
+    // Told to leave, they end; and with a word.
+    let said = idle.0.rest().await;
+    assert!(said.contains("\0\0\x08\x07\0"), "no GOAWAY: {said:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_slow_head_is_a_silence_too() {
     let (address, _) = answering(OK).await;

@@ -1,13 +1,13 @@
 //! `/api/instances`: a function per verb.
 
 use axum::{Json, extract::State};
-use ten_api::{Done, HealthReport, Instance, InstanceList, SpawnRequest, Weight};
+use ten_api::{Done, Ended, HealthReport, Instance, InstanceList, KeepData, SpawnRequest, Weight};
 use ten_domain::InstanceName;
 use ten_supervisor::{Denied, InstanceView};
 
 use super::{
     Api, Refused,
-    extract::{Body, Named},
+    extract::{Body, Named, Params},
 };
 use crate::convert;
 
@@ -35,8 +35,12 @@ pub(super) async fn spawn(
 pub(super) async fn stop(
     State(api): State<Api>,
     Named(name): Named,
-) -> Result<Json<Done>, Refused> {
-    answer(api.fleet.stop(name).await)
+    Params(KeepData { keep_data }): Params<KeepData>,
+) -> Result<Json<Ended>, Refused> {
+    ended(match keep_data {
+        true => api.fleet.stop(name).await.map(kept),
+        false => api.fleet.stop_and_discard(name).await,
+    })
 }
 
 pub(super) async fn restart(
@@ -49,8 +53,12 @@ pub(super) async fn restart(
 pub(super) async fn remove(
     State(api): State<Api>,
     Named(name): Named,
-) -> Result<Json<Done>, Refused> {
-    answer(api.fleet.remove(name).await)
+    Params(KeepData { keep_data }): Params<KeepData>,
+) -> Result<Json<Ended>, Refused> {
+    ended(match keep_data {
+        true => api.fleet.remove(name).await.map(kept),
+        false => api.fleet.remove_and_discard(name).await,
+    })
 }
 
 pub(super) async fn set_weight(
@@ -66,6 +74,18 @@ pub(super) async fn health(
     Named(name): Named,
 ) -> Result<Json<HealthReport>, Refused> {
     Ok(Json(convert::health(find(&api, name)?)))
+}
+
+/// The end of a command that leaves data alone.
+fn kept(done: ten_supervisor::Done) -> ten_supervisor::Ended {
+    ten_supervisor::Ended { done, trashed: None, shared: Vec::new() }
+}
+
+fn ended(end: Result<ten_supervisor::Ended, Denied>) -> Result<Json<Ended>, Refused> {
+    match end {
+        Ok(ended) => Ok(Json(convert::ended(ended))),
+        Err(denied) => Err(Refused(convert::denied(denied))),
+    }
 }
 
 fn find(api: &Api, name: InstanceName) -> Result<InstanceView, Refused> {

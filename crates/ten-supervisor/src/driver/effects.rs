@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ten_domain::{InstanceName, Listen, Refusal};
+use ten_domain::{InstanceName, Listen, Network, Refusal, Weight};
 use ten_logs::{Logs, Stream};
 use ten_store::Origin;
 use ten_warden::{LaunchId, Output};
@@ -15,6 +15,7 @@ use crate::{
     gate::{Birth, Generation},
     instance::{Goal, Note, Process, Timer, Watch},
     machine::{Effect, Event, Why},
+    ports::IN_A_NETWORK_OF_ITS_OWN,
     probe::{self, Place, Reached},
     scribe::Fact,
 };
@@ -34,7 +35,11 @@ impl Driver {
             Effect::Arm(after) => self.arm(name, after),
             Effect::Disarm => self.disarm(name),
             Effect::Started => self.tell(name, Goal::Up, || Ok(Done::Did)),
-            Effect::Stopped => self.tell(name, Goal::Down, || Ok(Done::Did)),
+            // Before anybody hears of it, and before anything starts again.
+            Effect::Stopped => {
+                self.discard(name);
+                self.tell(name, Goal::Down, || Ok(Done::Did));
+            }
             Effect::Refuse(why) => self.refuse(name, why),
             Effect::WarnUnhealthy => self.warn_unhealthy(name),
             Effect::Forget => self.forget(name),
@@ -52,25 +57,33 @@ impl Driver {
 
     fn try_launch(&mut self, name: &InstanceName) -> Result<(), String> {
         let rules = self.spec(name).map(|spec| (self.rules(&spec), spec));
-        let port = self.ports.take().ok_or("no port between 30000 and 40000 is free")?;
         let Some(instance) = self.instances.get_mut(name) else { return Ok(()) };
         if let Some((rules, spec)) = rules {
             // A new template holds from the next start on.
             instance.machine.set_rules(rules);
             instance.spec = spec;
         }
+        let held = match instance.spec.network {
+            Network::Host => {
+                Some(self.ports.take().ok_or("no port between 30000 and 40000 is free")?)
+            }
+            Network::None => None,
+        };
+        let port = held.unwrap_or(IN_A_NETWORK_OF_ITS_OWN);
         let extra = &instance.extra_env;
         let planned = ten_runtime::plan(&self.parts.ground, &instance.spec, name, port, extra);
         let planned = planned.map_err(|error| {
-            self.ports.give_back(port);
+            if let Some(port) = held {
+                self.ports.give_back(port);
+            }
             error.to_string()
         })?;
         let launch = self.parts.next_launch;
         self.parts.next_launch = LaunchId(launch.0 + 1);
-        let note = Note::of(name, port, &planned.listener, extra);
+        let note = Note::of(name, held, &planned.listener, extra);
         instance.folders = planned.folders;
         self.parts.warden.launch(launch, planned.plan, note);
-        instance.process = Some(Process::new(launch, port, planned.listener));
+        instance.process = Some(Process::new(launch, held, planned.listener));
         self.launches.insert(launch, name.clone());
         self.census.got_process(&name.service);
         Ok(())
@@ -107,7 +120,7 @@ impl Driver {
             let reached = probe::accepting(&place).await;
             if let Some(check) = health {
                 report(&notices, Notice::Accepting(name.clone(), launch, reached.clone()));
-                probe::healthy(&reached.dial(), protocol, &check).await;
+                probe::healthy(&reached, protocol, &check).await;
             }
             report(&notices, Notice::Ready(name, launch, Some(reached)));
         });
@@ -193,12 +206,12 @@ impl Driver {
             process.health.record(true);
             process.health_checked = Some(Instant::now());
         }
-        let (name, launch, address) =
-            (name.clone(), generation.launch(), generation.dial().clone());
+        let (name, launch, reached) =
+            (name.clone(), generation.launch(), generation.reached().clone());
         let task = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(check.interval).await;
-                let passed = probe::passes(&address, protocol, &check).await;
+                let passed = probe::passes(&reached, protocol, &check).await;
                 report(&notices, Notice::Checked(name.clone(), launch, passed));
             }
         });
@@ -320,8 +333,12 @@ impl Driver {
             // Empty, it says nothing to anybody; else it holds data, and stays (rmdir(2)).
             let _ = std::fs::remove_dir(folder);
         }
+        let shown = self.parts.published.get(name);
         self.parts.published.remove(name);
-        self.parts.published.refresh_pool(&name.service);
+        // Most have no share: what a request brought into being costs its service no new pool.
+        if shown.is_some_and(|entry| entry.status.load().weight > Weight::NONE) {
+            self.parts.published.refresh_pool(&name.service);
+        }
     }
 }
 

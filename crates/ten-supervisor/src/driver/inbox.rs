@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use ten_domain::{InstanceName, Refusal, ResourceLimits, ServiceName, ServiceSpec, Weight};
+use ten_kernel::Door;
 use ten_store::Origin;
 use ten_warden::{Cgroup, Event as WardenEvent, Exit, LaunchId, Living, Output};
 use tokio::{sync::oneshot, time::Instant};
@@ -26,6 +27,7 @@ impl Driver {
             Command::Wake { name, from, waiter } => self.wake(&name, from, waiter),
             Command::Operate { name, verb, wait, reply } => self.operate(&name, verb, wait, reply),
             Command::SetWeight { name, weight, reply } => self.set_weight(&name, weight, reply),
+            Command::Restore { name, back, reply } => self.restore(&name, back, reply),
             Command::WakeService { service } => self.wake_service(&service),
             Command::Shutdown { reply } => self.shutdown(reply),
         }
@@ -68,7 +70,8 @@ impl Driver {
             }
             _ => {}
         }
-        let joined = instance.queue.join(waiter, spec.concurrency.queue_limit);
+        let places = instance.places();
+        let joined = instance.queue.join(waiter, places);
         joined.map_err(|waiter| (waiter, Refusal::QueueFull))
     }
 
@@ -119,8 +122,15 @@ impl Driver {
                 (Event::Spawn, Goal::Up, phase == Phase::Running)
             }
             Verb::Restart => (Event::Restart, Goal::Up, false),
-            Verb::Stop => (Event::Stop, Goal::Down, phase == Phase::Sleeping),
-            Verb::Remove => (Event::Remove, Goal::Down, false),
+            Verb::Stop(discard) => {
+                let already = phase == Phase::Sleeping && discard.is_none();
+                instance.discards.extend(discard);
+                (Event::Stop, Goal::Down, already)
+            }
+            Verb::Remove(discard) => {
+                instance.discards.extend(discard);
+                (Event::Remove, Goal::Down, false)
+            }
         };
         if already || !wait {
             tell(reply, Ok(if already { Done::AlreadySo } else { Done::Did }));
@@ -152,7 +162,9 @@ impl Driver {
                 self.create(spec, name, Weight::FULL, false);
                 Ok(())
             }
-            Verb::Stop | Verb::Restart | Verb::Remove => Err(Denied::UnknownInstance(name.clone())),
+            Verb::Stop(_) | Verb::Restart | Verb::Remove(_) => {
+                Err(Denied::UnknownInstance(name.clone()))
+            }
         }
     }
 
@@ -190,9 +202,9 @@ impl Driver {
 
     pub(super) fn on_warden(&mut self, event: WardenEvent) {
         match event {
-            WardenEvent::Launched { launch, pid, cgroup, output } => {
+            WardenEvent::Launched { launch, pid, cgroup, output, door } => {
                 self.with_process(launch, |driver, name| {
-                    driver.launched(name, pid, cgroup, output);
+                    driver.launched(name, pid, cgroup, door, output);
                 });
             }
             WardenEvent::LaunchFailed { launch, reason } => {
@@ -217,11 +229,19 @@ impl Driver {
         }
     }
 
-    fn launched(&mut self, name: &InstanceName, pid: u32, cgroup: Option<Cgroup>, output: Output) {
+    fn launched(
+        &mut self,
+        name: &InstanceName,
+        pid: u32,
+        cgroup: Option<Cgroup>,
+        door: Option<Door>,
+        output: Output,
+    ) {
         let Some(instance) = self.instances.get_mut(name) else { return };
         let Some(process) = instance.process.as_mut() else { return };
         process.pid = Some(pid);
         process.cgroup = cgroup;
+        process.door = door.map(Arc::new);
         let ended = process.ended.clone();
         self.record(name, output, ended);
         self.watch_start(name);
@@ -237,7 +257,9 @@ impl Driver {
         if let Some(generation) = &process.generation {
             generation.close();
         }
-        self.ports.give_back(process.port);
+        if let Some(port) = process.port {
+            self.ports.give_back(port);
+        }
         self.census.lost_process(&name.service);
         // An end that was asked for says nothing, however it came.
         if !matches!(instance.machine.phase(), Phase::Draining(_) | Phase::Stopping(_)) {
@@ -360,7 +382,7 @@ impl Driver {
     }
 
     pub(super) fn adopt_one(&mut self, living: Living) {
-        let Living { launch, pid, cgroup, note, output } = living;
+        let Living { launch, pid, cgroup, note, output, door } = living;
         let known = Note::read(launch, &note)
             .and_then(|adopted| Some((self.spec(&adopted.name)?, adopted)));
         let Some((spec, Adopted { name, process, extra_env })) = known else {
@@ -370,14 +392,16 @@ impl Driver {
         if !self.instances.contains_key(&name) {
             self.create(spec, &name, Weight::NONE, true);
         }
-        self.ports.adopt(process.port);
+        if let Some(port) = process.port {
+            self.ports.adopt(port);
+        }
         self.census.got_process(&name.service);
         self.launches.insert(launch, name.clone());
         let Some(instance) = self.instances.get_mut(&name) else { return };
         instance.process = Some(process);
         instance.extra_env = extra_env;
         self.step(&name, Event::Adopted);
-        self.launched(&name, pid, cgroup, output);
+        self.launched(&name, pid, cgroup, door, output);
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
 };
 
 use super::*;
+use crate::probe::By;
 
 type Reply = SyncSender<Lease>;
 
@@ -19,7 +20,7 @@ fn with_room_for(max: u32) -> (Arc<Generation>, mpsc::UnboundedReceiver<Notice>)
     let generation = Generation::new(Birth {
         instance: name,
         launch: LaunchId(7),
-        reached: Reached { address, socket: None },
+        reached: Reached { address, by: By::Address },
         protocol: Protocol::Http1,
         request_timeout: None,
         max,
@@ -206,9 +207,11 @@ fn a_process_that_is_reached_elsewhere_keeps_its_count() {
     old.report_unreachable();
     assert!(matches!(seen.try_recv(), Ok(Notice::Unreachable(..))));
     let address = Address::Tcp(([127, 0, 0, 1], 2).into());
-    let after = before.moved(Reached { address: address.clone(), socket: None });
+    let after = before.moved(Reached { address: address.clone(), by: By::Address });
     assert!(after.enter().is_none(), "used before it was shown");
     after.reopen();
+    assert!(after.enter().is_none(), "overtook who waited for it to be found");
+    after.nobody_waits();
     let lease = after.enter().unwrap();
     assert_eq!(lease.address(), &address);
     assert!(after.enter().is_none(), "three use a process that has room for two");

@@ -107,6 +107,7 @@ impl House {
                 admin_host: None,
                 backoff: Backoff { base: Duration::from_secs(1), max: Duration::from_secs(60) },
                 crash_limit: CrashLimit { max_restarts: 3, window: Duration::from_secs(300) },
+                trash_retention: Duration::from_secs(60),
                 proxy,
             },
             services: [(spec.name.clone(), Arc::new(spec))].into(),
@@ -151,6 +152,7 @@ impl House {
             living,
             known: store.all().await.unwrap(),
             store: store.clone(),
+            trash: ten_kernel::Trash::open(folder.path()).unwrap(),
             logs: Logs::new(),
         };
         let fleet = Fleet::start(beginning, seen);
@@ -170,6 +172,7 @@ impl House {
                 cgroup: None,
                 note: tenant.note.clone(),
                 output: output(),
+                door: None,
             };
             world.living.iter().map(of).collect()
         };
@@ -262,6 +265,7 @@ async fn obey(world: Arc<Mutex<World>>, mut inbox: mpsc::UnboundedReceiver<ToWar
                     pid: launch.0 as u32,
                     cgroup: None,
                     output: output(),
+                    door: None,
                 };
                 events.send(launched).await.unwrap();
                 tokio::spawn(live(Arc::clone(&world), launch, script));
@@ -352,6 +356,7 @@ fn spec() -> ServiceSpec {
         idle_timeout: None,
         restart: RestartPolicy::OnFailure,
         isolation: Isolation::Process,
+        network: Network::Host,
         listen: Listen::Socket,
         protocol: Protocol::Http1,
         concurrency: Concurrency::DEFAULT,
@@ -366,5 +371,6 @@ fn spec() -> ServiceSpec {
         user: None,
         bind: vec![],
         limits: ResourceLimits::DEFAULT,
+        storage_persist: false,
     }
 }

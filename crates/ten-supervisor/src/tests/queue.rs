@@ -68,11 +68,11 @@ async fn a_wake_is_no_stampede() {
 async fn more_than_queue_limit_are_refused_running_or_not() {
     let house = narrow(|spec| spec.concurrency.queue_limit = 2).await;
     house.script(Script { start_takes: Duration::from_secs(5), ..Script::default() });
-    let (first, second) = (ask(&house).await, ask(&house).await);
+    // One of the three will be let in at once.
+    let (first, second, third) = (ask(&house).await, ask(&house).await, ask(&house).await);
     let refused = Some(Refusal::QueueFull);
     assert_eq!(ask(&house).await.await.unwrap().err(), refused);
     let lease = first.await.unwrap().unwrap();
-    let third = ask(&house).await;
     assert_eq!(ask(&house).await.await.unwrap().err(), refused);
     // Who leaves makes room for another.
     third.abort();
@@ -92,7 +92,7 @@ async fn the_limit_holds_for_those_who_came_before_it_was_known() {
         requests.spawn(async move { fleet.lease(&target("api:a"), HERE).await.map(drop) });
     }
     let answers = requests.join_all().await;
-    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 3, "{answers:?}");
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1 + 3, "{answers:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,4 +233,88 @@ async fn asleep_is_what_a_request_would_wake() {
     }
     let worker = House::new(|spec| spec.listen = Listen::None).await;
     assert!(!worker.fleet.sleeps(&target("api:a")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_never_undoes_a_stop_of_what_requests_may_not_start() {
+    let house = narrow(|spec| spec.on_demand = OnDemand::Off).await;
+    house.fleet.spawn(name("api:a"), vec![], true).await.unwrap();
+    let held = house.fleet.lease(&target("api:a"), HERE).await.unwrap();
+    let before = ask(&house).await;
+    let fleet = house.fleet.clone();
+    let stopped = tokio::spawn(async move { fleet.stop(name("api:a")).await });
+    let during = ask(&house).await;
+    assert_eq!(house.state("api:a"), Some(State::Draining));
+    drop(held);
+    assert_eq!(stopped.await.unwrap(), Ok(Done::Did));
+    for asked in [before, during] {
+        assert_eq!(asked.await.unwrap().err(), Some(Refusal::Asleep));
+    }
+    assert_eq!((house.state("api:a"), house.launches()), (Some(State::Sleeping), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_would_be_served_awake_is_served_after_a_wake() {
+    let house = narrow(|spec| (spec.concurrency.max, spec.concurrency.queue_limit) = (3, 2)).await;
+    house.script(Script { start_takes: Duration::from_secs(5), ..Script::default() });
+    for round in ["unknown", "asleep", "starting again"] {
+        let mut asked = vec![];
+        for _ in 0..6 {
+            asked.push(ask(&house).await);
+        }
+        let refused = asked.pop().unwrap().await.unwrap();
+        assert_eq!(refused.err(), Some(Refusal::QueueFull), "{round}");
+        for asked in asked {
+            drop(asked.await.unwrap().expect(round));
+        }
+        match round {
+            "unknown" => drop(house.fleet.stop(name("api:a")).await.unwrap()),
+            _ => house.exit("api:a", Exit::Signal(9)),
+        }
+        house.until("it is down", |house| house.fleet.try_lease(&target("api:a")).is_none()).await;
+    }
+}
+
+/// Asks as the proxy does: first for what is there at once.
+async fn ask_service(house: &House) -> Asked {
+    let fleet = house.fleet.clone();
+    let asked = tokio::spawn(async move {
+        let service = Target::Service("api".parse().unwrap());
+        match fleet.try_lease(&service) {
+            Some(lease) => Ok(lease),
+            None => fleet.lease(&service, HERE).await,
+        }
+    });
+    pass(Duration::from_millis(1)).await;
+    asked
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_one_instance_while_another_of_the_service_has_room() {
+    let house = narrow(|_| {}).await;
+    for id in ["api:v1", "api:v2"] {
+        house.fleet.spawn(name(id), vec![], true).await.unwrap();
+    }
+    let v1 = house.fleet.lease(&target("api:v1"), HERE).await.unwrap();
+    for _ in 0..4 {
+        let asked = ask_service(&house).await;
+        assert!(asked.is_finished(), "v2 has room");
+        assert_eq!(asked.await.unwrap().unwrap().instance(), &name("api:v2"));
+    }
+    // Both are full: who waits is spread over them.
+    let v2 = house.fleet.lease(&target("api:v2"), HERE).await.unwrap();
+    let (one, two) = (ask_service(&house).await, ask_service(&house).await);
+    drop((v1, v2));
+    let (one, two) = (one.await.unwrap().unwrap(), two.await.unwrap().unwrap());
+    assert_ne!(one.instance(), two.instance());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_instance_that_is_forgotten_unborn_is_not_told_that_there_is_none() {
+    let house = narrow(|_| {}).await;
+    house.script(Script { start_takes: Duration::from_secs(5), ..Script::default() });
+    let asked = ask(&house).await;
+    house.fleet.stop(name("api:a")).await.unwrap();
+    let refused = asked.await.unwrap().err();
+    assert!(matches!(refused, Some(Refusal::NotReady { .. })), "{refused:?}");
 }

@@ -10,11 +10,11 @@ use std::{
 
 use rustix::io::Errno;
 use ten_kernel::{
-    CgroupError, Child, Failure, Fifo, Given, LaunchPlan, Leaf, LimitError, ReportEnd, Walls,
-    launch, limit, listen_unix, make_fifo, remove_socket,
+    CgroupError, Failure, Fifo, Given, Launch, LaunchPlan, Leaf, LimitError, Walls, launch, limit,
+    listen_unix, make_fifo, remove_socket,
 };
 
-use super::{Places, ReadEnds, Tree};
+use super::{Ends, Places, Tree};
 use crate::{
     protocol::{Cgroup, LaunchId},
     record::{Named, Record, RunDir, make_private_folder},
@@ -96,11 +96,11 @@ impl Tree {
         {
             tracing::warn!(tree = plan.name, %error, "cannot remove an unused cgroup");
         }
-        let (init, report) = begun?;
+        let Launch { init, report, door } = begun?;
         Ok(Self {
             launch,
             note,
-            output: Rc::new(ReadEnds { stdout: stdout.reader, stderr: stderr.reader }),
+            ends: Rc::new(Ends { stdout: stdout.reader, stderr: stderr.reader, door }),
             name: plan.name.clone(),
             bare: plan.walls == Walls::Bare,
             scratch: plan.scratch.clone(),
@@ -129,7 +129,7 @@ fn begin(
     cgroup: Option<&Leaf>,
     activation: Option<&OwnedFd>,
     [stdout, stderr]: [&Fifo; 2],
-) -> Result<(Child, ReportEnd), LaunchError> {
+) -> Result<Launch, LaunchError> {
     let given = Given { cgroup, stdout: &stdout.writer, stderr: &stderr.writer, activation };
     let begun = launch(plan, &given)?;
     let recorded = || {
@@ -156,7 +156,7 @@ fn begin(
         let _ = begun.init.wait();
         return Err(error);
     }
-    Ok((begun.init, begun.report))
+    Ok(begun)
 }
 
 fn name_of(leaf: &Leaf) -> Result<Cgroup, CgroupError> {

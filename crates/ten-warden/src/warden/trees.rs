@@ -77,9 +77,9 @@ impl Warden {
             introduce(front, tree);
             return self.try_ready();
         }
-        let output = Beside::Output(tree.output.clone());
+        let ends = Beside::Ends(tree.ends.clone());
         let cgroup = tree.cgroup_name();
-        self.tell_with(&ToFront::Launched { launch, pid, cgroup }, output);
+        self.tell_with(&ToFront::Launched { launch, pid, cgroup }, ends);
     }
 
     /// Brings to an end what can be brought to an end.

@@ -1,5 +1,7 @@
 //! What must hold.
 
+mod network;
+
 use std::{fs, os::unix::net::UnixStream, path::PathBuf};
 
 use rustix::process::Signal;
@@ -39,6 +41,7 @@ pub(crate) const EACH_SETTING: &[(&str, Case)] = &[
     ("the_tree_is_read_only", the_tree_is_read_only),
     ("powerless", powerless),
     ("binds", binds),
+    ("a_network_of_its_own", network::a_network_of_its_own),
     ("the_second_warden_is_refused", the_second_warden_is_refused),
     ("impossible_launches_are_refused", impossible_launches_are_refused),
     ("two_signals_stop_at_once", two_signals_stop_at_once),

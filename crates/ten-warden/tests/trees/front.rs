@@ -1,23 +1,41 @@
 //! A front that does what the test says and says what the warden does: lines of JSON over
 //! the admin socket, one test at a time.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    collections::HashMap,
+    io,
+    process::ExitCode,
+    sync::{Arc, Mutex as StdMutex},
+};
 
 use serde::{Deserialize, Serialize};
-use ten_kernel::{LaunchPlan, take_given};
+use ten_kernel::{Door, LaunchPlan, Wanted, take_given, take_socket};
 use ten_warden::{Event, Exit, LaunchId, Output, WardenHandle, connect};
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{UnixListener, unix::pipe},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest},
+    net::{TcpSocket, UnixDatagram, UnixListener, unix::pipe},
     sync::{Mutex, Notify, mpsc},
 };
 
 /// What the test tells the front.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
-    Launch { launch: u64, plan: Box<LaunchPlan> },
-    Signal { launch: u64, signal: i32 },
-    Kill { launch: u64 },
+    Launch {
+        launch: u64,
+        plan: Box<LaunchPlan>,
+    },
+    Signal {
+        launch: u64,
+        signal: i32,
+    },
+    Kill {
+        launch: u64,
+    },
+    /// Connect to a port in a tree's own network, and say what is written there.
+    Dial {
+        launch: u64,
+        port: u16,
+    },
     Farewell,
 }
 
@@ -47,6 +65,11 @@ pub(crate) enum Line {
         launch: u64,
         text: String,
     },
+    Dialled {
+        launch: u64,
+        port: u16,
+        text: String,
+    },
     Terminate,
     Reload,
 }
@@ -72,11 +95,13 @@ async fn serve() {
             living,
         })
         .unwrap();
+    let doors = Doors::default();
     for tree in boot.living {
         read_both(&lines, tree.launch, tree.output);
+        doors.lock().unwrap().extend(tree.door.map(|door| (tree.launch.0, Arc::new(door))));
     }
     let over = Arc::new(Notify::new());
-    tokio::spawn(relay_events(events, lines, over.clone()));
+    tokio::spawn(relay_events(events, lines.clone(), over.clone(), Arc::clone(&doors)));
     let admin = UnixListener::from_std(boot.admin).unwrap();
     let to_say = Arc::new(Mutex::new(to_say));
     let leave = Arc::new(Notify::new());
@@ -85,7 +110,8 @@ async fn serve() {
             stream = admin.accept() => {
                 let (read, write) = stream.unwrap().0.into_split();
                 tokio::spawn(say(to_say.clone(), write));
-                tokio::spawn(obey(read, warden.clone(), leave.clone()));
+                let dial = dial_with(Arc::clone(&doors), lines.clone());
+                tokio::spawn(obey(read, warden.clone(), leave.clone(), dial));
             }
             () = over.notified() => return,
             () = leave.notified() => return,
@@ -107,7 +133,34 @@ async fn say(
     }
 }
 
-async fn obey(from: tokio::net::unix::OwnedReadHalf, warden: WardenHandle, leave: Arc<Notify>) {
+type Doors = Arc<StdMutex<HashMap<u64, Arc<Door>>>>;
+
+fn dial_with(doors: Doors, lines: mpsc::UnboundedSender<Line>) -> impl Fn(u64, u16) {
+    move |launch, port| {
+        let door = doors.lock().unwrap().get(&launch).cloned().expect("a network of its own");
+        let lines = lines.clone();
+        tokio::spawn(async move {
+            let text = dial(&door, port).await.unwrap_or_else(|error| error.to_string());
+            let _ = lines.send(Line::Dialled { launch, port, text });
+        });
+    }
+}
+
+async fn dial(door: &Door, port: u16) -> io::Result<String> {
+    let answer = UnixDatagram::from_std(door.ask(Wanted::Tcp)?.into())?;
+    let socket = answer.async_io(Interest::READABLE, || take_socket(&answer)).await?;
+    let socket = TcpSocket::from_std_stream(socket.into());
+    let mut text = String::new();
+    socket.connect(([127, 0, 0, 1], port).into()).await?.read_to_string(&mut text).await?;
+    Ok(text)
+}
+
+async fn obey(
+    from: tokio::net::unix::OwnedReadHalf,
+    warden: WardenHandle,
+    leave: Arc<Notify>,
+    dial: impl Fn(u64, u16),
+) {
     let mut lines = BufReader::new(from).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str(&line).unwrap() {
@@ -116,6 +169,7 @@ async fn obey(from: tokio::net::unix::OwnedReadHalf, warden: WardenHandle, leave
             }
             Order::Signal { launch, signal } => warden.signal(LaunchId(launch), signal),
             Order::Kill { launch } => warden.kill(LaunchId(launch)),
+            Order::Dial { launch, port } => dial(launch, port),
             Order::Farewell => {
                 warden.farewell();
                 // Let the connection's task say it.
@@ -130,11 +184,13 @@ async fn relay_events(
     mut events: mpsc::Receiver<Event>,
     lines: mpsc::UnboundedSender<Line>,
     over: Arc<Notify>,
+    doors: Doors,
 ) {
     while let Some(event) = events.recv().await {
         let line = match event {
-            Event::Launched { launch, pid, output, .. } => {
+            Event::Launched { launch, pid, output, door, .. } => {
                 read_both(&lines, launch, output);
+                doors.lock().unwrap().extend(door.map(|door| (launch.0, Arc::new(door))));
                 Line::Launched { launch: launch.0, pid }
             }
             Event::LaunchFailed { launch, reason } => Line::Failed { launch: launch.0, reason },

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ten_kernel::{LaunchPlan, Limits, Mount, Walls};
+use ten_kernel::{LaunchPlan, Limits, Mount, Network, Walls};
 use ten_warden::{FrontCommand, Options, Warden};
 
 use crate::front::{Line, Order};
@@ -126,6 +126,7 @@ impl Host {
             Level::Bare => Walls::Bare,
             Level::Namespaces => Walls::Namespaces {
                 hostname: "inside".into(),
+                network: Network::Host,
                 mounts: vec![
                     Mount::Proc,
                     Mount::Private { at: "/tmp".into(), mode: 0o1777 },

@@ -1,12 +1,17 @@
 //! `ten init`: a commented config for the project in this folder.
 
-use std::{fs::OpenOptions, io::Write, path::Path};
+use std::{
+    env,
+    fs::OpenOptions,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
-use ten_config::init;
-use ten_domain::ServiceName;
+use ten_config::{Source, init};
+use ten_domain::{InstanceName, ServiceName};
 
-use crate::{args::Global, failure::Failure, output};
+use crate::{args::Global, failure::Failure, ground, output};
 
 /// The file that is written.
 const FILE: &str = "tenement.toml";
@@ -38,8 +43,13 @@ impl Init {
                 .why("no file of a project that is known here says it")
                 .fix("pass --command, such as --command './app --port {port}'")
         })?;
-        write(&init::render(&name, &command, &project))?;
+        let text = |bind: &[String]| init::render(&name, &command, &project, bind);
+        let bind = bind_lines(&text(&[]));
+        write(&text(&bind))?;
         output::remark(global, format!("wrote {FILE}: service {name}, started by `{command}`"));
+        for shown in &bind {
+            output::remark(global, format!("bind    {shown}, which the walls would hide"));
+        }
         if let Some(build) = &project.build {
             output::remark(global, format!("first   {build}"));
         }
@@ -47,6 +57,25 @@ impl Init {
         output::remark(global, format!("and     curl http://demo.{name}.localhost:8080"));
         Ok(())
     }
+}
+
+/// What `bind` needs to name before the one service of this config can be started here; nothing
+/// where the config is not right, which `ten config check` says better.
+fn bind_lines(text: &str) -> Vec<String> {
+    let lookup = |name: &str| env::var(name).ok();
+    let Ok(source) = Source::from_text(Path::new(FILE), text) else { return Vec::new() };
+    let Ok(config) = ten_config::parse(&source, &lookup) else { return Vec::new() };
+    let ground = ground::of(&config, &config.settings.data_dir);
+    let home = lookup("HOME").filter(|home| home.starts_with('/'));
+    let hidden = config.services.values().flat_map(|spec| {
+        let name = InstanceName { service: spec.name.clone(), id: ground::example() };
+        ten_runtime::missing_binds(&ground, spec, &name)
+    });
+    let spelt = |path: PathBuf| {
+        let below = home.as_ref().and_then(|home| path.strip_prefix(home).ok());
+        below.map_or(format!("{}:ro", path.display()), |below| format!("~/{}:ro", below.display()))
+    };
+    hidden.map(spelt).collect()
 }
 
 /// Never over a file that is there.

@@ -13,8 +13,9 @@ use ten_server::ServeOptions;
 use super::config;
 use crate::{args::Global, connect, failure::Failure};
 
+/// Where requests are accepted, and for whom.
 #[derive(Debug, Args)]
-pub(crate) struct Serve {
+pub(crate) struct Listen {
     /// The port for HTTP
     #[arg(long, default_value_t = 8080)]
     port: u16,
@@ -25,6 +26,12 @@ pub(crate) struct Serve {
     /// The domain under which instances have their hostnames
     #[arg(long, default_value = "localhost", value_parser = domain)]
     domain: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    listen: Listen,
     /// Serve HTTPS with certificates from an ACME authority
     #[arg(long)]
     tls: bool,
@@ -45,10 +52,11 @@ impl Serve {
         let config = config::parse(&source, &|name| env::var(name).ok())?;
         let data_dir = global.data_dir.clone().unwrap_or(config.settings.data_dir);
         let data_dir = connect::absolute(&data_dir)?;
-        let listen = self.listen();
+        let listen = self.listen.addresses();
+        let domain = self.listen.domain;
         ten_server::telemetry::start();
         let error_pages = config.settings.proxy.error_pages;
-        let options = ServeOptions { source, data_dir, listen, domain: self.domain, error_pages };
+        let options = ServeOptions { source, data_dir, listen, domain, error_pages };
         ten_server::serve(options).map_err(|error| {
             let remedy = error.remedy();
             let failure = Failure::new("cannot serve").because(error);
@@ -58,10 +66,12 @@ impl Serve {
             }
         })
     }
+}
 
+impl Listen {
     /// Whoever tries it on `localhost` shows nothing to the network; naming a domain says that
     /// it is meant to be reached.
-    fn listen(&self) -> Vec<SocketAddr> {
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
         let local = self.domain == "localhost";
         let usual = if local { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
         let addresses = if self.bind.is_empty() { &vec![usual.into()] } else { &self.bind };
@@ -87,12 +97,12 @@ mod tests {
     #[derive(Parser)]
     struct Typed {
         #[command(flatten)]
-        serve: Serve,
+        listen: Listen,
     }
 
     fn listen(line: &str) -> Vec<String> {
         let typed = Typed::parse_from(line.split_whitespace());
-        typed.serve.listen().iter().map(SocketAddr::to_string).collect()
+        typed.listen.addresses().iter().map(SocketAddr::to_string).collect()
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use ten_api::{Done, State};
+use jiff::tz::TimeZone;
+use ten_api::{Ended, State};
 use ten_client::Client;
 use ten_domain::InstanceName;
 
-use crate::{args::Global, connect, failure::Failure, instance, output, watch};
+use crate::{args::Global, connect, failure::Failure, instance, output, render, watch};
 
 /// Each stop may take its `stop_timeout`, so they run side by side, as far as the sockets of a
 /// usual shell go (1,024 open files).
@@ -23,30 +24,39 @@ pub(crate) struct Stop {
     /// Every instance that does not sleep
     #[arg(long, conflicts_with = "instance")]
     all: bool,
+    /// Leave its data where they are
+    #[arg(long)]
+    keep_data: bool,
 }
 
 impl Stop {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         match &self.instance {
-            Some(typed) => one(instance::name(typed, self.id.as_deref())?, global).await,
-            None => all(global).await,
+            Some(typed) => {
+                let name = instance::name(typed, self.id.as_deref())?;
+                one(name, self.keep_data, global).await
+            }
+            None => all(self.keep_data, global).await,
         }
     }
 }
 
-async fn one(name: InstanceName, global: &Global) -> Result<(), Failure> {
+async fn one(name: InstanceName, keep_data: bool, global: &Global) -> Result<(), Failure> {
     let client = connect::client(global)?;
-    let done = watch::until(global, &client, &name, stop(&client, &name)).await?;
+    let ended = watch::until(global, &client, &name, stop(&client, &name, keep_data)).await?;
     if global.json {
-        return output::print_json(&done);
+        return output::print_json(&ended);
     }
-    let how = if done.changed { "stopped" } else { "sleeps already" };
+    let how = if ended.changed { "stopped" } else { "sleeps already" };
     output::remark(global, format!("{name} {how}"));
+    for line in render::data::ended(&ended, &TimeZone::system()) {
+        output::remark(global, line);
+    }
     Ok(())
 }
 
 /// Stops all that it can, and only then fails with the first that it could not.
-async fn all(global: &Global) -> Result<(), Failure> {
+async fn all(keep_data: bool, global: &Global) -> Result<(), Failure> {
     let client = connect::client(global)?;
     let instances = client.instances().await;
     let instances = instances.map_err(|error| Failure::call("cannot list the instances", error))?;
@@ -54,16 +64,19 @@ async fn all(global: &Global) -> Result<(), Failure> {
     let names: Vec<InstanceName> =
         awake.filter_map(|instance| instance.instance.parse().ok()).collect();
     let ends: Vec<_> = stream::iter(&names)
-        .map(|name| stop(&client, name))
+        .map(|name| stop(&client, name, keep_data))
         .buffer_unordered(AT_ONCE)
         .collect()
         .await;
     let failed = ends.iter().filter(|end| end.is_err()).count();
     output::remark(global, format!("{} stopped, {failed} not", ends.len() - failed));
+    if let Some(line) = render::data::all_ended(ends.iter().flatten(), &TimeZone::system()) {
+        output::remark(global, line);
+    }
     ends.into_iter().try_for_each(|end| end.map(|_| ()))
 }
 
-async fn stop(client: &Client, name: &InstanceName) -> Result<Done, Failure> {
-    let done = client.stop(name).await;
-    done.map_err(|error| Failure::call(format!("cannot stop {name}"), error))
+async fn stop(client: &Client, name: &InstanceName, keep_data: bool) -> Result<Ended, Failure> {
+    let ended = client.stop(name, keep_data).await;
+    ended.map_err(|error| Failure::call(format!("cannot stop {name}"), error))
 }

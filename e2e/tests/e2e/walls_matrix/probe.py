@@ -43,6 +43,8 @@ CLONE = 56 if X86 else 220
 NEW_USER, NEW_NS = 0x10000000, 0x00020000
 PTRACE_SEIZE = 0x4206
 TIOCSTI = 0x5412
+SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
+AF_PACKET, ETH_P_ALL = 17, 3
 
 
 def done(result):
@@ -143,6 +145,40 @@ def connect(address):
         peer.connect(address)
 
 
+def connect_by_name(name):
+    """Names belong to a network: in another one nobody has it."""
+    try:
+        connect("\0" + name)
+    except ConnectionRefusedError:
+        raise PermissionError(errno.EACCES, "") from None
+
+
+def reach(*addresses):
+    """Somebody accepts at one of them. Nobody, and no way there, is the same to us."""
+    for address in addresses:
+        try:
+            socket.create_connection(address, 1).close()
+            return
+        except OSError:
+            continue
+    raise PermissionError(errno.EACCES, "")
+
+
+def others_ports():
+    return [("127.0.0.1", port) for port in range(PORT - 20, PORT + 20) if port != PORT]
+
+
+def configure_device():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = fcntl.ioctl(any_socket, SIOCGIFFLAGS, b"lo".ljust(40, b"\0"))
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, request)
+
+
+def devices_beside_loopback():
+    if set(os.listdir("/sys/class/net")) <= {"lo"}:
+        raise PermissionError(errno.EACCES, "")
+
+
 def own_abstract_socket():
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("\0ten-probe-" + str(os.getpid()))
@@ -174,6 +210,9 @@ own = os.environ["DATA_DIR"]
 data = os.path.dirname(os.path.dirname(own))
 outside = os.environ["PROBE_OUTSIDE"]
 PARENT = os.getppid()
+PORT = int(os.environ["PORT"])
+OUTSIDE_PORT = int(os.environ["PROBE_OUTSIDE_PORT"])
+HOST_ADDRESS = os.environ["PROBE_HOST_ADDRESS"]
 
 ATTEMPTS = {
     "what any program may do": outlive,
@@ -222,8 +261,18 @@ ATTEMPTS = {
     "list another tenant's folder": lambda: anything_in(data + "/app/other"),
     "read ten's store": lambda: read(data + "/ten.db"),
     "connect to ten's admin socket": lambda: connect(data + "/ten.sock"),
-    "connect to an abstract socket outside": lambda: connect("\0" + outside),
+    "connect to an abstract socket outside": lambda: connect_by_name(outside),
     "connect to a socket in the host's /tmp": lambda: connect("/tmp/" + outside),
+    "connect to 127.0.0.1 outside": lambda: reach(("127.0.0.1", OUTSIDE_PORT)),
+    "connect to ::1 outside": lambda: reach(("::1", OUTSIDE_PORT)),
+    "connect to 0.0.0.0 outside": lambda: reach(("0.0.0.0", OUTSIDE_PORT)),
+    "connect to the host's address": lambda: reach((HOST_ADDRESS, OUTSIDE_PORT)),
+    "connect to ten's port": lambda: reach(("127.0.0.1", ten_port)),
+    "connect to another tenant's port": lambda: reach(*others_ports()),
+    "list network devices of the host": devices_beside_loopback,
+    "configure a network device": configure_device,
+    "raw socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1).close(),
+    "packet socket": lambda: socket.socket(AF_PACKET, socket.SOCK_RAW, ETH_P_ALL).close(),
     "link a file of the host": lambda: os.link("/usr/bin/id", own + "/linked"),
     "write its own folder": lambda: write(own + "/written"),
     "write its workdir": lambda: write("written"),
@@ -260,6 +309,8 @@ def outcome(attempt):
 
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
+        global ten_port
+        ten_port = int(self.path.rpartition("=")[2] or 0)
         lines = [f"{name}\t{outcome(attempt)}" for name, attempt in ATTEMPTS.items()]
         lines += [f"{name}\t{fact()}" for name, fact in FACTS.items()]
         body = "\n".join(lines).encode()
@@ -269,4 +320,4 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Answer).serve_forever()
+http.server.HTTPServer(("127.0.0.1", PORT), Answer).serve_forever()

@@ -53,6 +53,9 @@ pub(super) fn a_delegated_cgroup_is_divided() {
     let leaf = leaf_below(&base, "job:a").expect("a leaf");
     assert_eq!(read(&leaf, "memory.max"), "67108864");
     assert_eq!(read(&base, "cgroup.procs"), "", "an inner cgroup has processes");
+    let foreseen = ten.cli(&["doctor"]);
+    assert_eq!(foreseen.code, Some(0), "{foreseen:?}");
+    assert!(foreseen.stdout.contains("ok       cgroup memory"), "{}", foreseen.stdout);
     let seated = read(&base.join("ten"), "cgroup.procs");
     let of_ten = [
         server.id(),
@@ -83,7 +86,11 @@ pub(super) fn a_shared_cgroup_gives_nothing_on() {
     assert_eq!(output.code, Some(1), "{output:?}");
     let why = "cannot set memory.max to 67108864: ";
     assert!(output.stderr.contains(why), "{output:?}");
-    assert!(output.stderr.contains("has other processes than ten"), "{output:?}");
+    let lack = "has other processes than ten";
+    assert!(output.stderr.contains(lack), "{output:?}");
+    let foreseen = ten.cli(&["doctor", "--json"]);
+    assert_eq!(foreseen.code, Some(1), "{foreseen:?}");
+    assert!(foreseen.stdout.contains(lack), "{}", foreseen.stdout);
     stop(server);
     other.kill().expect("our child");
     other.wait().expect("our child");

@@ -9,7 +9,10 @@ use rustix::{
 };
 
 use super::{attach, folder_or_file, mount, move_to, open_path, set_attributes, tmpfs};
-use crate::failure::{Failure, Step};
+use crate::{
+    failure::{Failure, Step},
+    plan::Network,
+};
 
 /// Parts of /proc that act on the whole host, and that root may write to by mere ownership,
 /// without any capability (runc keeps the same list).
@@ -60,18 +63,28 @@ pub(super) fn proc() -> Result<(), Failure> {
     hide(&SECRETIVE_PROC, Step::MountProc)
 }
 
-/// The host's own, which is read-only by now, with holes.
-pub(super) fn sys() -> Result<(), Failure> {
+/// The host's own, which is read-only by now, with holes. It names the network devices of the
+/// network that it was mounted in, so a tree with its own network gets a new one.
+pub(super) fn sys(network: Network) -> Result<(), Failure> {
+    let (at, cgroups) = (Path::new("/sys"), Path::new(CGROUPS));
+    // Asked while the host's is still seen.
+    let unified = open_path(cgroups).and_then(fstatfs).is_ok_and(|fs| fs.f_type == CGROUP2);
+    if network != Network::Host {
+        let mounted = (|| {
+            let fs = fsopen("sysfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            mount(&fs, inert() | MountAttrFlags::MOUNT_ATTR_RDONLY)
+        })();
+        attach(&mounted.map_err(Failure::on(Step::MountSys, at))?, at, true, Step::MountSys)?;
+    }
     hide(&SECRETIVE_SYS, Step::MountSys)?;
-    let at = Path::new(CGROUPS);
-    unless_missing(own_cgroups(at), Step::MountSys, at)
+    unless_missing(own_cgroups(cgroups, unified), Step::MountSys, cgroups)
 }
 
 /// Its root is that of our cgroup namespace, so no other tree's name is seen. Programs look
 /// here for how much memory and CPU they may use.
-fn own_cgroups(at: &Path) -> Result<(), Errno> {
+fn own_cgroups(at: &Path, unified: bool) -> Result<(), Errno> {
     let place = open_path(at)?;
-    if fstatfs(&place)?.f_type != CGROUP2 {
+    if !unified {
         return move_to(&empty()?, &place);
     }
     let fs = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;

@@ -1,14 +1,13 @@
 use super::*;
 
 /// What the filter answers to a call: an interpreter of the few instructions it is made of.
-fn answer(architecture: u32, number: u32, arguments: [u64; 2]) -> u32 {
+fn answer_of(code: &[sock_filter], architecture: u32, number: u32, arguments: [u64; 2]) -> u32 {
     let mut data = [0u8; 64];
     data[0..4].copy_from_slice(&number.to_le_bytes());
     data[4..8].copy_from_slice(&architecture.to_le_bytes());
     data[16..24].copy_from_slice(&arguments[0].to_le_bytes());
     data[24..32].copy_from_slice(&arguments[1].to_le_bytes());
     let (mut at, mut loaded) = (0, 0);
-    let code = filter();
     loop {
         let sock_filter { code, jt, jf, k } = code[at];
         let code = u32::from(code);
@@ -29,6 +28,14 @@ fn answer(architecture: u32, number: u32, arguments: [u64; 2]) -> u32 {
         }
         at += 1;
     }
+}
+
+/// What it answers in either kind of network.
+fn answer(architecture: u32, number: u32, arguments: [u64; 2]) -> u32 {
+    let [host, own] = [Network::Host, Network::Loopback]
+        .map(|network| answer_of(&filter(network), architecture, number, arguments));
+    assert_eq!(host, own);
+    host
 }
 
 fn refused(errno: Errno) -> u32 {
@@ -85,4 +92,18 @@ fn other_conventions_do_not_pass() {
     assert_eq!(answer(i386, 21, [0; 2]), refused(Errno::NOSYS));
     let x32_mount = X32 | number(libc::SYS_mount);
     assert_eq!(answer(ARCHITECTURE, x32_mount, [0; 2]), refused(Errno::NOSYS));
+}
+
+#[test]
+fn in_a_network_of_ones_own_only_its_families_have_sockets() {
+    let answer = |network, family: u64| {
+        answer_of(&filter(network), ARCHITECTURE, number(libc::SYS_socket), [family, 0])
+    };
+    for family in 0..64 {
+        let known = FAMILIES.map(|known| known as u64).contains(&family);
+        let own = if known { libc::SECCOMP_RET_ALLOW } else { refused(Errno::AFNOSUPPORT) };
+        assert_eq!(answer(Network::Host, family), libc::SECCOMP_RET_ALLOW);
+        assert_eq!(answer(Network::Loopback, family), own, "{family}");
+        assert_eq!(answer(Network::Loopback, family | 1 << 40), own, "the kernel sees 32 bits");
+    }
 }

@@ -100,6 +100,13 @@ fn forwarded_is_taken_over_if_sound() {
     assert_eq!(both.forwarded.unwrap(), "for=a, for=b");
 }
 
+/// A listener for both families names its clients of IPv4 so.
+#[test]
+fn an_ipv4_client_is_the_same_in_ipv6() {
+    let mapped = Origin::peer("::ffff:192.0.2.1".parse().unwrap());
+    assert_eq!(mapped.address.to_string(), "192.0.2.1");
+}
+
 #[test]
 fn what_is_said_stands_before_what_is_known() {
     let said = claims(&[

@@ -10,20 +10,24 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, client::SendRequest};
 use http::{
     Request, Response, Uri, Version,
-    header::{CONNECTION, HOST, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
     uri::{Authority, Scheme},
 };
-use http_body::{Body, Frame};
-use tokio::task::AbortHandle;
+use http_body::{Body, Frame, SizeHint};
+use tokio::{task::AbortHandle, time::timeout};
 
 use super::{super::SendError, Line, upload::Passing};
-use crate::{body::Upload, pool::Broken};
+use crate::{body::Upload, check::plain_length, pool::Broken};
+
+/// Longest wait for the end of a stream whose answer is whole.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Room for one request on a connection. Dropped, it ends what is left of the upload.
 pub(crate) struct Sender {
@@ -34,9 +38,12 @@ pub(crate) struct Sender {
 
 /// The body of an answer.
 pub(crate) struct Answer {
-    stream: RecvStream,
+    /// `None` once it is left to its end.
+    stream: Option<RecvStream>,
     /// What is left are trailers, or nothing.
     no_more_data: bool,
+    /// Bytes that are still to come, where their number was announced.
+    left: Option<u64>,
 }
 
 impl Sender {
@@ -72,7 +79,7 @@ impl Sender {
                     });
                     self.upload = Some(passing.abort_handle());
                 }
-                Ok(answer.map(|stream| Answer { stream, no_more_data: false }))
+                Ok(Answer::of(answer))
             }
             Err(Broken::H2c(error)) if is_refusal(&error) => {
                 self.line.refuses.store(true, Relaxed);
@@ -127,25 +134,56 @@ fn is_refusal(error: &h2::Error) -> bool {
 }
 
 impl Answer {
+    fn of(response: Response<RecvStream>) -> Response<Self> {
+        let length = response.headers().get(CONTENT_LENGTH);
+        let left = length.and_then(|length| plain_length(length.as_bytes()));
+        response.map(|stream| Self { stream: Some(stream), no_more_data: false, left })
+    }
+
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
         if !self.no_more_data {
-            match ready!(self.stream.poll_data(cx)) {
+            match ready!(stream.poll_data(cx)) {
                 Some(Ok(data)) => {
                     // It is asked for once the client has taken what came before.
-                    self.stream.flow_control().release_capacity(data.len())?;
+                    stream.flow_control().release_capacity(data.len())?;
+                    // h2 holds the instance to what was announced.
+                    self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => self.no_more_data = true,
             }
         }
-        self.stream.poll_trailers(cx).map(|trailers| trailers.transpose()).map_ok(Frame::trailers)
+        stream.poll_trailers(cx).map(|trailers| trailers.transpose()).map_ok(Frame::trailers)
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match self.left {
+            _ if self.is_end_stream() => SizeHint::with_exact(0),
+            Some(left) => SizeHint::with_exact(left),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for Answer {
+    /// A client of HTTP/1 has all that was announced before the stream has ended. To drop that
+    /// would be to reset it, and servers count resets as attacks: it is left to its end.
+    fn drop(&mut self) {
+        let whole = self.left == Some(0);
+        let Some(mut stream) = self.stream.take_if(|it| whole && !it.is_end_stream()) else {
+            return;
+        };
+        tokio::spawn(timeout(END_TIMEOUT, async move {
+            while let Some(Ok(_)) = stream.data().await {}
+        }));
     }
 }

@@ -17,8 +17,10 @@ use crate::{body::Upload, pool::Broken};
 
 /// Bytes of a body that are kept until the answer begins, to be sent again if the instance says
 /// that it has not looked at them. They are the client's buffers, shared and not copied; a
-/// gRPC call of one message is as a rule smaller than that.
+/// gRPC call of one message is as a rule smaller than that. Each piece counts [`PIECE`] more.
 const MAX_KEPT: usize = 64 << 10;
+/// What it costs to remember a piece, however small it is.
+const PIECE: usize = size_of::<Bytes>();
 
 /// The passing of one body.
 pub(super) struct Passing {
@@ -28,14 +30,14 @@ pub(super) struct Passing {
     piece: Option<Bytes>,
     /// What was passed on so far, where it is little.
     kept: Option<Vec<Bytes>>,
-    kept_len: usize,
+    kept_bytes: usize,
     done: bool,
 }
 
 impl Passing {
     pub(super) fn new(body: Upload, stream: SendStream<Bytes>) -> Self {
         let done = body.is_end_stream();
-        Self { body, stream, piece: None, kept: Some(Vec::new()), kept_len: 0, done }
+        Self { body, stream, piece: None, kept: Some(Vec::new()), kept_bytes: 0, done }
     }
 
     /// Whether there is nothing left to pass on.
@@ -110,8 +112,8 @@ impl Passing {
     }
 
     fn pass(&mut self, piece: Bytes) {
-        self.kept_len += piece.len();
-        if self.kept_len > MAX_KEPT {
+        self.kept_bytes += piece.len() + PIECE;
+        if self.kept_bytes > MAX_KEPT {
             self.kept = None;
         } else if let Some(kept) = &mut self.kept {
             kept.push(piece.clone());

@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use proptest::{collection::vec, prelude::*, sample::select};
-use ten_domain::{Host, Protocol, Route, RouteError, RouteTable};
+use proptest::{collection::vec, prelude::*, sample::select, strategy::ValueTree, test_runner};
+use ten_domain::{Host, HostError, Protocol, Route, RouteError, RouteTable};
 
 use super::cases;
 use crate::tests::config;
@@ -199,4 +199,22 @@ proptest! {
         let route = table().resolve(&Host::Ip(ip), "/", None, Some(local));
         prop_assert_eq!(route.is_ok(), ip == local);
     }
+}
+
+#[test]
+fn the_generators_make_hosts_of_every_kind() {
+    let mut runner = test_runner::TestRunner::deterministic();
+    let mut routes = || {
+        let text = prop_oneof![text(), name()].new_tree(&mut runner).unwrap().current();
+        Host::parse(&text).map(|host| table().resolve(&host, "/", None, None))
+    };
+    let routes: Vec<_> = (0..2_000).map(|_| routes()).collect();
+    let count = |of: fn(&Result<Result<Route, RouteError>, HostError>) -> bool| {
+        routes.iter().filter(|route| of(route)).count()
+    };
+    assert!(count(|route| matches!(route, Ok(Ok(Route::Instance(_))))) > 5);
+    assert!(count(|route| matches!(route, Ok(Ok(Route::Service(_))))) > 5);
+    assert!(count(|route| matches!(route, Ok(Ok(Route::Management)))) > 5);
+    assert!(count(|route| matches!(route, Ok(Err(RouteError::Unknown)))) > 100);
+    assert!(count(|route| route.is_err()) > 100);
 }

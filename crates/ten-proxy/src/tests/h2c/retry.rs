@@ -35,11 +35,17 @@ async fn a_large_upload_is_not_sent_again() {
         respond.send_reset(Reason::REFUSED_STREAM);
     })
     .await;
-    let body = "x".repeat(100 << 10);
-    let request = post(&format!("Connection: close\r\nContent-Length: {}\r\n\r\n", body.len()));
-    let answered = world(address).ask(request + &body).await;
-    assert!(answered.starts_with("HTTP/1.1 502"), "{answered}");
-    assert_eq!(*connections.borrow(), 1);
+    let size = 100 << 10;
+    let large = format!("Content-Length: {size}\r\n\r\n{}", "x".repeat(size));
+    // Each of them costs more than its one byte.
+    let pieces =
+        format!("Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", "1\r\nx\r\n".repeat(5000));
+    let world = world(address);
+    for (n, body) in [large, pieces].into_iter().enumerate() {
+        let answered = world.ask(post("Connection: close\r\n") + &body).await;
+        assert!(answered.starts_with("HTTP/1.1 502"), "{answered}");
+        assert_eq!(*connections.borrow(), n + 1);
+    }
 }
 
 #[tokio::test]

@@ -53,6 +53,7 @@ fn life(table: &mut Table, spec: &ServiceSpec) {
 
 fn walls(table: &mut Table, spec: &ServiceSpec) {
     table.row("isolation", spec.isolation.word());
+    table.row("network", spec.network.word());
     table.row_given("user", spec.user.as_ref().map(user));
     table.row("bind", spec.bind.iter().map(bind).collect::<Vec<_>>());
     let limits = &spec.limits;
@@ -62,6 +63,7 @@ fn walls(table: &mut Table, spec: &ServiceSpec) {
     table.row_given("cpu_max_percent", limits.cpu_max_percent);
     table.row_given("io_weight", limits.io_weight);
     table.row("pids_limit", limits.pids_limit);
+    table.row("storage_persist", spec.storage_persist);
 }
 
 /// Only where something is answered at all.

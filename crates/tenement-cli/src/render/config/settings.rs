@@ -12,6 +12,7 @@ pub(super) fn tables(settings: &Settings) -> Vec<Table> {
     table.row("restart_window", settings.crash_limit.window);
     table.row("backoff_base_ms", millis(settings.backoff.base));
     table.row("backoff_max_ms", millis(settings.backoff.max));
+    table.row("trash_retention", settings.trash_retention);
     table.row_given("admin_host", settings.admin_host.clone());
     let trusted = settings.proxy.trusted_proxies.iter().map(ToString::to_string);
     table.row("trusted_proxies", trusted.collect::<Vec<_>>());

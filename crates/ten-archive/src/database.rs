@@ -1,0 +1,54 @@
+//! SQLite databases, which may be written to at this moment.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, backup::Backup, config::DbConfig};
+
+/// How every database begins (https://www.sqlite.org/fileformat.html).
+const MAGIC: &[u8] = b"SQLite format 3\0";
+/// What SQLite keeps beside a database; the copy has it in itself.
+pub(crate) const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// How long to wait for whoever is writing. A tenant that locks its database for good must
+/// not hold up its backup for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether a file is a database.
+pub(crate) fn is_one(file: &File) -> bool {
+    let mut begin = [0; MAGIC.len()];
+    file.read_exact_at(&mut begin, 0).is_ok() && begin == *MAGIC
+}
+
+/// Copies a database as it is at one moment.
+pub(crate) fn copy(database: &Path, to: &Path) -> rusqlite::Result<File> {
+    let cannot = |error: io::Error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+    match fs::remove_file(to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
+        _ => {}
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let from = Connection::open_with_flags(database, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    from.busy_timeout(PATIENCE)?;
+    // Who looks leaves no traces: the write-ahead log stays as it is.
+    from.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    let mut copy = Connection::open(to)?;
+    // It is thrown away where it is not finished.
+    copy.pragma_update(None, "synchronous", "off")?;
+    let backup = Backup::new(&from, &mut copy)?;
+    // In one step, or a busy writer would make it begin again and again.
+    match backup.step(-1)? {
+        rusqlite::backup::StepResult::Done => {}
+        _ => {
+            let busy = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+            return Err(rusqlite::Error::SqliteFailure(busy, None));
+        }
+    }
+    drop(backup);
+    copy.close().map_err(|(_, error)| error)?;
+    File::open(to).map_err(cannot)
+}

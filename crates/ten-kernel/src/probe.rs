@@ -1,0 +1,21 @@
+//! What this host can do, found by trying it wherever that changes nothing.
+//!
+//! ```text
+//! calls ── which system calls exist       trial ── one tree behind real walls
+//! kvm ──── whether VMs can be made        holder ─ who has a port or socket
+//! disk ─── what a folder lies on
+//! ```
+//!
+//! Facts only: what is needed, and what to do where something is missing, is for others to say.
+
+mod calls;
+mod disk;
+mod holder;
+mod kvm;
+mod trial;
+
+pub use calls::{absent_calls, landlock_abi, release, seccomp_filters};
+pub use disk::{Filesystem, filesystem, is_writable};
+pub use holder::{Holder, holder, listener};
+pub use kvm::{KvmError, try_kvm};
+pub use trial::try_walls;

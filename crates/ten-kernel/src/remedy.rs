@@ -1,0 +1,58 @@
+//! What an operator can do where the host does not let a launch through. Said after the failure
+//! of every start, and by whoever asks beforehand: the same words, from here.
+
+use rustix::io::Errno;
+
+use crate::failure::{Failure, Step};
+
+/// Where namespaces, or what is done inside them, are refused to whom is not root.
+const NAMESPACES: &str = "run ten as root, or allow user namespaces (sysctl \
+    kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0, \
+    user.max_user_namespaces above 0; in a container, a seccomp profile that permits them), or \
+    set isolation = \"process\"";
+/// Where the kernel was built without.
+const KERNEL: &str = "use a kernel that has it, or set isolation = \"process\"";
+
+impl Failure {
+    /// What to do about it; `None` where that depends on what is not known here.
+    pub fn remedy(&self) -> Option<&'static str> {
+        let errno = Errno::from_raw_os_error(self.errno);
+        let refused = matches!(errno, Errno::PERM | Errno::ACCESS | Errno::NOSPC | Errno::USERS);
+        let unknown = matches!(errno, Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP);
+        match self.step {
+            Step::Clone
+            | Step::UserMap
+            | Step::CgroupNamespace
+            | Step::Hostname
+            | Step::Loopback
+            | Step::PrivateMounts
+            | Step::ReadOnlyTree
+            | Step::MountProc
+            | Step::MountSys
+            | Step::MountDevices
+            | Step::MountPrivate
+                if refused =>
+            {
+                Some(NAMESPACES)
+            }
+            Step::Clone | Step::Landlock | Step::Syscalls if unknown => Some(KERNEL),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_host_is_told_how_to_open_it() {
+        let closed = Failure::of(Step::Clone)(Errno::PERM).to_string();
+        assert!(
+            closed.contains("not permitted") && closed.contains("; run ten as root"),
+            "{closed}"
+        );
+        let other = Failure::of(Step::Workdir)(Errno::NOENT).to_string();
+        assert!(!other.contains(';'), "{other}");
+    }
+}

@@ -1,0 +1,94 @@
+//! Giving up, for the rest of this process, all but a few folders: for work on files that
+//! somebody else can change meanwhile. Whatever link is put in the way, it ends at the wall.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use landlock::{
+    ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
+    RulesetStatus, Scope,
+};
+use rustix::{
+    fs::{Mode, OFlags, open},
+    process::geteuid,
+    thread::{CapabilitySet, CapabilitySets, set_capabilities},
+};
+
+/// The newest that we know; an older kernel does what it can of it.
+const KNOWN: ABI = ABI::V6;
+
+/// What root keeps: the files of others are its to read, write and give.
+const KEPT: CapabilitySet = CapabilitySet::DAC_OVERRIDE
+    .union(CapabilitySet::DAC_READ_SEARCH)
+    .union(CapabilitySet::CHOWN)
+    .union(CapabilitySet::FOWNER);
+
+/// Leaves this process nothing of the file tree but these folders, and of root's rights those
+/// over files (landlock(7), capabilities(7)). What is open stays open. The process must have
+/// one thread.
+///
+/// # Errors
+///
+/// `Unsupported` where the kernel has no Landlock; nothing was given up then.
+pub fn seclude(folders: &[PathBuf]) -> io::Result<()> {
+    let handled = AccessFs::from_all(KNOWN);
+    let ruleset = Ruleset::default().handle_access(handled).map_err(io::Error::other)?;
+    let ruleset = ruleset.scope(Scope::from_all(KNOWN)).map_err(io::Error::other)?;
+    let mut rules = ruleset.create().map_err(io::Error::other)?;
+    for folder in folders {
+        rules = allow(rules, folder)?;
+    }
+    if geteuid().is_root() {
+        let none = CapabilitySet::empty();
+        set_capabilities(
+            None,
+            CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: none },
+        )?;
+    }
+    match rules.restrict_self().map_err(io::Error::other)?.ruleset {
+        RulesetStatus::NotEnforced => Err(io::ErrorKind::Unsupported.into()),
+        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
+    }
+}
+
+fn allow(rules: landlock::RulesetCreated, folder: &Path) -> io::Result<landlock::RulesetCreated> {
+    let place = open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let added: Result<_, RulesetError> =
+        rules.add_rule(PathBeneath::new(place, AccessFs::from_all(KNOWN)));
+    added.map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::ErrorKind};
+
+    use super::*;
+
+    /// Landlock and capabilities are a thread's, so a thread of its own shows what a process of
+    /// its own would have left.
+    #[test]
+    fn nothing_else_is_left() {
+        let (own, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(own.path().join("file"), "own").unwrap();
+        fs::write(other.path().join("file"), "other").unwrap();
+        std::os::unix::fs::symlink(other.path(), own.path().join("link")).unwrap();
+        std::thread::scope(|scope| {
+            let seen = scope.spawn(|| {
+                seclude(&[own.path().to_owned()]).unwrap();
+                assert_eq!(fs::read_to_string(own.path().join("file")).unwrap(), "own");
+                fs::write(own.path().join("new"), "").unwrap();
+                for path in [other.path().join("file"), own.path().join("link/file")] {
+                    let refused = fs::read(path).unwrap_err();
+                    assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+                }
+                assert!(fs::read_dir("/").is_err());
+                if geteuid().is_root() {
+                    assert!(rustix::system::sethostname(b"x").is_err(), "it is still root");
+                }
+            });
+            seen.join().unwrap();
+        });
+    }
+}

@@ -1,0 +1,43 @@
+//! The kernel's own features.
+
+use super::{Check, SERVE};
+
+/// The first version of Landlock with a wall for abstract Unix sockets (Linux 6.12).
+const SCOPES: u32 = 6;
+
+pub(super) fn checks() -> Vec<Check> {
+    vec![calls(), landlock(), seccomp()]
+}
+
+fn calls() -> Check {
+    let release = ten_kernel::release();
+    let absent = ten_kernel::absent_calls();
+    if absent.is_empty() {
+        return Check::works("system calls", format!("Linux {release} has all that ten uses"));
+    }
+    let detail = format!("Linux {release} answers none of {}", absent.join(", "));
+    Check::missing("system calls", detail)
+        .fix("boot Linux 5.14 or newer; in a container, use a seccomp profile that lets them pass")
+        .needed_by(Some(SERVE.into()))
+}
+
+fn landlock() -> Check {
+    match ten_kernel::landlock_abi() {
+        Some(version @ ..SCOPES) => Check::works(
+            "Landlock",
+            format!("version {version}; the walls leave abstract Unix sockets open before 6"),
+        ),
+        Some(version) => Check::works("Landlock", format!("version {version}")),
+        None => Check::missing("Landlock", "the walls go without their second layer").fix(
+            "boot with landlock in the list of lsm=, on a kernel with CONFIG_SECURITY_LANDLOCK",
+        ),
+    }
+}
+
+fn seccomp() -> Check {
+    if ten_kernel::seccomp_filters() {
+        return Check::works("seccomp", "filters can refuse system calls");
+    }
+    Check::missing("seccomp", "no filter can refuse system calls; isolation `namespace` needs them")
+        .fix("use a kernel with CONFIG_SECCOMP_FILTER")
+}

@@ -1,0 +1,47 @@
+//! Whether a server runs, and whether the services of the config could be started.
+
+use std::{collections::BTreeMap, io::ErrorKind, path::Path};
+
+use ten_domain::{Config, InstanceName};
+
+use super::{Check, Running, Services};
+use crate::{Ground, INSTANCE_PORTS, plan};
+
+/// Stands for all instances of a service.
+const EXAMPLE: &str = "example";
+
+pub(super) fn checks(services: Services<'_>, socket: &Path, running: &Running) -> Vec<Check> {
+    let shown = socket.display();
+    let admin = match running {
+        Ok(pid) => Check::works("admin socket", format!("{shown}: ten serve (pid {pid}) listens")),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            Check::missing("admin socket", format!("{shown}: {error}"))
+                .fix("run it as root or as the user of `ten serve`")
+        }
+        Err(_) => Check::missing("admin socket", format!("no server listens on {shown}"))
+            .fix("start one with `ten serve`"),
+    };
+    let config = match services.that(|_| true) {
+        Some(names) => Check::works("config", format!("describes {names}")),
+        None => Check::missing("config", "there is none with a service, so none was looked at")
+            .fix("`ten init` writes a tenement.toml; --config names one"),
+    };
+    vec![admin, config]
+}
+
+/// Whether each service's command would be found and executed, as a start finds out.
+pub(super) fn starts(services: Option<(&Config, &Ground)>) -> Vec<Check> {
+    let Some((config, ground)) = services else { return Vec::new() };
+    let start = |spec: &ten_domain::ServiceSpec| {
+        let id = EXAMPLE.parse().expect("a valid id");
+        let name = InstanceName { service: spec.name.clone(), id };
+        let named = spec.name.as_str();
+        match plan(ground, spec, &name, *INSTANCE_PORTS.start(), &BTreeMap::new()) {
+            Ok(planned) => {
+                Check::works(named, format!("would execute {}", planned.plan.program.display()))
+            }
+            Err(error) => Check::missing(named, error.to_string()).needed_by(Some(named.into())),
+        }
+    };
+    config.services.values().map(|spec| start(spec)).collect()
+}

@@ -1,0 +1,46 @@
+//! `/api/instances/{service}/{id}/data`: a backup, there and back.
+
+use axum::{Json, body::Body, extract::State, response::Response};
+use http::header;
+use ten_api::{Problem, ProblemType, Replace, Restored};
+
+use super::{
+    Api, Refused,
+    extract::{Named, Params},
+};
+use crate::convert;
+
+/// The media type of an archive (RFC 8878, section 7.1, for its compression).
+const MEDIA_TYPE: &str = "application/zstd";
+
+pub(super) async fn backup(
+    State(api): State<Api>,
+    Named(name): Named,
+) -> Result<Response, Refused> {
+    let folders = api.fleet.folders(&name).map_err(|denied| Refused(convert::denied(denied)))?;
+    // It changes nothing, and so is no command; but who takes all data is worth a line.
+    tracing::info!(instance = %name, "a backup is taken");
+    let archive = api.archives.pack(&name, folders).await;
+    let mut response = Response::new(archive.map_err(|error| Refused(convert::internal(&error)))?);
+    let media_type = header::HeaderValue::from_static(MEDIA_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    Ok(response)
+}
+
+pub(super) async fn restore(
+    State(api): State<Api>,
+    Named(name): Named,
+    Params(Replace { replace }): Params<Replace>,
+    archive: Body,
+) -> Result<Json<Restored>, Refused> {
+    let denied = |denied| Refused(convert::denied(denied));
+    let import = api.fleet.import(&name, replace).await.map_err(denied)?;
+    let unpacked = api.archives.unpack(&import, archive).await;
+    let unpacked = unpacked.map_err(|error| Refused(convert::internal(&error)))?;
+    unpacked.map_err(|why| {
+        let problem = Problem::new(ProblemType::BadArchive, why);
+        Refused(problem.with_hint("nothing was changed; is it a file of `ten backup`, and whole?"))
+    })?;
+    let restored = api.fleet.end_import(name, import, replace).await.map_err(denied)?;
+    Ok(Json(convert::restored(restored)))
+}

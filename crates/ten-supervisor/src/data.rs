@@ -1,0 +1,375 @@
+//! What becomes of an instance's data where an operator gives them up: they go to the trash,
+//! come back from there, or are removed for good after `trash_retention`.
+//!
+//! ```text
+//! Fleet: prepare an entry ─► driver: stop, then Discard::carry_out ─► Fleet: sync, answer
+//! Fleet: find an entry    ─► driver: PutBack::carry_out            ─► Fleet: sync, answer
+//! ```
+//!
+//! What may take long (finding, writing, syncing, purging) happens here, on threads that may
+//! block; the driver only renames, at a moment when nothing of the instance runs and before
+//! anything starts again. Nobody else in this crate touches data: sleep, crash, restart,
+//! rollout and shutdown have no way to.
+
+mod import;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Weak,
+        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+    },
+    thread,
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use ten_domain::{Config, InstanceName};
+use ten_kernel::{NewEntry, PutBackError, Trash};
+use ten_runtime::Ground;
+use tokio::sync::oneshot;
+
+pub use self::import::Import;
+use crate::Denied;
+
+/// Stands between the instance and the time in an entry's name.
+const AT: char = '@';
+/// The longest rest between two looks into the trash: whoever sets the clock is noticed then.
+const REST: Duration = Duration::from_secs(3600);
+
+/// Why data were moved to the trash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reason {
+    /// The instance was stopped.
+    Stop,
+    /// It was removed.
+    Remove,
+    /// Other data took their place.
+    Replace,
+    /// They came out of a backup, on their way to the instance.
+    Backup,
+}
+
+impl Reason {
+    /// The word of the command.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::Remove => "rm",
+            Self::Replace => "restore",
+            Self::Backup => "backup",
+        }
+    }
+}
+
+/// Data in the trash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trashed {
+    /// What the entry is called: the instance, `@`, and the time.
+    pub entry: String,
+    /// Whose they are.
+    pub instance: InstanceName,
+    /// When they were given up.
+    pub at: Timestamp,
+    /// Until when they can be brought back.
+    pub until: Timestamp,
+    /// Why.
+    pub reason: Reason,
+    /// Where they were, below the data folder.
+    pub folders: Vec<PathBuf>,
+}
+
+/// The note of an entry. Its name says when.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    instance: String,
+    reason: Reason,
+    folders: Vec<PathBuf>,
+}
+
+/// All that is known of the data of instances.
+#[derive(Debug)]
+pub(crate) struct Data {
+    trash: Trash,
+    ground: Ground,
+    config: Arc<Config>,
+    /// Something new may have to be removed earlier than all else.
+    changed: SyncSender<()>,
+}
+
+/// The order to move an instance's data to the trash, once nothing of it runs.
+#[derive(Debug)]
+pub(crate) struct Discard {
+    data: Arc<Data>,
+    entry: NewEntry,
+    folders: Vec<PathBuf>,
+    moved: oneshot::Sender<io::Result<bool>>,
+}
+
+impl Discard {
+    /// Renames and nothing else.
+    pub(crate) fn carry_out(self) {
+        let moved = self.data.trash.fill(&self.entry, &self.folders);
+        // Whoever asked may have stopped waiting.
+        let _ = self.moved.send(moved);
+    }
+}
+
+/// What becomes of a [`Discard`].
+#[derive(Debug)]
+pub(crate) struct Discarding {
+    data: Arc<Data>,
+    trashed: Trashed,
+    moved: oneshot::Receiver<io::Result<bool>>,
+    /// Folders that stay, as others have them too.
+    pub(crate) shared: Vec<PathBuf>,
+}
+
+impl Discarding {
+    /// The end of it, on the disk; `None` where there were no data, or nobody moved them.
+    pub(crate) async fn end(self) -> Result<Option<Trashed>, Denied> {
+        let Self { data, trashed, moved, .. } = self;
+        let moved = moved.await.unwrap_or(Ok(false));
+        if !moved.map_err(|error| not_moved(&trashed.instance, &error))? {
+            return Ok(None);
+        }
+        // Where one such word waits to be heard, a second says no more.
+        let _ = data.changed.try_send(());
+        data.sync(&trashed).await?;
+        Ok(Some(trashed))
+    }
+}
+
+/// The order to bring data back.
+#[derive(Debug)]
+pub(crate) struct PutBack {
+    data: Arc<Data>,
+    trashed: Trashed,
+    /// Moves what is there out of the way.
+    pub(crate) replaced: Option<Discard>,
+}
+
+impl PutBack {
+    /// What it brings back.
+    pub(crate) fn trashed(&self) -> &Trashed {
+        &self.trashed
+    }
+
+    /// Renames and nothing else. The instance has no process.
+    pub(crate) fn carry_out(self) -> Result<(), Denied> {
+        if let Some(discard) = self.replaced {
+            discard.carry_out();
+        }
+        let instance = &self.trashed.instance;
+        let put_back = self.data.trash.put_back(&self.trashed.entry, &self.trashed.folders);
+        put_back.map_err(|error| match error {
+            PutBackError::NoEntry => Denied::NotInTrash(instance.clone()),
+            PutBackError::Occupied { .. } => Denied::HasData(instance.clone()),
+            PutBackError::Io(error) => not_moved(instance, &error),
+        })
+    }
+}
+
+impl Data {
+    /// Takes over the trash, and begins to remove what was in it long enough.
+    pub(crate) fn start(trash: Trash, ground: Ground, config: Arc<Config>) -> Arc<Self> {
+        let (changed, changes) = mpsc::sync_channel(1);
+        let data = Arc::new(Self { trash, ground, config, changed });
+        let tended = Arc::downgrade(&data);
+        let tend = move || Self::tend(&tended, &changes);
+        if let Err(error) = thread::Builder::new().name("ten-trash".into()).spawn(tend) {
+            tracing::error!("nobody can empty the trash: {error}");
+        }
+        data
+    }
+
+    /// Prepares to move the data of an instance to the trash. `known` are all instances, so
+    /// that nothing is taken that another has too.
+    pub(crate) async fn prepare(
+        self: &Arc<Self>,
+        name: &InstanceName,
+        reason: Reason,
+        known: Vec<InstanceName>,
+    ) -> Result<(Discard, Discarding), Denied> {
+        let (data, owner) = (Arc::clone(self), name.clone());
+        let prepared = blocking(move || data.make_entry(&owner, reason, &known)).await;
+        let (entry, trashed, shared) = prepared.map_err(|error| not_moved(name, &error))?;
+        let (moved, end) = oneshot::channel();
+        let (data, folders) = (Arc::clone(self), trashed.folders.clone());
+        let discard = Discard { data: Arc::clone(self), entry, folders, moved };
+        Ok((discard, Discarding { data, trashed, moved: end, shared }))
+    }
+
+    fn make_entry(
+        &self,
+        name: &InstanceName,
+        reason: Reason,
+        known: &[InstanceName],
+    ) -> io::Result<(NewEntry, Trashed, Vec<PathBuf>)> {
+        let (shared, folders) = self.own_folders(name, known)?;
+        let note = Note { instance: name.to_string(), reason, folders };
+        let text = serde_json::to_vec(&note)?;
+        loop {
+            let now = Timestamp::now();
+            let entry = format!("{name}{AT}{now:.3}");
+            let prepared = match reason {
+                Reason::Backup => self.trash.prepare_import(entry, &text),
+                Reason::Stop | Reason::Remove | Reason::Replace => self.trash.prepare(entry, &text),
+            };
+            match prepared {
+                // Another command on it in the same millisecond: the next one is free.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+                Ok(entry) => {
+                    let trashed = self.read(entry.name(), &text);
+                    let trashed = trashed.ok_or(io::ErrorKind::InvalidData)?;
+                    return Ok((entry, trashed, shared));
+                }
+            }
+        }
+    }
+
+    /// The folders of an instance below the data folder: those that another has too, and its own.
+    fn own_folders(
+        &self,
+        name: &InstanceName,
+        known: &[InstanceName],
+    ) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+        let folders = self.folders(name)?;
+        // Nobody else has an `{instance_dir}`, and mostly there is no more.
+        if folders.len() <= 1 {
+            return Ok((Vec::new(), folders));
+        }
+        let others = known.iter().filter(|other| *other != name);
+        // Who cannot be started has no folders.
+        let theirs: Vec<_> =
+            others.flat_map(|other| self.folders(other).unwrap_or_default()).collect();
+        let overlap = |own: &Path, other: &Path| own.starts_with(other) || other.starts_with(own);
+        let shared = |own: &PathBuf| theirs.iter().any(|other| overlap(own, other));
+        Ok(folders.into_iter().partition(shared))
+    }
+
+    /// The folders of an instance. Absolute.
+    pub(crate) fn places(&self, name: &InstanceName) -> Result<Vec<PathBuf>, Denied> {
+        let folders = self.folders(name).map_err(|error| not_moved(name, &error))?;
+        Ok(folders.iter().map(|folder| self.ground.data_dir.join(folder)).collect())
+    }
+
+    fn folders(&self, name: &InstanceName) -> io::Result<Vec<PathBuf>> {
+        let spec = self.config.services.get(&name.service).ok_or(io::ErrorKind::NotFound)?;
+        let folders = ten_runtime::folders(&self.ground, spec, name).map_err(io::Error::other)?;
+        let below =
+            |folder: PathBuf| folder.strip_prefix(&self.ground.data_dir).map(Path::to_owned);
+        folders.into_iter().map(|folder| below(folder).map_err(io::Error::other)).collect()
+    }
+
+    /// Prepares to bring back data of an instance: the newest, or those of this moment or the
+    /// last before it.
+    pub(crate) async fn find(
+        self: &Arc<Self>,
+        name: &InstanceName,
+        at: Option<Timestamp>,
+    ) -> Result<PutBack, Denied> {
+        let own = self.list(Some(name)).await?;
+        let newest = own.into_iter().rfind(|trashed| at.is_none_or(|at| trashed.at <= at));
+        let trashed = newest.ok_or_else(|| Denied::NotInTrash(name.clone()))?;
+        Ok(self.back(trashed))
+    }
+
+    /// Prepares to bring back just these.
+    pub(crate) fn back(self: &Arc<Self>, trashed: Trashed) -> PutBack {
+        PutBack { data: Arc::clone(self), trashed, replaced: None }
+    }
+
+    /// Sees to it that what was put back is on the disk.
+    pub(crate) async fn sync(self: &Arc<Self>, trashed: &Trashed) -> Result<(), Denied> {
+        let (data, moved) = (Arc::clone(self), trashed.clone());
+        let synced = blocking(move || data.trash.sync(&moved.entry, &moved.folders)).await;
+        synced.map_err(|error| not_moved(&trashed.instance, &error))
+    }
+
+    /// What is in the trash, of one instance or of all; the oldest of each first.
+    pub(crate) async fn list(
+        self: &Arc<Self>,
+        of: Option<&InstanceName>,
+    ) -> Result<Vec<Trashed>, Denied> {
+        let data = Arc::clone(self);
+        let entries = blocking(move || data.entries()).await;
+        let mut entries = entries.map_err(|error| Denied::NoTrash(error.to_string()))?;
+        entries.retain(|trashed| of.is_none_or(|name| trashed.instance == *name));
+        entries.sort_by(|a, b| (&a.instance, a.at).cmp(&(&b.instance, b.at)));
+        Ok(entries)
+    }
+
+    fn entries(&self) -> io::Result<Vec<Trashed>> {
+        let entries = self.trash.entries()?.into_iter();
+        let read = |(name, note): (String, Vec<u8>)| {
+            let trashed = self.read(&name, &note);
+            if trashed.is_none() {
+                tracing::warn!(
+                    entry = name,
+                    "this entry of the trash was not made by ten; it stays"
+                );
+            }
+            trashed
+        };
+        Ok(entries.filter_map(read).collect())
+    }
+
+    fn read(&self, entry: &str, note: &[u8]) -> Option<Trashed> {
+        let Note { instance, reason, folders } = serde_json::from_slice(note).ok()?;
+        let at: Timestamp = entry.rsplit_once(AT)?.1.parse().ok()?;
+        let retention = SignedDuration::try_from(self.config.settings.trash_retention).ok()?;
+        let until = at.checked_add(retention).unwrap_or(Timestamp::MAX);
+        let instance = instance.parse().ok()?;
+        Some(Trashed { entry: entry.to_owned(), instance, at, until, reason, folders })
+    }
+
+    /// Removes for good what was in the trash long enough, for as long as somebody has the data.
+    /// May take long, so it has a thread of its own, which nobody waits for at the end.
+    fn tend(data: &Weak<Self>, changes: &Receiver<()>) {
+        while let Some(data) = data.upgrade() {
+            let rest = data.purge().unwrap_or_else(|error| {
+                tracing::warn!("cannot look into the trash, will try again: {error}");
+                REST
+            });
+            drop(data);
+            if changes.recv_timeout(rest.min(REST)) == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
+        }
+    }
+
+    /// Removes what is due, and says when the next will be. What cannot be removed hinders
+    /// nothing else.
+    fn purge(&self) -> io::Result<Duration> {
+        if let Err(error) = self.trash.finish_purges() {
+            tracing::warn!("cannot be removed from the trash: {error}");
+        }
+        let now = Timestamp::now();
+        let (due, later): (Vec<_>, Vec<_>) =
+            self.entries()?.into_iter().partition(|trashed| trashed.until <= now);
+        for Trashed { entry, .. } in due {
+            match self.trash.purge(&entry) {
+                Ok(()) => tracing::info!(entry, "removed from the trash for good"),
+                Err(error) => tracing::warn!(entry, "cannot be removed for good: {error}"),
+            }
+        }
+        let next = later.iter().map(|trashed| trashed.until.duration_since(now)).min();
+        Ok(next.map_or(REST, |next| next.try_into().unwrap_or_default()))
+    }
+}
+
+/// Runs what waits for the disk where waiting hinders nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+fn not_moved(instance: &InstanceName, error: &io::Error) -> Denied {
+    Denied::NotMoved { instance: instance.clone(), reason: error.to_string() }
+}

@@ -1,0 +1,39 @@
+//! `ten doctor`: what this host can do, and what the config needs of it.
+
+use clap::Args;
+use ten_runtime::doctor::{self, Inquiry};
+
+use super::serve::Listen;
+use crate::{args::Global, connect, failure::Failure, ground, output, render};
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    listen: Listen,
+}
+
+impl Doctor {
+    /// On the thread that `main` has, and no other: trial starts fork.
+    pub(crate) fn run(self, global: &Global) -> Result<(), Failure> {
+        let data_dir = connect::data_dir(global)?;
+        let config = connect::config(global)?;
+        let ground = config.as_ref().map(|config| ground::of(config, &data_dir));
+        let groups = doctor::examine(&Inquiry {
+            services: config.as_ref().zip(ground.as_ref()),
+            data_dir: &data_dir,
+            socket: &connect::socket(&data_dir),
+            listen: &self.listen.addresses(),
+        });
+        if global.json {
+            output::print_json(&render::doctor::json(&groups))?;
+        } else {
+            output::print(&render::doctor::text(&groups, output::width()))?;
+        }
+        let checks = groups.iter().flat_map(|group| &group.checks);
+        match checks.filter(|check| check.is_lacking()).count() {
+            0 => Ok(()),
+            1 => Err(Failure::new("something that is needed is missing")),
+            count => Err(Failure::new(format!("{count} things that are needed are missing"))),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What `ten serve` would plan with, were it started from here: for the commands that say
+//! beforehand how a start would end.
+
+use std::{env, path::Path};
+
+use ten_domain::{Config, InstanceId};
+use ten_runtime::{Ground, HostEnvironment};
+
+/// Where a server of this data dir keeps what lives only as long as a process.
+const RUN_DIR: &str = ".run";
+/// An instance that stands for all of its service.
+const EXAMPLE: &str = "example";
+
+pub(crate) fn of(config: &Config, data_dir: &Path) -> Ground {
+    Ground {
+        folder: config.folder.clone(),
+        data_dir: data_dir.into(),
+        run_dir: data_dir.join(RUN_DIR),
+        environment: HostEnvironment::new(env::vars_os()),
+        services: config.services.keys().cloned().collect(),
+    }
+}
+
+/// The id of no instance in particular.
+pub(crate) fn example() -> InstanceId {
+    EXAMPLE.parse().expect("a valid id")
+}
