@@ -6,8 +6,8 @@
 //! carry it, so those are noted while the tenants that have them still run.
 
 use std::{
-    collections::BTreeSet,
-    fs,
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
     os::unix::fs::FileTypeExt,
     path::{Path, PathBuf},
 };
@@ -24,7 +24,8 @@ pub(crate) struct Footprint {
     services: Vec<String>,
     cgroups: BTreeSet<PathBuf>,
     ports: BTreeSet<u16>,
-    networks: BTreeSet<PathBuf>,
+    /// Each held open: the kernel would give the name of one that is gone to the next.
+    networks: BTreeMap<PathBuf, File>,
 }
 
 impl Footprint {
@@ -36,7 +37,7 @@ impl Footprint {
             services,
             cgroups: BTreeSet::new(),
             ports: BTreeSet::new(),
-            networks: BTreeSet::new(),
+            networks: BTreeMap::new(),
         }
     }
 
@@ -55,9 +56,9 @@ impl Footprint {
             let Some(port) = process.env.iter().find_map(|var| var.strip_prefix("PORT=")) else {
                 continue;
             };
-            match process.network() {
-                Some(network) if Some(&network) != own_network.as_ref() => {
-                    self.networks.insert(network);
+            match process.held_network() {
+                Some((network, held)) if Some(&network) != own_network.as_ref() => {
+                    self.networks.insert(network, held);
                 }
                 _ => self.ports.extend(port.parse::<u16>()),
             }
@@ -136,8 +137,9 @@ impl Footprint {
     /// Whoever lives in the network of a tenant of ours.
     fn dwellers(&self) -> Vec<String> {
         let all = if self.networks.is_empty() { Vec::new() } else { process::all() };
-        let dwells =
-            |process: &Process| process.network().is_some_and(|net| self.networks.contains(&net));
+        let dwells = |process: &Process| {
+            process.network().is_some_and(|net| self.networks.contains_key(&net))
+        };
         let dwellers = all.into_iter().filter(dwells);
         dwellers.map(|process| format!("a tenant's network, by process {}", process.pid)).collect()
     }

@@ -5,8 +5,9 @@
 
 use std::{
     ffi::OsStr,
-    fs, io,
-    os::unix::ffi::OsStrExt,
+    fs::{self, File},
+    io,
+    os::{fd::AsRawFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
 };
 
@@ -85,6 +86,13 @@ impl Process {
     /// The network namespace that it is in, where we may know (namespaces(7)).
     pub(crate) fn network(&self) -> Option<PathBuf> {
         fs::read_link(format!("/proc/{}/ns/net", self.pid)).ok()
+    }
+
+    /// The same, held: its name is not given to another while the file is open.
+    pub(crate) fn held_network(&self) -> Option<(PathBuf, File)> {
+        let held = File::open(format!("/proc/{}/ns/net", self.pid)).ok()?;
+        let name = fs::read_link(format!("/proc/self/fd/{}", held.as_raw_fd())).ok()?;
+        Some((name, held))
     }
 
     /// The cgroup that it is in, in the v2 hierarchy (cgroups(7)).
