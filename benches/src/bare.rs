@@ -42,7 +42,7 @@ struct Placed {
 }
 
 /// A program that runs, killed and reaped when dropped.
-struct Started {
+pub(crate) struct Started {
     child: Child,
     address: Address,
     program: &'static str,
@@ -100,6 +100,13 @@ impl Ground {
         })
     }
 
+    /// So many copies that run and have been asked once.
+    pub(crate) fn run(&mut self, program: &Program, n: usize) -> Result<Vec<Started>, Failure> {
+        let placed = (0..n).map(|i| self.place(program, &i.to_string()));
+        let placed = placed.collect::<Result<_, _>>()?;
+        start_all(placed, Instant::now()).map(|(_, started)| started)
+    }
+
     fn place(&mut self, program: &Program, id: &str) -> Result<Placed, Failure> {
         let folder = self.folder.path().join(id);
         let socket = folder.join("s");
@@ -147,6 +154,10 @@ impl Placed {
 }
 
 impl Started {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A connection, where it accepts by now.
     fn try_connect(&self, start: Instant) -> Result<Option<Box<dyn Stream>>, Failure> {
         let connected = match &self.address {

@@ -109,6 +109,9 @@ pub enum Failure {
         /// Why not.
         source: io::Error,
     },
+    /// The instances that a server is to know cannot be written down for it.
+    #[error("cannot write instances into the store")]
+    Seed(#[source] ten_store::StoreError),
     /// Nothing to compare with.
     #[error("nginx is not installed; on Debian it is the package nginx-light")]
     NoNginx,

@@ -4,6 +4,7 @@
 //! bin/wake ─▶ build ─▶ latency  one wake      ┐   bare      the program, spawned without ten
 //!                      herd     1,000 → one   ├─▶ sleeper   the same, woken through ten
 //!                      crowd    200 → 200     ┘       └─▶ summary ─▶ report (text, JSON)
+//! bin/memory ▶ build ─▶ memory ─▶ fleet (10,000 that sleep, 500 that run) ─▶ resident, usage
 //! bin/proxy ─▶ build ─▶ proxy ─▶ peer (ten, nginx, …) ◀─ load (wrk) ─▶ usage ─▶ ratios
 //!                                  └──▶ bin/origin, the one upstream of all
 //! ```
@@ -13,6 +14,7 @@
 
 pub mod build;
 pub mod machine;
+pub mod memory;
 pub mod proxy;
 pub mod report;
 pub mod summary;
@@ -26,6 +28,7 @@ mod failure;
 mod load;
 mod peer;
 mod program;
+mod resident;
 mod sleeper;
 mod usage;
 

@@ -70,6 +70,9 @@ pub(crate) struct Program {
     /// the program that it waits for about 7 µs (measured), a pause on average half of itself:
     /// the sum is smallest near the square root of 14 µs times the time that it starts in.
     pub(crate) pause: Duration,
+    /// The path that ten asks for its health; without one only the listener is waited for, as
+    /// on the other side.
+    pub(crate) health: Option<&'static str>,
     /// In addition to what every instance has. `{instance_dir}` is its own folder.
     pub(crate) env: Vec<(&'static str, &'static str)>,
 }
@@ -84,6 +87,7 @@ impl Program {
             argv: vec![binary, "--listen".into(), listen.name().into()],
             workdir: "/".into(),
             pause: Duration::from_micros(50),
+            health: None,
             env: Vec::new(),
         }
     }
@@ -96,6 +100,7 @@ impl Program {
             argv: vec![interpreter()?, "app.py".into()],
             workdir: Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/notes"),
             pause: Duration::from_millis(1),
+            health: None,
             env: vec![("DATABASE_PATH", "{instance_dir}/notes.db")],
         })
     }
@@ -105,18 +110,18 @@ impl Program {
         format!("{}-{}-{}", self.name, self.listen.name(), level.name())
     }
 
-    /// That service as a section of a config. Only the listener is waited for, as on the other
-    /// side.
+    /// That service as a section of a config.
     pub(crate) fn section(&self, level: Level) -> String {
         let service = self.service(level);
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let mut text = format!(
             "[service.{service}]\ncommand = {}\nworkdir = {}\nlisten = {}\n{}\n\
-             socket = \"{{instance_dir}}/s\"\n[service.{service}.env]\n",
+             socket = \"{{instance_dir}}/s\"\n{}[service.{service}.env]\n",
             quoted(&self.argv.join(" ")),
             quoted(&self.workdir.display().to_string()),
             quoted(self.listen.name()),
             level.keys(),
+            self.health.map_or_else(String::new, |path| format!("health = {}\n", quoted(path))),
         );
         for (name, value) in &self.env {
             text.push_str(&format!("{name} = {}\n", quoted(value)));

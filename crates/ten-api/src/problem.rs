@@ -109,6 +109,8 @@ problem_types! {
     NotMoved = "urn:tenement:problem:not-moved", 500, "The data could not be moved";
     /// It was started and did not become ready.
     NotStarted = "urn:tenement:problem:not-started", 502, "The instance did not start";
+    /// What the change needs on the disk finds no room there (RFC 4918, section 11.5).
+    NoRoom = "urn:tenement:problem:no-room", 507, "The disk is full";
     /// The server is shutting down.
     ShuttingDown = "urn:tenement:problem:shutting-down", 503, "The server is shutting down";
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags, backup::Backup, config::DbConfig};
+use rustix::fs::statvfs;
 
 /// How every database begins (https://www.sqlite.org/fileformat.html).
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -36,6 +37,15 @@ pub(crate) fn copy(database: &Path, to: &Path) -> rusqlite::Result<File> {
     from.busy_timeout(PATIENCE)?;
     // Who looks leaves no traces: the write-ahead log stays as it is.
     from.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // From here on it is as long as it is now, for us.
+    from.execute_batch("BEGIN; SELECT 1 FROM sqlite_schema")?;
+    let count = |pragma: &str| from.pragma_query_value(None, pragma, |row| row.get::<_, u32>(0));
+    let size = u64::from(count("page_count")?) * u64::from(count("page_size")?);
+    if size > room(to).map_err(cannot)? {
+        return Err(cannot(io::Error::other(
+            "its copy needs more than half of the free disk space",
+        )));
+    }
     let mut copy = Connection::open(to)?;
     // It is thrown away where it is not finished.
     copy.pragma_update(None, "synchronous", "off")?;
@@ -51,4 +61,11 @@ pub(crate) fn copy(database: &Path, to: &Path) -> rusqlite::Result<File> {
     drop(backup);
     copy.close().map_err(|(_, error)| error)?;
     File::open(to).map_err(cannot)
+}
+
+/// How large a copy may be, in bytes. A file of holes costs its tenant nothing, but a copy of it
+/// by SQLite has no holes: it must not fill the disk for everybody.
+fn room(to: &Path) -> io::Result<u64> {
+    let disk = statvfs(to.parent().unwrap_or(to))?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize) / 2)
 }

@@ -54,7 +54,10 @@ pub fn pack(
     scratch: &Path,
     out: impl Write,
 ) -> Result<Vec<String>, PackError> {
-    let mut tar = Builder::new(zstd::Encoder::new(out, LEVEL)?);
+    let mut encoder = zstd::Encoder::new(out, LEVEL)?;
+    // What a disk changes later must not come back unnoticed.
+    encoder.include_checksum(true)?;
+    let mut tar = Builder::new(encoder);
     tar.sparse(false);
     let mut packer = Packer { tar, copy: scratch.join("database"), left_out: Vec::new() };
     for (number, folder) in folders.iter().enumerate() {
@@ -92,7 +95,13 @@ impl<W: Write> Packer<W> {
             let mut header = header(&fstat(&folder)?, EntryType::Directory);
             self.tar.append_data(&mut header, &inside, io::empty())?;
             for entry in Dir::read_from(&folder)? {
-                let Ok(entry) = entry else { break };
+                let entry = match entry {
+                    Ok(entry) => entry,
+                    Err(errno) => {
+                        self.leave_out(&inside, format!("the rest of it cannot be read: {errno}"));
+                        break;
+                    }
+                };
                 let file = Path::new(std::ffi::OsStr::from_bytes(entry.file_name().to_bytes()));
                 if file == Path::new(".") || file == Path::new("..") {
                     continue;
@@ -144,10 +153,10 @@ impl<W: Write> Packer<W> {
                 return Ok(());
             }
         };
-        if belongs_to_database(folder, name) {
-            return Ok(());
-        }
         if !database::is_one(&file) {
+            if belongs_to_database(folder, name) {
+                return Ok(());
+            }
             return self.content(&file, file.try_clone()?, inside);
         }
         match database::copy(at, &self.copy) {

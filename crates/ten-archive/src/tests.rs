@@ -230,3 +230,54 @@ fn what_sqlite_leaves_beside_a_database_is_its_owners() {
         assert_eq!(entry.metadata().unwrap().uid(), 12345, "{:?}", entry.file_name());
     }
 }
+
+/// Disks and networks change bits, and what was not compressed shows no trace of it.
+#[test]
+fn a_bit_that_was_changed_is_noticed() {
+    let house = House::new();
+    let mut noise = 1u64;
+    let bytes: Vec<u8> = std::iter::repeat_with(|| {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (noise >> 56) as u8
+    })
+    .take(300_000)
+    .collect();
+    fs::write(house.at("data/noise"), &bytes).unwrap();
+    let (mut archive, _) = house.pack();
+    let middle = archive.len() / 2;
+    archive[middle] ^= 1;
+    assert!(house.unpack(&archive).is_err());
+}
+
+#[test]
+fn a_database_called_like_a_log_is_kept() {
+    let house = House::new();
+    for name in ["app", "app-shm"] {
+        let database = Connection::open(house.at("data").join(name)).unwrap();
+        database.pragma_update(None, "journal_mode", "memory").unwrap();
+        database.execute_batch("CREATE TABLE t (x)").unwrap();
+    }
+    let (archive, _) = house.pack();
+    house.unpack(&archive).unwrap();
+    assert!(house.at("back/0/app-shm").exists());
+}
+
+/// Copied by SQLite it would be a terabyte, and fill the disk for everybody.
+#[test]
+fn a_database_of_holes_does_not_fill_the_disk() {
+    let house = House::new();
+    let path = house.at("data/app.db");
+    let database = Connection::open(&path).unwrap();
+    database.execute_batch("CREATE TABLE t (x)").unwrap();
+    drop(database);
+    let file = File::options().write(true).open(&path).unwrap();
+    // The number of its pages (https://www.sqlite.org/fileformat.html, 1.3.7).
+    file.write_all_at(&(1u32 << 28).to_be_bytes(), 28).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let (archive, left_out) = house.pack();
+    assert!(left_out[0].contains("free disk space"), "{left_out:?}");
+    house.unpack(&archive).unwrap();
+    let back = fs::metadata(house.at("back/0/app.db")).unwrap();
+    assert!(back.len() == 1 << 40 && back.blocks() < 1000, "{} blocks", back.blocks());
+    assert!(!house.at("scratch/database").exists());
+}

@@ -32,7 +32,8 @@ pub enum UnpackError {
 /// # Errors
 ///
 /// At the first entry that is foreign: a path that climbs or goes through a link, a device, a
-/// hard link, another number. What came before it is there.
+/// hard link, another number. What came before it is there. `Io` where a bit was changed since
+/// it was packed, mostly at the end.
 pub fn unpack(input: impl Read, into: &Path, folders: usize) -> Result<(), UnpackError> {
     let mut archive = Archive::new(zstd::Decoder::new(input)?);
     // Closed to their owner, folders could not be filled: they are closed at the end.
@@ -56,6 +57,8 @@ pub fn unpack(input: impl Read, into: &Path, folders: usize) -> Result<(), Unpac
             _ => return Err(foreign("is neither a file, a folder nor a link")),
         }
     }
+    // The checksum comes last.
+    io::copy(&mut archive.into_inner(), &mut io::sink())?;
     for (folder, mode) in closed.into_iter().rev() {
         fs::set_permissions(folder, Permissions::from_mode(mode))?;
     }

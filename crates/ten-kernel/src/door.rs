@@ -102,7 +102,7 @@ impl AsFd for Door {
 /// Takes the socket that [`Door::ask`] was about from where its answer comes. Fails with
 /// [`io::ErrorKind::WouldBlock`] where it has not come yet, with
 /// [`io::ErrorKind::ConnectionRefused`] where it never will, because init has gone, or with
-/// what kept init from making it.
+/// what kept init from making it or from passing it on.
 pub fn take_socket(answer: impl AsFd) -> io::Result<OwnedFd> {
     let mut errno = [0; 4];
     match receive(answer.as_fd(), &mut errno)? {
@@ -136,12 +136,12 @@ impl Porter {
     }
 }
 
-/// Who asked may have gone meanwhile, and then nobody needs to know.
 fn answer(wanted: Wanted, reply: &OwnedFd) {
-    let _ = match wanted.make() {
-        Ok(socket) => send(reply, b"s", Some(socket.as_fd())),
-        Err(errno) => send(reply, &errno.raw_os_error().to_ne_bytes(), None),
-    };
+    let passed = wanted.make().and_then(|socket| send(reply, b"s", Some(socket.as_fd())));
+    if let Err(errno) = passed {
+        // Who asked may have gone meanwhile, and then nobody needs to know.
+        let _ = send(reply, &errno.raw_os_error().to_ne_bytes(), None);
+    }
 }
 
 impl AsFd for Porter {
@@ -166,7 +166,9 @@ fn send(socket: &OwnedFd, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<()
     if let Some(fd) = &fd {
         control.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(fd)));
     }
-    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).map(drop)
+    // Asked for each time: whoever has a copy of a socket may make all copies wait.
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags).map(drop)
 }
 
 /// How many bytes came, 0 at the end, and the descriptor beside them.
@@ -179,7 +181,7 @@ fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<(usize, Option<Ow
         RecvAncillaryMessage::ScmRights(fds) => Some(fds),
         _ => None,
     });
-    // More than one would not have fitted, and was not passed on by the kernel.
+    // Padding leaves room for a second one (cmsg(3)); who sends two loses one.
     Ok((got.bytes, fds.flatten().last()))
 }
 
@@ -201,6 +203,18 @@ mod tests {
         assert_eq!(sockopt::socket_type(&tcp).unwrap(), SocketType::STREAM);
         assert_eq!(sockopt::socket_domain(&diag).unwrap(), AddressFamily::NETLINK);
         assert!(getsockname(&tcp).is_ok());
+    }
+
+    #[test]
+    fn an_asker_who_would_have_it_wait_is_not_waited_for() {
+        let (door, porter) = Door::pair().unwrap();
+        let (_ours, theirs) = seqpacket().unwrap();
+        while send(&theirs, b"x", None).is_ok() {}
+        rustix::io::ioctl_fionbio(&theirs, false).unwrap();
+        send(&door.0, b"t", Some(theirs.as_fd())).unwrap();
+        let next = door.ask(Wanted::Tcp).unwrap();
+        assert!(porter.answer_all());
+        assert!(take_socket(next).is_ok());
     }
 
     #[test]

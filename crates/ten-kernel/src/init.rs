@@ -200,6 +200,8 @@ struct Init<'a> {
     program: Pid,
     reporter: &'a Reporter,
     signals: Signals,
+    /// [`KILL_ORDER`], which nobody's flood of others delays.
+    orders: Signals,
     /// Ends when the program is executed; carries a frame when it cannot be.
     executing: Option<OwnedFd>,
     /// Held open, see the top.
@@ -209,6 +211,7 @@ struct Init<'a> {
 impl<'a> Init<'a> {
     fn start(plan: &LaunchPlan, ends: Ends, reporter: &'a Reporter) -> Result<Self, Failure> {
         let signals = Signals::take_all().map_err(Failure::of(Step::Signals))?;
+        let orders = Signals::ahead(KILL_ORDER).map_err(Failure::of(Step::Signals))?;
         let (executing, failing) =
             pipe_with(PipeFlags::CLOEXEC).map_err(Failure::of(Step::Descriptors))?;
         // SAFETY: this process is itself the child of a fork of a single-threaded one and
@@ -222,6 +225,7 @@ impl<'a> Init<'a> {
                 program,
                 reporter,
                 signals,
+                orders,
                 executing: Some(executing),
                 ends,
             }),
@@ -238,12 +242,12 @@ impl<'a> Init<'a> {
             if news.asked {
                 self.ends.porter = self.ends.porter.take().filter(Porter::answer_all);
             }
-            while let Some(signal) = self.signals.next() {
-                match signal {
-                    libc::SIGCHLD => {}
-                    KILL_ORDER if self.bare => descendants::kill_all(),
-                    other => self.pass_on(other),
-                }
+            // One at a time: those inside can send them faster than they are passed on, and
+            // must not keep us from the rest.
+            match self.orders.next().or_else(|| self.signals.next()) {
+                None | Some(libc::SIGCHLD) => {}
+                Some(KILL_ORDER) if self.bare => descendants::kill_all(),
+                Some(other) => self.pass_on(other),
             }
             if let Some(status) = self.reap() {
                 self.tell_executed();

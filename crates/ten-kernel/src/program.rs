@@ -82,7 +82,10 @@ pub(crate) fn duplicate(from: RawFd, to: RawFd) -> Result<(), Errno> {
 fn limits() -> Result<(), Errno> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     setrlimit(Resource::Core, none)?;
-    let files = getrlimit(Resource::Nofile).maximum;
+    // Half of ours. It is also how many descriptors may be on their way between all processes
+    // of a user (unix(7), ETOOMANYREFS): where programs share a user with their inits or with
+    // our launcher, those still have the other half when programs have used up theirs.
+    let files = getrlimit(Resource::Nofile).maximum.map(|ours| ours / 2);
     let soft = files.map_or(OPEN_FILES, |hard| hard.min(OPEN_FILES));
     setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: files })
 }

@@ -32,6 +32,16 @@ impl Signals {
 
     fn take_set(set: &libc::sigset_t) -> Result<Self, Errno> {
         block(libc::SIG_SETMASK, set)?;
+        Self::read(set)
+    }
+
+    /// One signal that is blocked already, ahead of all others: the kernel gives pending ones
+    /// in the order of their numbers (signal(7)).
+    pub(crate) fn ahead(signal: i32) -> Result<Self, Errno> {
+        Self::read(&set_of(&[signal]))
+    }
+
+    fn read(set: &libc::sigset_t) -> Result<Self, Errno> {
         // SAFETY: `set` is initialised and outlives the call; -1 asks for a new descriptor.
         let fd = unsafe { libc::signalfd(-1, set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
         if fd < 0 {

@@ -144,19 +144,39 @@ impl Trash {
     }
 
     fn draft(&self, new: NewEntry, note: &[u8]) -> io::Result<NewEntry> {
-        let taken = rustix::fs::statat(&self.folder, &new.name, AtFlags::SYMLINK_NOFOLLOW);
-        if taken.is_ok() {
+        mkdirat(&self.folder, &new.draft, Mode::RWXU)?;
+        // Only now: of two at once, one sees the other.
+        if self.is_taken(&new) {
+            unlinkat(&self.folder, &new.draft, AtFlags::REMOVEDIR)?;
             return Err(Errno::EXIST.into());
         }
-        mkdirat(&self.folder, &new.draft, Mode::RWXU)?;
+        match self.write_note(&new, note) {
+            Ok(()) => Ok(new),
+            Err(error) => {
+                // Nothing was moved into it. What cannot be removed now, the next start removes.
+                let _ = self.abandon(&new);
+                Err(error)
+            }
+        }
+    }
+
+    fn write_note(&self, new: &NewEntry, note: &[u8]) -> io::Result<()> {
         let entry = beneath::folder(&self.folder, new.draft.as_ref())?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let mut file = File::from(openat(&entry, NOTE, flags, Mode::RUSR | Mode::WUSR)?);
         file.write_all(note)?;
         file.sync_all()?;
         fsync(&entry)?;
-        fsync(&self.folder)?;
-        Ok(new)
+        Ok(fsync(&self.folder)?)
+    }
+
+    /// Whether the name is another's, or will be.
+    fn is_taken(&self, new: &NewEntry) -> bool {
+        let others = ["", NEW, IMPORT].map(|beginning| format!("{beginning}{}", new.name));
+        let found = |name: &String| {
+            rustix::fs::statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        };
+        others.iter().filter(|name| **name != new.draft).any(found)
     }
 
     /// Where an entry for an import is.
@@ -204,8 +224,9 @@ impl Trash {
         Ok(kept)
     }
 
-    /// Gives an entry its name where something is in it, or removes it.
-    fn conclude(&self, entry: &NewEntry) -> io::Result<bool> {
+    /// Gives an entry its name where something is in it, or removes it. [`Self::fill`] has done
+    /// so already; this is for one that was not filled after all.
+    pub fn conclude(&self, entry: &NewEntry) -> io::Result<bool> {
         let NewEntry { name, draft } = entry;
         let folder = beneath::folder(&self.folder, draft.as_ref())?;
         if numbers(&folder)?.is_empty() {
@@ -241,26 +262,27 @@ impl Trash {
     }
 
     /// The entries, by name, with their notes. One that is gone by the time it is looked at is
-    /// left out.
+    /// left out, and so is what is no folder.
     pub fn entries(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
         let names = self.names("")?.into_iter().filter(|name| !name.starts_with('.'));
         let mut entries = Vec::new();
         for name in names {
             match self.note(&name) {
                 Ok(note) => entries.push((name, note)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                Err(errno) => return Err(errno.into()),
             }
         }
         Ok(entries)
     }
 
-    fn note(&self, name: &str) -> io::Result<Vec<u8>> {
+    fn note(&self, name: &str) -> Result<Vec<u8>, Errno> {
         let entry = beneath::folder(&self.folder, name.as_ref())?;
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(openat(entry, NOTE, flags, Mode::empty())?);
         let mut note = Vec::new();
-        file.take(NOTE_MAX).read_to_end(&mut note)?;
+        let read = file.take(NOTE_MAX).read_to_end(&mut note);
+        read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         Ok(note)
     }
 

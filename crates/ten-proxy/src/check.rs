@@ -15,9 +15,8 @@
 //! body with any method, since its end is as certain as with `POST`.
 
 use http::{
-    HeaderMap, HeaderName, Request, Uri, Version,
+    HeaderMap, HeaderName, Request, Response, Uri, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
-    response,
 };
 use ten_domain::{Host, HostError};
 
@@ -162,13 +161,14 @@ pub(crate) enum BadResponse {
 }
 
 /// Checks the framing of an instance's answer. hyper is lenient here where browsers are not.
-pub(crate) fn response(head: &response::Parts) -> Result<(), BadResponse> {
-    let encoded = head.headers.contains_key(TRANSFER_ENCODING);
-    if encoded && !is_chunked_alone(&head.headers) {
+pub(crate) fn response<B>(response: &Response<B>) -> Result<(), BadResponse> {
+    let headers = response.headers();
+    let encoded = headers.contains_key(TRANSFER_ENCODING);
+    if encoded && !is_chunked_alone(headers) {
         return Err(BadResponse::TransferEncoding);
     }
-    let doubly = encoded && head.headers.contains_key(CONTENT_LENGTH);
-    if doubly || !has_plain_length(&head.headers) {
+    let doubly = encoded && headers.contains_key(CONTENT_LENGTH);
+    if doubly || !has_plain_length(headers) {
         return Err(BadResponse::ContentLength);
     }
     Ok(())

@@ -82,10 +82,7 @@ pub(crate) struct Peer {
 impl Peer {
     pub(crate) fn new(address: SocketAddr) -> Self {
         let ip = address.ip().to_canonical();
-        let quoted = match ip {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("\"[{ip}]\""),
-        };
+        let quoted = node(ip);
         // An address has no character that a header may not have.
         let text = HeaderValue::try_from(ip.to_string());
         Self { text: text.unwrap_or(HeaderValue::from_static("unknown")), quoted }
@@ -95,6 +92,14 @@ impl Peer {
     fn forwarded(&self, host: &HeaderValue) -> Option<HeaderValue> {
         let parts = ["for=", &self.quoted, ";host=\"", host.to_str().ok()?, "\";proto=http"];
         HeaderValue::try_from(parts.concat()).ok()
+    }
+}
+
+/// An address as `Forwarded` has it (RFC 7239, section 6).
+fn node(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("\"[{ip}]\""),
     }
 }
 

@@ -194,6 +194,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
             let process = lease.process();
             let proven = breaker == Some(Breaker { process, twice: true });
             if let Some(fault) = last.take_if(|_| proven) {
+                asked.failed_at(lease.instance());
                 return Err(fault);
             }
             let connection = if breaker.is_none() { Connection::Any } else { Connection::Fresh };
@@ -208,6 +209,8 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
             let fault = match sent {
                 Ok((response, returning)) => {
                     recording.head(since);
+                    check::response(&response)
+                        .inspect_err(|_| asked.failed_at(lease.instance()))?;
                     return reply(response, returning, lease, upgrade, client, recording);
                 }
                 Err(Failure::Unsent(fault, unsent)) if leases < MAX_LEASES => {
@@ -230,6 +233,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
                 Err(
                     Failure::Unsent(fault, _) | Failure::Lost(fault, _) | Failure::Final(fault),
                 ) => {
+                    asked.failed_at(lease.instance());
                     return Err(fault);
                 }
             };
@@ -286,7 +290,6 @@ fn reply<L: Lease>(
     recording: &mut Recording,
 ) -> Result<Response<Reply<L>>, Fault> {
     let (mut head, body) = response.into_parts();
-    check::response(&head)?;
     let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
     let chosen = switches.then(|| head.headers.remove(UPGRADE)).flatten();
     headers::to_client(&mut head.headers);

@@ -8,7 +8,7 @@ mod accept;
 mod error_pages;
 mod page;
 
-use std::{error::Error, io, time::Duration};
+use std::{error::Error, io, sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -19,7 +19,7 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::Full;
-use ten_domain::{AsleepAnswer, RouteError};
+use ten_domain::{AsleepAnswer, InstanceName, RouteError};
 
 pub use self::error_pages::{ErrorPages, ErrorPagesError, MAX_PAGE};
 use self::{
@@ -121,9 +121,16 @@ pub(crate) struct Asked {
     body: bool,
     /// Whether other requests share the connection, which then survives this one.
     shared: bool,
+    /// Who had the request when it failed, for the log.
+    instance: OnceLock<InstanceName>,
 }
 
 impl Asked {
+    /// It failed at this instance.
+    pub(crate) fn failed_at(&self, instance: &InstanceName) {
+        self.instance.get_or_init(|| instance.clone());
+    }
+
     pub(crate) fn new<B: Body>(request: &Request<B>, id: HeaderValue) -> Self {
         Self {
             id,
@@ -132,6 +139,7 @@ impl Asked {
             head: request.method() == Method::HEAD,
             body: !request.body().is_end_stream(),
             shared: request.version() >= Version::HTTP_2,
+            instance: OnceLock::new(),
         }
     }
 
@@ -213,7 +221,8 @@ fn log(fault: &Fault, page: &Page, asked: &Asked) {
     let fault = fault as &dyn Error;
     let (id, host, status) = (&asked.id, &asked.host, page.status.as_u16());
     if page.status.is_server_error() && page.is_failure() {
-        tracing::warn!(?id, ?host, status, fault, "request failed");
+        let instance = asked.instance.get().map(tracing::field::display);
+        tracing::warn!(instance, ?id, ?host, status, fault, "request failed");
     } else {
         tracing::debug!(?id, ?host, status, fault, "request refused");
     }

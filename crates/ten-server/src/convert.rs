@@ -3,7 +3,7 @@
 //! Nothing here decides anything, and nothing here fails but for words that are no names,
 //! times or weights.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use jiff::Timestamp;
 use ten_api as api;
@@ -189,12 +189,32 @@ pub(crate) fn denied(denied: Denied) -> Problem {
         Denied::NoTrash(_) => {
             problem(ProblemType::NotMoved).with_hint("look at `.trash` in data_dir, then ask again")
         }
-        Denied::NotStored(_) => problem(ProblemType::NotStored)
-            .with_hint("look at the disk that holds data_dir, then ask again"),
+        Denied::NoRoom(_) => problem(ProblemType::NoRoom)
+            .with_hint("free some space on the disk that holds data_dir, then ask again"),
+        Denied::NotStored { full: true, .. } => problem(ProblemType::NoRoom).with_hint(
+            "free some space on the disk that holds data_dir; it is stored as soon as it can be",
+        ),
+        Denied::NotStored { full: false, .. } => problem(ProblemType::NotStored)
+            .with_hint("look at the disk that holds data_dir; it is stored as soon as it can be"),
         Denied::ShuttingDown => {
             problem(ProblemType::ShuttingDown).with_hint("ask again once the server is back")
         }
     }
+}
+
+/// Work on files that failed.
+pub(crate) fn failed(error: &io::Error) -> Problem {
+    if !is_full(error) {
+        return internal(error);
+    }
+    tracing::error!("no room on the disk: {error}");
+    Problem::new(ProblemType::NoRoom, format!("the disk is full: {error}"))
+        .with_hint("free some space on the disk that holds data_dir, then ask again")
+}
+
+/// Whether the disk, or what this user may have of it, is used up.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The caller learns nothing of paths and causes; the log does.

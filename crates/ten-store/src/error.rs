@@ -4,6 +4,8 @@ use std::{io, path::PathBuf, sync::Arc};
 
 use rusqlite::ErrorCode;
 
+use crate::room;
+
 /// What went wrong, and with which file.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -44,7 +46,7 @@ pub enum StoreError {
         source: Arc<rusqlite::Error>,
     },
     /// There is no room to write. Nothing was changed; reading goes on.
-    #[error("no room left to write the database {}; free some space on its disk", path.display())]
+    #[error("no room is left for the database {}", path.display())]
     Full {
         /// The database.
         path: PathBuf,
@@ -78,6 +80,9 @@ impl StoreError {
                     Self::Corrupt { path, source }
                 }
                 Some(ErrorCode::DiskFull) => Self::Full { path },
+                // What SQLite says where its index of the log (-shm) finds no room, or where
+                // a quota is used up.
+                Some(ErrorCode::SystemIoFailure) if room::is_used_up(&path) => Self::Full { path },
                 _ => Self::Sqlite { path, source },
             },
         }

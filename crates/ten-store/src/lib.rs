@@ -11,6 +11,7 @@
 
 mod error;
 mod facts;
+mod room;
 mod rows;
 mod schema;
 mod store;

@@ -24,7 +24,7 @@ use ten_domain::{InstanceName, Weight};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    KnownInstance, Origin, StoreError, Token,
+    KnownInstance, Origin, StoreError, Token, room,
     rows::{self, Write},
     schema,
 };
@@ -76,6 +76,19 @@ impl Store {
             .spawn(move || database.serve(inbox))
             .map_err(|source| cannot_open(&path, source))?;
         Ok(Self { path, requests })
+    }
+
+    /// Asked before something is done that must be remembered, so that it is not half done
+    /// where the disk is full.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Full`] where hardly any room is left.
+    pub fn check_room(&self) -> Result<(), StoreError> {
+        match room::is_used_up(&self.path) {
+            true => Err(StoreError::Full { path: self.path.to_path_buf() }),
+            false => Ok(()),
+        }
     }
 
     /// Remembers an instance. One that is known already keeps its `created_at`.
@@ -237,7 +250,11 @@ fn answer<T>(reply: Reply<T>, result: Result<T, StoreError>) {
 }
 
 fn cannot_open(path: &Path, source: io::Error) -> StoreError {
-    StoreError::Open { path: path.to_path_buf(), source: Arc::new(source) }
+    let path = path.to_path_buf();
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { path },
+        _ => StoreError::Open { path, source: Arc::new(source) },
+    }
 }
 
 /// Makes the file where it is missing; nobody but its owner may read it in either case.

@@ -12,21 +12,21 @@
 //! rollout and shutdown have no way to.
 
 mod import;
+mod purge;
 
 use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Weak,
-        mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+        Arc,
+        mpsc::{self, SyncSender},
     },
     thread,
-    time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use ten_domain::{Config, InstanceName};
+use ten_domain::{Config, InstanceName, ServiceName};
 use ten_kernel::{NewEntry, PutBackError, Trash};
 use ten_runtime::Ground;
 use tokio::sync::oneshot;
@@ -36,8 +36,6 @@ use crate::Denied;
 
 /// Stands between the instance and the time in an entry's name.
 const AT: char = '@';
-/// The longest rest between two looks into the trash: whoever sets the clock is noticed then.
-const REST: Duration = Duration::from_secs(3600);
 
 /// Why data were moved to the trash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,15 +102,37 @@ pub(crate) struct Data {
 #[derive(Debug)]
 pub(crate) struct Discard {
     data: Arc<Data>,
-    entry: NewEntry,
+    entry: Arc<NewEntry>,
     folders: Vec<PathBuf>,
     moved: oneshot::Sender<io::Result<bool>>,
 }
 
 impl Discard {
-    /// Renames and nothing else.
+    /// Renames and nothing else. Where one of them fails, all stay where they were.
     pub(crate) fn carry_out(self) {
-        let moved = self.data.trash.fill(&self.entry, &self.folders);
+        let moved = self.fill();
+        if moved.is_err() {
+            self.undo();
+        }
+        self.tell(moved);
+    }
+
+    fn fill(&self) -> io::Result<bool> {
+        self.data.trash.fill(&self.entry, &self.folders)
+    }
+
+    /// Takes back what was moved; the answer is whether anything is left in the trash.
+    fn undo(&self) -> bool {
+        match self.data.trash.put_back(self.entry.name(), &self.folders) {
+            Ok(()) | Err(PutBackError::NoEntry) => false,
+            Err(error) => {
+                tracing::error!(entry = self.entry.name(), "stays in the trash: {error}");
+                true
+            }
+        }
+    }
+
+    fn tell(self, moved: io::Result<bool>) {
         // Whoever asked may have stopped waiting.
         let _ = self.moved.send(moved);
     }
@@ -122,6 +142,7 @@ impl Discard {
 #[derive(Debug)]
 pub(crate) struct Discarding {
     data: Arc<Data>,
+    entry: Arc<NewEntry>,
     trashed: Trashed,
     moved: oneshot::Receiver<io::Result<bool>>,
     /// Folders that stay, as others have them too.
@@ -131,8 +152,15 @@ pub(crate) struct Discarding {
 impl Discarding {
     /// The end of it, on the disk; `None` where there were no data, or nobody moved them.
     pub(crate) async fn end(self) -> Result<Option<Trashed>, Denied> {
-        let Self { data, trashed, moved, .. } = self;
-        let moved = moved.await.unwrap_or(Ok(false));
+        let Self { data, entry, trashed, moved, .. } = self;
+        let moved = match moved.await {
+            Ok(moved) => moved,
+            // The order was refused; the entry would stay until the next start.
+            Err(_) => {
+                let data = Arc::clone(&data);
+                blocking(move || data.trash.conclude(&entry)).await
+            }
+        };
         if !moved.map_err(|error| not_moved(&trashed.instance, &error))? {
             return Ok(None);
         }
@@ -158,11 +186,20 @@ impl PutBack {
         &self.trashed
     }
 
-    /// Renames and nothing else. The instance has no process.
-    pub(crate) fn carry_out(self) -> Result<(), Denied> {
-        if let Some(discard) = self.replaced {
-            discard.carry_out();
-        }
+    /// Renames and nothing else. The instance has no process. Where it fails, the instance has
+    /// the data that it had before.
+    pub(crate) fn carry_out(mut self) -> Result<(), Denied> {
+        let Some(discard) = self.replaced.take() else { return self.put_back() };
+        let (moved, done) = match discard.fill() {
+            Ok(moved) => (moved, self.put_back()),
+            Err(error) => (true, Err(not_moved(&self.trashed.instance, &error))),
+        };
+        let moved = if done.is_err() { discard.undo() } else { moved };
+        discard.tell(Ok(moved));
+        done
+    }
+
+    fn put_back(&self) -> Result<(), Denied> {
         let instance = &self.trashed.instance;
         let put_back = self.data.trash.put_back(&self.trashed.entry, &self.trashed.folders);
         put_back.map_err(|error| match error {
@@ -199,8 +236,9 @@ impl Data {
         let (entry, trashed, shared) = prepared.map_err(|error| not_moved(name, &error))?;
         let (moved, end) = oneshot::channel();
         let (data, folders) = (Arc::clone(self), trashed.folders.clone());
-        let discard = Discard { data: Arc::clone(self), entry, folders, moved };
-        Ok((discard, Discarding { data, trashed, moved: end, shared }))
+        let entry = Arc::new(entry);
+        let discard = Discard { data: Arc::clone(self), entry: Arc::clone(&entry), folders, moved };
+        Ok((discard, Discarding { data, entry, trashed, moved: end, shared }))
     }
 
     fn make_entry(
@@ -209,7 +247,11 @@ impl Data {
         reason: Reason,
         known: &[InstanceName],
     ) -> io::Result<(NewEntry, Trashed, Vec<PathBuf>)> {
-        let (shared, folders) = self.own_folders(name, known)?;
+        let (shared, folders) = match reason {
+            // A backup has all of them, by their numbers.
+            Reason::Backup => (Vec::new(), self.folders(name)?),
+            Reason::Stop | Reason::Remove | Reason::Replace => self.own_folders(name, known)?,
+        };
         let note = Note { instance: name.to_string(), reason, folders };
         let text = serde_json::to_vec(&note)?;
         loop {
@@ -243,10 +285,14 @@ impl Data {
         if folders.len() <= 1 {
             return Ok((Vec::new(), folders));
         }
-        let others = known.iter().filter(|other| *other != name);
+        // Who is not known, or not any more, may have data too: `ten rm --keep-data`.
+        let namesake =
+            |service: &ServiceName| InstanceName { service: service.clone(), id: name.id.clone() };
+        let others = known.iter().cloned().chain(self.config.services.keys().map(namesake));
+        let others = others.filter(|other| other != name);
         // Who cannot be started has no folders.
         let theirs: Vec<_> =
-            others.flat_map(|other| self.folders(other).unwrap_or_default()).collect();
+            others.flat_map(|other| self.folders(&other).unwrap_or_default()).collect();
         let overlap = |own: &Path, other: &Path| own.starts_with(other) || other.starts_with(own);
         let shared = |own: &PathBuf| theirs.iter().any(|other| overlap(own, other));
         Ok(folders.into_iter().partition(shared))
@@ -263,7 +309,12 @@ impl Data {
         let folders = ten_runtime::folders(&self.ground, spec, name).map_err(io::Error::other)?;
         let below =
             |folder: PathBuf| folder.strip_prefix(&self.ground.data_dir).map(Path::to_owned);
-        folders.into_iter().map(|folder| below(folder).map_err(io::Error::other)).collect()
+        // One that lies in another goes where that one goes.
+        let outermost = |folder: &PathBuf| {
+            !folders.iter().any(|other| folder != other && folder.starts_with(other))
+        };
+        let outermost = folders.iter().filter(|folder| outermost(folder)).cloned();
+        outermost.map(|folder| below(folder).map_err(io::Error::other)).collect()
     }
 
     /// Prepares to bring back data of an instance: the newest, or those of this moment or the
@@ -322,44 +373,11 @@ impl Data {
     fn read(&self, entry: &str, note: &[u8]) -> Option<Trashed> {
         let Note { instance, reason, folders } = serde_json::from_slice(note).ok()?;
         let at: Timestamp = entry.rsplit_once(AT)?.1.parse().ok()?;
-        let retention = SignedDuration::try_from(self.config.settings.trash_retention).ok()?;
-        let until = at.checked_add(retention).unwrap_or(Timestamp::MAX);
+        let retention = SignedDuration::try_from(self.config.settings.trash_retention);
+        let until = at.checked_add(retention.unwrap_or(SignedDuration::MAX));
+        let until = until.unwrap_or(Timestamp::MAX);
         let instance = instance.parse().ok()?;
         Some(Trashed { entry: entry.to_owned(), instance, at, until, reason, folders })
-    }
-
-    /// Removes for good what was in the trash long enough, for as long as somebody has the data.
-    /// May take long, so it has a thread of its own, which nobody waits for at the end.
-    fn tend(data: &Weak<Self>, changes: &Receiver<()>) {
-        while let Some(data) = data.upgrade() {
-            let rest = data.purge().unwrap_or_else(|error| {
-                tracing::warn!("cannot look into the trash, will try again: {error}");
-                REST
-            });
-            drop(data);
-            if changes.recv_timeout(rest.min(REST)) == Err(RecvTimeoutError::Disconnected) {
-                return;
-            }
-        }
-    }
-
-    /// Removes what is due, and says when the next will be. What cannot be removed hinders
-    /// nothing else.
-    fn purge(&self) -> io::Result<Duration> {
-        if let Err(error) = self.trash.finish_purges() {
-            tracing::warn!("cannot be removed from the trash: {error}");
-        }
-        let now = Timestamp::now();
-        let (due, later): (Vec<_>, Vec<_>) =
-            self.entries()?.into_iter().partition(|trashed| trashed.until <= now);
-        for Trashed { entry, .. } in due {
-            match self.trash.purge(&entry) {
-                Ok(()) => tracing::info!(entry, "removed from the trash for good"),
-                Err(error) => tracing::warn!(entry, "cannot be removed for good: {error}"),
-            }
-        }
-        let next = later.iter().map(|trashed| trashed.until.duration_since(now)).min();
-        Ok(next.map_or(REST, |next| next.try_into().unwrap_or_default()))
     }
 }
 
@@ -371,5 +389,13 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn not_moved(instance: &InstanceName, error: &io::Error) -> Denied {
-    Denied::NotMoved { instance: instance.clone(), reason: error.to_string() }
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Denied::NoRoom(format!("the data of {instance} could not be moved: {error}"))
+        }
+        _ => Denied::NotMoved { instance: instance.clone(), reason: error.to_string() },
+    }
 }
+
+#[cfg(test)]
+mod tests;

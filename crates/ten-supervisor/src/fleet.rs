@@ -271,9 +271,28 @@ impl Fleet {
         command: Command,
         done: oneshot::Receiver<Result<Done, Denied>>,
     ) -> Result<Done, Denied> {
+        if self.needs_room(name, &command) {
+            self.scribe.check_room()?;
+        }
         self.mailbox.send(command).await.map_err(|_| Denied::ShuttingDown)?;
         let done = done.await.unwrap_or(Err(Denied::ShuttingDown))?;
-        self.scribe.settled(name).await.map_err(Denied::NotStored)?;
+        self.scribe.settled(name).await?;
         Ok(done)
+    }
+
+    /// Whether a command changes what is remembered of an instance, or starts it, which is
+    /// written down too. Stopping one that then cannot start again would be half of a restart.
+    fn needs_room(&self, name: &InstanceName, command: &Command) -> bool {
+        let known = self.published.get(name).is_some();
+        match command {
+            Command::Operate { verb: Verb::Spawn { .. }, .. } => true,
+            Command::Restore { .. } => !known,
+            Command::Operate { verb: Verb::Remove(_) | Verb::Restart, .. }
+            | Command::SetWeight { .. } => known,
+            Command::Operate { verb: Verb::Stop(_), .. }
+            | Command::Wake { .. }
+            | Command::WakeService { .. }
+            | Command::Shutdown { .. } => false,
+        }
     }
 }

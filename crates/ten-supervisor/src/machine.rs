@@ -21,6 +21,10 @@ use std::time::{Duration, Instant};
 
 use ten_domain::{Backoff, CrashLimit, RestartPolicy};
 
+/// How often the delay has doubled while the disk is full: with the default base, 8 s. Many
+/// may wait for room, and each attempt costs a little.
+const NO_ROOM_DOUBLINGS: u32 = 3;
+
 /// What happened to an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -40,6 +44,8 @@ pub(crate) enum Event {
     Adopted,
     /// The program could not be executed.
     LaunchFailed,
+    /// There was no room on the disk to start it, for which it cannot be blamed.
+    NoRoom,
     /// Its listener accepts; its health is not known yet.
     Accepting,
     /// It can take requests.
@@ -241,6 +247,7 @@ impl Machine {
                 machine.stop(Then::Crash)
             }),
             Event::LaunchFailed | Event::Exited { .. } => self.failed_start(now, jitter),
+            Event::NoRoom => self.no_room(jitter),
             Event::Stop => self.refusing(Why::Superseded, |machine| machine.stop(Then::Sleep)),
             Event::Restart => self.stop(Then::Start),
             Event::Remove => self.refusing(Why::Removed, |machine| machine.stop(Then::Remove)),
@@ -284,7 +291,9 @@ impl Machine {
         match event {
             Event::Due => vec![Effect::Kill],
             // A launch that was told to stop before it was known to have failed.
-            Event::Exited { .. } | Event::LaunchFailed => self.ended(then, now, jitter),
+            Event::Exited { .. } | Event::LaunchFailed | Event::NoRoom => {
+                self.ended(then, now, jitter)
+            }
             _ => {
                 self.phase = Phase::Stopping(changed_mind(then, event));
                 vec![]
@@ -357,6 +366,18 @@ impl Machine {
         });
         effects.insert(0, Effect::Refuse(Why::NotReady(next.unwrap_or_default())));
         effects
+    }
+
+    /// Nothing counts against it, so it is never given up: it starts once there is room.
+    fn no_room(&mut self, jitter: f64) -> Vec<Effect> {
+        let delay = self.rules.backoff.delay(NO_ROOM_DOUBLINGS, jitter);
+        self.refusing(Why::NotReady(delay), |machine| {
+            if machine.provisional || machine.rules.restart == RestartPolicy::Never {
+                return machine.rest();
+            }
+            machine.phase = Phase::Backoff;
+            vec![Effect::Stopped, Effect::Arm(delay)]
+        })
     }
 
     fn refusing(&mut self, why: Why, then: impl Fn(&mut Self) -> Vec<Effect>) -> Vec<Effect> {

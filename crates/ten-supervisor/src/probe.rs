@@ -176,7 +176,7 @@ async fn tcp_accepts(at: SocketAddr, cgroup: Option<u64>) -> bool {
 async fn accepts_inside(door: &Door, diag: &mut Option<SockDiag>, at: SocketAddr) -> bool {
     let asked = async {
         if !kernel_tells_who_listens() {
-            return inside::connect(door, at).await.map(|_| true);
+            return not_itself(inside::connect(door, at).await?).map(|_| true);
         }
         let asking = match diag.take() {
             Some(asking) => asking,

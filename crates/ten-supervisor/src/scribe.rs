@@ -8,7 +8,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ten_domain::{InstanceName, Weight};
 use ten_store::{Origin, Store, StoreError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::MissedTickBehavior,
+};
+
+use crate::Denied;
 
 /// Time between attempts to write what could not be written.
 const RETRY: Duration = Duration::from_secs(5);
@@ -23,48 +28,59 @@ pub(crate) enum Fact {
 #[derive(Debug)]
 enum Note {
     Fact(InstanceName, Fact),
-    Settled(InstanceName, oneshot::Sender<Result<(), String>>),
+    Settled(InstanceName, oneshot::Sender<Result<(), Denied>>),
     AllSettled(oneshot::Sender<()>),
 }
 
 /// The way to the one task that writes.
 #[derive(Debug, Clone)]
-pub(crate) struct Scribe(mpsc::UnboundedSender<Note>);
+pub(crate) struct Scribe {
+    store: Store,
+    notes: mpsc::UnboundedSender<Note>,
+}
 
 impl Scribe {
     /// Starts the task. It ends when the last handle is gone and everything is written.
     pub(crate) fn start(store: Store) -> Self {
         let (sender, notes) = mpsc::unbounded_channel();
-        tokio::spawn(write_down(store, notes));
-        Self(sender)
+        tokio::spawn(write_down(store.clone(), notes));
+        Self { store, notes: sender }
+    }
+
+    /// Whether there is room to write something down: asked before it is done.
+    pub(crate) fn check_room(&self) -> Result<(), Denied> {
+        self.store.check_room().map_err(|full| Denied::NoRoom(full.to_string()))
     }
 
     /// Hands a fact over.
     pub(crate) fn write(&self, name: &InstanceName, fact: Fact) {
         // The task outlives every handle, so somebody listens.
-        let _ = self.0.send(Note::Fact(name.clone(), fact));
+        let _ = self.notes.send(Note::Fact(name.clone(), fact));
     }
 
     /// Waits until everything that was handed over is written, and says what is not of this
     /// instance.
-    pub(crate) async fn settled(&self, name: &InstanceName) -> Result<(), String> {
+    pub(crate) async fn settled(&self, name: &InstanceName) -> Result<(), Denied> {
         let (reply, settled) = oneshot::channel();
-        let _ = self.0.send(Note::Settled(name.clone(), reply));
-        settled.await.unwrap_or_else(|_| Err("the store is closed".into()))
+        let _ = self.notes.send(Note::Settled(name.clone(), reply));
+        settled.await.unwrap_or(Err(Denied::ShuttingDown))
     }
 
     /// Waits until everything that was handed over is written, or was tried once more in vain.
     pub(crate) async fn all_settled(&self) {
         let (reply, settled) = oneshot::channel();
-        let _ = self.0.send(Note::AllSettled(reply));
+        let _ = self.notes.send(Note::AllSettled(reply));
         let _ = settled.await;
     }
 }
 
+type Owed = BTreeMap<InstanceName, (Fact, StoreError)>;
+
 async fn write_down(store: Store, mut notes: mpsc::UnboundedReceiver<Note>) {
     // What could not be written, with the reason.
-    let mut owed: BTreeMap<InstanceName, (Fact, String)> = BTreeMap::new();
+    let mut owed = Owed::new();
     let mut retries = tokio::time::interval(RETRY);
+    retries.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let note = tokio::select! {
             note = notes.recv() => note,
@@ -76,10 +92,17 @@ async fn write_down(store: Store, mut notes: mpsc::UnboundedReceiver<Note>) {
         match note {
             Some(Note::Fact(name, fact)) => {
                 owed.remove(&name);
-                write(&store, name, fact, &mut owed).await;
+                if let Err(error) = write(&store, &name, &fact).await {
+                    tracing::error!(instance = %name, "not stored, will try again: {error}");
+                    // Not at once: whoever waits for this fact hears of it first.
+                    if owed.is_empty() {
+                        retries.reset();
+                    }
+                    owed.insert(name, (fact, error));
+                }
             }
             Some(Note::Settled(name, reply)) => {
-                let result = owed.get(&name).map_or(Ok(()), |(_, reason)| Err(reason.clone()));
+                let result = owed.get(&name).map_or(Ok(()), |(_, why)| Err(not_stored(why)));
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(result);
             }
@@ -92,25 +115,17 @@ async fn write_down(store: Store, mut notes: mpsc::UnboundedReceiver<Note>) {
     }
 }
 
-async fn retry(store: &Store, owed: &mut BTreeMap<InstanceName, (Fact, String)>) {
+/// Says nothing of what still fails: that was said the first time.
+async fn retry(store: &Store, owed: &mut Owed) {
     for (name, (fact, _)) in std::mem::take(owed) {
-        write(store, name, fact, owed).await;
+        match write(store, &name, &fact).await {
+            Ok(()) => tracing::info!(instance = %name, "stored at last"),
+            Err(error) => drop(owed.insert(name, (fact, error))),
+        }
     }
 }
 
-async fn write(
-    store: &Store,
-    name: InstanceName,
-    fact: Fact,
-    owed: &mut BTreeMap<InstanceName, (Fact, String)>,
-) {
-    if let Err(error) = try_write(store, &name, &fact).await {
-        tracing::error!(instance = %name, "not stored, will try again: {error}");
-        owed.insert(name, (fact, error.to_string()));
-    }
-}
-
-async fn try_write(store: &Store, name: &InstanceName, fact: &Fact) -> Result<(), StoreError> {
+async fn write(store: &Store, name: &InstanceName, fact: &Fact) -> Result<(), StoreError> {
     match fact {
         Fact::Known { weight, origin } => {
             store.remember(name.clone(), *weight, *origin).await?;
@@ -120,4 +135,8 @@ async fn try_write(store: &Store, name: &InstanceName, fact: &Fact) -> Result<()
         }
     }
     Ok(())
+}
+
+fn not_stored(why: &StoreError) -> Denied {
+    Denied::NotStored { reason: why.to_string(), full: matches!(why, StoreError::Full { .. }) }
 }

@@ -1,7 +1,7 @@
 //! The whole supervisor with a warden of our own making and a paused clock: no process, no
 //! root, no waiting.
 
-mod house;
+pub(crate) mod house;
 mod queue;
 
 use std::{

@@ -107,9 +107,17 @@ pub enum Denied {
     /// The trash cannot be looked into.
     #[error("the trash cannot be read: {0}")]
     NoTrash(String),
+    /// The disk is full, so it was not done.
+    #[error("the disk is full: {0}")]
+    NoRoom(String),
     /// What must be remembered could not be written down.
-    #[error("cannot store it: {0}")]
-    NotStored(String),
+    #[error("it is done, but not stored yet: {reason}")]
+    NotStored {
+        /// What the store says.
+        reason: String,
+        /// Whether the disk is full.
+        full: bool,
+    },
     /// The server is shutting down.
     #[error("the server is shutting down")]
     ShuttingDown,

@@ -88,6 +88,8 @@ pub enum Event {
         launch: LaunchId,
         /// Why, in one line.
         reason: String,
+        /// Whether it is for want of room on the disk, and so no fault of what was launched.
+        disk_full: bool,
     },
     /// Nothing of it is left.
     Exited {
@@ -235,7 +237,7 @@ async fn say(socket: &UnixDatagram, message: ToWarden) -> Result<Option<Event>, 
         (Ok(bytes), _) => bytes,
         (Err(error), ToWarden::Launch { launch, .. }) => {
             let reason = format!("cannot send the launch plan: {error}");
-            return Ok(Some(Event::LaunchFailed { launch, reason }));
+            return Ok(Some(Event::LaunchFailed { launch, reason, disk_full: false }));
         }
         (Err(error), message) => {
             tracing::error!(%error, ?message, "cannot be said");
@@ -267,7 +269,9 @@ fn event(message: ToFront, fds: Vec<OwnedFd>) -> Result<Event, ConnectError> {
             let (output, door) = unpack_ends(fds)?;
             Event::Launched { launch, pid, cgroup, output, door }
         }
-        ToFront::LaunchFailed { launch, reason } => Event::LaunchFailed { launch, reason },
+        ToFront::LaunchFailed { launch, reason, disk_full } => {
+            Event::LaunchFailed { launch, reason, disk_full }
+        }
         ToFront::Exited { launch, exit } => Event::Exited { launch, exit },
         ToFront::Terminate => Event::Terminate,
         ToFront::Reload => Event::Reload,

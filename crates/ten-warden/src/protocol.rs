@@ -100,6 +100,8 @@ pub enum ToFront {
         launch: LaunchId,
         /// The step that failed and why, for logs and operators.
         reason: String,
+        /// Whether what must be written down first found no room.
+        disk_full: bool,
     },
     /// Its main process ended and nothing of the tree is left: no process, cgroup, socket
     /// or scratch folder.

@@ -6,6 +6,7 @@ mod api;
 mod backup;
 mod cli;
 mod data;
+mod disk_full;
 mod doctor;
 mod hosts;
 mod lifecycle;

@@ -2,9 +2,12 @@
 //! descriptors leads to it (proc_pid_net(5), proc_pid_fd(5)). Of other users' processes only
 //! root sees them. A Unix socket's listener is told by the kernel itself (unix(7), SO_PEERCRED).
 
-use std::{fs, io, os::unix::net::UnixStream, path::Path};
+use std::{fs, io, path::Path};
 
-use rustix::net::sockopt::socket_peercred;
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with,
+    sockopt::socket_peercred,
+};
 
 /// The state of a listening socket in /proc/net/tcp (TCP_LISTEN).
 const LISTEN: &str = "0A";
@@ -42,9 +45,13 @@ pub fn holder(port: u16) -> Option<Holder> {
     Some(Holder { pid, name: name.trim_end().to_owned() })
 }
 
-/// The pid of whoever listens on a Unix socket.
+/// The pid of whoever listens on a Unix socket. Fails with [`io::ErrorKind::WouldBlock`] where
+/// so many wait to be accepted that one more would have to wait for that.
 pub fn listener(path: &Path) -> io::Result<u32> {
-    let pid = socket_peercred(UnixStream::connect(path)?)?.pid;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    let pid = socket_peercred(&socket)?.pid;
     Ok(pid.as_raw_nonzero().get().cast_unsigned())
 }
 
@@ -67,5 +74,16 @@ mod tests {
         assert_eq!(holder(port).map(|holder| holder.pid), Some(std::process::id()));
         drop(listener);
         assert_eq!(holder(port), None);
+    }
+
+    #[test]
+    fn a_listener_that_accepts_nobody_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let deaf = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        // Room for one (listen(2)).
+        rustix::net::listen(&deaf, 0).unwrap();
+        assert_eq!(listener(&path).unwrap(), std::process::id());
+        assert_eq!(listener(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -14,9 +14,9 @@ use rustix::{
 
 use crate::{
     failure::{Failure, Step},
-    launch::{Given, Launch, launch},
+    launch::{Given, launch},
     plan::{LaunchPlan, Limits, Mount, Network, User, Walls},
-    report::Report,
+    report::{Report, ReportEnd},
     users::is_root,
 };
 
@@ -64,33 +64,65 @@ pub fn try_walls(network: Network) -> Result<(), Failure> {
     };
     let given = Given { cgroup: None, stdout: &stdout, stderr: &stderr, activation: None };
     let tree = launch(&plan, &given)?;
-    let started = tree.report.go().map_err(Failure::of(Step::Report)).and_then(|()| outcome(&tree));
+    let started = go(&tree.report).and_then(|()| outcome(&tree.report));
     // Its namespace ends with it.
     tree.init.kill().and_then(|()| tree.init.wait()).map_err(Failure::of(Step::Signals))?;
     started
 }
 
+/// One that has failed already has gone, and left word.
+fn go(report: &ReportEnd) -> Result<(), Failure> {
+    match report.go() {
+        Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
+        said => said.map_err(Failure::of(Step::Report)),
+    }
+}
+
 /// What is said first: that it was started, or why not.
-fn outcome(tree: &Launch) -> Result<(), Failure> {
+fn outcome(report: &ReportEnd) -> Result<(), Failure> {
     let began = Instant::now();
+    let mut ended = false;
     let silent = |errno| Err(Failure::of(Step::Report)(errno));
     loop {
-        match tree.report.next() {
+        match report.next() {
             Some(Report::Started) => return Ok(()),
             Some(Report::Failed(Failure { step: Step::Execute, .. })) => return Ok(()),
             Some(Report::Failed(failure)) => return Err(failure),
             Some(_) => continue,
+            None if ended => return silent(Errno::PIPE),
             None => {}
         }
         let left = PATIENCE.saturating_sub(began.elapsed());
         let Ok(left) = Timespec::try_from(left) else { return silent(Errno::INVAL) };
-        let mut news = [PollFd::new(&tree.report, PollFlags::IN)];
+        let mut news = [PollFd::new(report, PollFlags::IN)];
         match poll(&mut news, Some(&left)) {
             Ok(0) => return silent(Errno::TIMEDOUT),
-            // Its init has gone without a word.
-            Ok(_) if !news[0].revents().contains(PollFlags::IN) => return silent(Errno::PIPE),
+            // Its init has gone, perhaps with a last word: what ends is readable, too.
+            Ok(_) if news[0].revents().contains(PollFlags::HUP) => ended = true,
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return silent(errno),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Reporter;
+
+    #[test]
+    fn an_init_that_goes_without_a_word_is_not_waited_for() {
+        let (report, reporter) = Reporter::pair().unwrap();
+        drop(reporter);
+        assert_eq!(outcome(&report), Err(Failure::of(Step::Report)(Errno::PIPE)));
+    }
+
+    #[test]
+    fn one_that_has_failed_already_is_heard() {
+        let (report, reporter) = Reporter::pair().unwrap();
+        let failure = Failure::of(Step::MountProc)(Errno::PERM);
+        reporter.say(&Report::Failed(failure.clone()));
+        drop(reporter);
+        assert_eq!(go(&report).and_then(|()| outcome(&report)), Err(failure));
     }
 }

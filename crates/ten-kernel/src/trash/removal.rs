@@ -1,7 +1,7 @@
 //! Removing folders that a tenant has filled, however it filled them.
 //!
 //! A tenant may nest folders deeper than any stack or table of descriptors, close them to
-//! their owner, or make millions of files. So nothing here recurses, at most two folders are
+//! their owner, or make millions of files. So nothing here recurses, at most three folders are
 //! open at a time, and the work is done by a child that nobody waits for: whoever removes a
 //! folder only renames it.
 
@@ -9,14 +9,14 @@ use std::{
     ffi::{CStr, CString},
     io,
     os::{
-        fd::{OwnedFd, RawFd},
+        fd::{AsRawFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
     },
     path::Path,
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, chmodat, openat, renameat, unlinkat},
+    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, chmod, fchmod, openat, renameat, unlinkat},
     io::Errno,
 };
 
@@ -69,15 +69,14 @@ pub(crate) fn empty(folder: &Path) -> io::Result<()> {
 
 /// Removes a folder after moving the folders in it up beside it.
 fn take_apart(top: &OwnedFd, name: &CStr, moved: &mut u64) -> io::Result<()> {
-    // Closed to its owner it could be neither read nor moved (rename(2), EACCES).
-    chmodat(top, name, Mode::RWXU, AtFlags::empty())?;
-    let folder = open(top, name)?;
+    let folder = open_to_change(top, name)?;
     for (inner, kind) in entries(&folder)? {
         if kind != FileType::Directory {
             unlinkat(&folder, &inner, AtFlags::empty())?;
             continue;
         }
-        chmodat(&folder, &inner, Mode::RWXU, AtFlags::empty())?;
+        // Closed to its owner it could not be moved (rename(2), EACCES).
+        drop(open_to_change(&folder, &inner)?);
         // A name that a tenant chose first is tried past.
         loop {
             let up = CString::new(format!("moved-{moved}"))?;
@@ -98,6 +97,23 @@ fn take_apart(top: &OwnedFd, name: &CStr, moved: &mut u64) -> io::Result<()> {
 fn open(at: impl std::os::fd::AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(at, name, flags, Mode::empty())
+}
+
+/// Opens a folder whatever its mode, and gives its owner every right over it. By descriptor:
+/// a tenant that kept one of its folders may put a link in the place of another.
+fn open_to_change(at: &OwnedFd, name: &CStr) -> Result<OwnedFd, Errno> {
+    let folder = match open(at, name) {
+        Err(Errno::ACCESS) => {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let closed = openat(at, name, flags, Mode::empty())?;
+            // There is no fchmod(2) for O_PATH, but for its name in proc(5).
+            chmod(format!("/proc/self/fd/{}", closed.as_raw_fd()), Mode::RWXU)?;
+            open(at, name)?
+        }
+        opened => opened?,
+    };
+    fchmod(&folder, Mode::RWXU)?;
+    Ok(folder)
 }
 
 /// Entries of a folder, read before any of them is removed. At most so many at a time:
@@ -132,6 +148,19 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
+
+    /// Whoever still has a descriptor of the folder may swap what was found for a link.
+    #[test]
+    fn a_link_that_took_the_place_of_a_folder_is_not_followed() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::set_permissions(other.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink(other.path(), folder.path().join("link")).unwrap();
+        let top = CString::new(folder.path().as_os_str().as_bytes()).unwrap();
+        let top = open(CWD, &top).unwrap();
+        take_apart(&top, c"link", &mut 0).unwrap_err();
+        let mode = fs::metadata(other.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755);
+    }
 
     #[test]
     fn whatever_a_tenant_made_is_removed() {

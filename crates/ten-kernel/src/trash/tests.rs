@@ -157,3 +157,29 @@ fn an_import_is_an_entry_once_it_is_whole() {
     trash.abandon(&given_up).unwrap();
     assert_eq!(fs::read_dir(data.path().join(FOLDER)).unwrap().count(), 0);
 }
+
+/// Two operators in the same millisecond, one with a backup: each needs an entry of its own.
+#[test]
+fn an_import_and_an_entry_do_not_share_a_name() {
+    let (_data, trash) = data_dir();
+    let first = trash.prepare("one".into(), b"").unwrap();
+    let import = trash.prepare_import("one".into(), b"").unwrap_err();
+    assert_eq!(import.kind(), io::ErrorKind::AlreadyExists);
+    assert!(!trash.fill(&first, &[]).unwrap());
+    let import = trash.prepare_import("one".into(), b"").unwrap();
+    let second = trash.prepare("one".into(), b"").unwrap_err();
+    assert_eq!(second.kind(), io::ErrorKind::AlreadyExists);
+    trash.abandon(&import).unwrap();
+    assert_eq!(fs::read_dir(trash.path.as_path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_others_left_in_the_trash_hides_no_entry() {
+    let (data, trash) = data_dir();
+    write(data.path(), "api/a/file");
+    let entry = trash.prepare("one".into(), b"note").unwrap();
+    trash.fill(&entry, &folders(&["api/a"])).unwrap();
+    fs::write(data.path().join(".trash/stray"), "x").unwrap();
+    symlink("/etc", data.path().join(".trash/link")).unwrap();
+    assert_eq!(trash.entries().unwrap(), [("one".to_owned(), b"note".to_vec())]);
+}

@@ -7,7 +7,8 @@
 //! in FORBIDDEN              ──► EPERM
 //! clone, unshare            ──► EPERM    when a namespace is asked for
 //! ioctl                     ──► EPERM    when it types into a terminal
-//! socket                    ──► EAFNOSUPPORT  in a network of its own: unless in FAMILIES
+//! socket, socketpair        ──► EAFNOSUPPORT  in a network of its own: unless in FAMILIES
+//! ioctl                     ──► EPERM         in a network of its own: when in DEVICES
 //! anything else             ──► allowed
 //! ```
 //!
@@ -15,7 +16,7 @@
 //! what is never entered cannot be exploited. It is a list of what is denied, so it does
 //! not promise that what is missing from it is harmless.
 
-use std::sync::LazyLock;
+use std::{ops::Range, sync::LazyLock};
 
 use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W};
 use libc::{c_int, c_long, sock_filter};
@@ -120,6 +121,12 @@ const NEW_TIME: u32 = 0x80;
 /// virtual console's selection (TIOCLINUX).
 const TYPES: [u32; 2] = [0x5412, 0x541c];
 
+/// Requests of ioctl(2) about network devices (netdevice(7)), the private and the wireless ones
+/// included (linux/sockios.h, linux/wireless.h). They are answered from the network that a
+/// socket was made in, also where it is a Unix socket that was passed in, or accepted from
+/// somebody outside. Of its own devices a program learns by rtnetlink(7).
+const DEVICES: Range<u32> = 0x8910..0x8c00;
+
 /// Offsets in `struct seccomp_data`. Of an argument only the low half is looked at, which is
 /// all that the kernel looks at too, so high bits cannot hide a value (CVE-2019-10063).
 const NUMBER: u32 = 0;
@@ -186,7 +193,8 @@ fn filter(network: Network) -> Vec<sock_filter> {
         ]);
     }
     if network != Network::Host {
-        code.extend(only_families());
+        code.extend([libc::SYS_socket, libc::SYS_socketpair].into_iter().flat_map(only_families));
+        code.extend(no_devices());
     }
     code.extend([
         jump(BPF_JEQ, number(libc::SYS_ioctl), 0, 4),
@@ -199,9 +207,9 @@ fn filter(network: Network) -> Vec<sock_filter> {
     code
 }
 
-fn only_families() -> Vec<sock_filter> {
+fn only_families(call: c_long) -> Vec<sock_filter> {
     let last = FAMILIES.len() as u8;
-    let mut code = vec![jump(BPF_JEQ, number(libc::SYS_socket), 0, last + 3), load(ARGUMENTS[0])];
+    let mut code = vec![jump(BPF_JEQ, number(call), 0, last + 3), load(ARGUMENTS[0])];
     code.extend(
         (0..last)
             .zip(FAMILIES)
@@ -209,6 +217,18 @@ fn only_families() -> Vec<sock_filter> {
     );
     code.extend([fail(Errno::AFNOSUPPORT), allow()]);
     code
+}
+
+fn no_devices() -> [sock_filter; 6] {
+    [
+        jump(BPF_JEQ, number(libc::SYS_ioctl), 0, 5),
+        load(ARGUMENTS[1]),
+        jump(BPF_JGE, DEVICES.start, 0, 2),
+        jump(BPF_JGE, DEVICES.end, 1, 0),
+        fail(Errno::PERM),
+        // Other requests are looked at by number again.
+        load(NUMBER),
+    ]
 }
 
 fn number(call: c_long) -> u32 {

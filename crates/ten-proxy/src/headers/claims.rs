@@ -17,7 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 use ten_domain::{Host, ProxySettings};
 
-use super::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID};
+use super::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID, node};
 
 /// Most addresses of a list that are passed on: its last ones.
 const MAX_HOPS: usize = 32;
@@ -88,7 +88,8 @@ impl Claims {
 
     /// Puts it before, or in place of, what `headers` say of the peer itself.
     fn restore(&self, headers: &mut HeaderMap) {
-        for (name, said) in [(X_FORWARDED_FOR, &self.hops), (FORWARDED, &self.forwarded)] {
+        let forwarded = self.forwarded.clone().or_else(|| self.translated());
+        for (name, said) in [(X_FORWARDED_FOR, &self.hops), (FORWARDED, &forwarded)] {
             if let (Some(said), Some(own)) = (said, headers.get(&name)) {
                 let both = [said.as_bytes(), b", ", own.as_bytes()].concat();
                 if let Ok(both) = HeaderValue::from_maybe_shared(bytes::Bytes::from(both)) {
@@ -101,6 +102,23 @@ impl Claims {
                 headers.insert(name, said.clone());
             }
         }
+    }
+}
+
+impl Claims {
+    /// What the other headers say, in the words of `Forwarded`: a proxy that writes only those
+    /// means the same, and an instance may read either.
+    fn translated(&self) -> Option<HeaderValue> {
+        if self.hops.is_none() && self.host.is_none() && self.proto.is_none() {
+            return None;
+        }
+        let mut text = format!("for={}", node(self.client));
+        for (name, said) in [("host", &self.host), ("proto", &self.proto)] {
+            if let Some(said) = said {
+                text.push_str(&format!(";{name}=\"{}\"", said.to_str().ok()?));
+            }
+        }
+        HeaderValue::try_from(text).ok()
     }
 }
 

@@ -143,6 +143,16 @@ async fn a_trusted_proxy_is_believed() {
     assert_eq!(of("x_forwarded_for"), "");
 }
 
+/// Most proxies write `X-Forwarded-*` alone, and an instance may read `Forwarded`.
+#[tokio::test]
+async fn what_a_trusted_proxy_says_one_way_is_said_the_other_way_too() {
+    let said = "X-Forwarded-For: 2001:db8::9\r\nX-Forwarded-Proto: https\r\n";
+    let seen = sent(trusting(), format!("{GET}{said}{CLOSE}")).await;
+    let own = "for=127.0.0.1;host=\"a.api.example.com\";proto=http";
+    let want = format!("for=\"[2001:db8::9]\";proto=\"https\", {own}");
+    assert_eq!(header_of(&seen, "forwarded"), want);
+}
+
 #[tokio::test]
 async fn each_request_of_a_trusted_proxy_has_its_own_client() {
     let world = World::allowing(trusting(), vec![Address::Unix("/nowhere".into())]);

@@ -18,6 +18,10 @@ pub(super) fn checks(services: Services<'_>, socket: &Path, running: &Running) -
             Check::missing("admin socket", format!("{shown}: {error}"))
                 .fix("run it as root or as the user of `ten serve`")
         }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            let detail = format!("{shown}: a server listens, but accepts nobody: it hangs");
+            Check::missing("admin socket", detail).fix("end that `ten serve` and start it again")
+        }
         Err(_) => Check::missing("admin socket", format!("no server listens on {shown}"))
             .fix("start one with `ten serve`"),
     };

@@ -12,9 +12,13 @@ use jiff::Timestamp;
 use ten_store::{Store, StoreError, Token};
 
 use super::token;
+use crate::convert::is_full;
 
 /// Where the operator's newest token is kept for `ten` itself, inside the data dir.
 pub const TOKEN_FILE: &str = "api_token";
+
+/// What helps where the disk is full.
+const FREE_SOME: &str = "free some space on the disk that holds data_dir, then try again";
 
 /// A token that was just made.
 #[derive(Debug)]
@@ -50,6 +54,29 @@ pub enum IssueError {
     },
 }
 
+impl IssueError {
+    fn save(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Save { path, source }
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Store(StoreError::Full { .. }) => FREE_SOME,
+            Self::Save { source, .. } if is_full(source) => FREE_SOME,
+            Self::Store(StoreError::Newer { .. } | StoreError::Corrupt { .. }) => {
+                "nothing was changed; mend the database first"
+            }
+            Self::Store(
+                StoreError::Open { .. } | StoreError::Sqlite { .. } | StoreError::Closed { .. },
+            )
+            | Self::Save { .. } => "run it as root or as the user of `ten serve`",
+            Self::Random(_) | Self::Hash(_) | Self::Taken => "try again",
+        }
+    }
+}
+
 /// Makes an admin token, stores its hash, and saves the token as `{data_dir}/api_token`.
 ///
 /// A running server accepts it at once. The saved file replaces the one before; tokens made
@@ -65,7 +92,7 @@ pub async fn issue(
         .recursive(true)
         .mode(0o700)
         .create(data_dir)
-        .map_err(|source| IssueError::Save { path: data_dir.to_owned(), source })?;
+        .map_err(IssueError::save(data_dir))?;
     let store = Store::open(data_dir)?;
     let text = token::generate()?;
     let prefix = text[..token::PREFIX_LEN].to_owned();
@@ -78,34 +105,44 @@ pub async fn issue(
         expires_at,
         last_used: None,
     };
+    let path = data_dir.join(TOKEN_FILE);
+    // Written first: a token that is valid and that nobody knows would stay for ever.
+    let draft = Draft::write(data_dir, &text).map_err(IssueError::save(&path))?;
     if !store.insert_token(row).await? {
         return Err(IssueError::Taken);
     }
-    match save(data_dir, &text) {
-        Ok(saved) => Ok(Issued { token: text, saved }),
-        Err(error) => {
+    match draft.put_in_place(&path) {
+        Ok(()) => Ok(Issued { token: text, saved: path }),
+        Err(source) => {
             store.delete_token(prefix).await?;
-            Err(error)
+            Err(IssueError::save(&path)(source))
         }
     }
 }
 
-/// Replaces the token file in one step: a reader sees the old token or the new one, whole.
-fn save(data_dir: &Path, text: &str) -> Result<PathBuf, IssueError> {
-    let path = data_dir.join(TOKEN_FILE);
-    let fresh = data_dir.join(format!(".{TOKEN_FILE}.{}", std::process::id()));
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+/// The token file to be, beside the one that it replaces in one step: a reader sees the old
+/// token or the new one, whole. Dropped, it is removed.
+struct Draft(PathBuf);
+
+impl Draft {
+    fn write(data_dir: &Path, text: &str) -> io::Result<Self> {
+        let path = data_dir.join(format!(".{TOKEN_FILE}.{}", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let draft = Self(path);
         writeln!(file, "{text}")?;
         file.sync_all()?;
-        fs::rename(&fresh, &path)
-    };
-    match write() {
-        Ok(()) => Ok(path),
-        Err(source) => {
-            // What is left of it may hold a token; where even that fails, the first error tells.
-            let _ = fs::remove_file(&fresh);
-            Err(IssueError::Save { path, source })
-        }
+        Ok(draft)
+    }
+
+    fn put_in_place(&self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.0, path)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // It is gone where it was put in place; where it cannot be removed, the token that
+        // may be in it is not valid.
+        let _ = fs::remove_file(&self.0);
     }
 }

@@ -73,7 +73,9 @@ fn every_denial_has_a_status_and_a_way_out() {
         (Denied::TooManyKnown { service, limit: 3 }, 409),
         (Denied::NotStarted { instance: instance.clone(), reason: "exit 1".into() }, 502),
         (Denied::Superseded(instance), 409),
-        (Denied::NotStored("no room".into()), 500),
+        (Denied::NoRoom("no room".into()), 507),
+        (Denied::NotStored { reason: "no room".into(), full: true }, 507),
+        (Denied::NotStored { reason: "an I/O error".into(), full: false }, 500),
         (Denied::ShuttingDown, 503),
     ];
     for (reason, status) in all {

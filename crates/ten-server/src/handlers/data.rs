@@ -21,7 +21,7 @@ pub(super) async fn backup(
     // It changes nothing, and so is no command; but who takes all data is worth a line.
     tracing::info!(instance = %name, "a backup is taken");
     let archive = api.archives.pack(&name, folders).await;
-    let mut response = Response::new(archive.map_err(|error| Refused(convert::internal(&error)))?);
+    let mut response = Response::new(archive.map_err(|error| Refused(convert::failed(&error)))?);
     let media_type = header::HeaderValue::from_static(MEDIA_TYPE);
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);
     Ok(response)
@@ -36,7 +36,7 @@ pub(super) async fn restore(
     let denied = |denied| Refused(convert::denied(denied));
     let import = api.fleet.import(&name, replace).await.map_err(denied)?;
     let unpacked = api.archives.unpack(&import, archive).await;
-    let unpacked = unpacked.map_err(|error| Refused(convert::internal(&error)))?;
+    let unpacked = unpacked.map_err(|error| Refused(convert::failed(&error)))?;
     unpacked.map_err(|why| {
         let problem = Problem::new(ProblemType::BadArchive, why);
         Refused(problem.with_hint("nothing was changed; is it a file of `ten backup`, and whole?"))

@@ -207,10 +207,10 @@ impl Driver {
                     driver.launched(name, pid, cgroup, door, output);
                 });
             }
-            WardenEvent::LaunchFailed { launch, reason } => {
+            WardenEvent::LaunchFailed { launch, reason, disk_full } => {
                 self.with_process(launch, |driver, name| {
                     driver.process_ended(name, launch, reason);
-                    driver.step(name, Event::LaunchFailed);
+                    driver.step(name, if disk_full { Event::NoRoom } else { Event::LaunchFailed });
                 });
             }
             WardenEvent::Exited { launch, exit } => self.with_process(launch, |driver, name| {

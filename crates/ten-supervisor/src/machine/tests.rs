@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path};
 
 use super::*;
 
-const EVENTS: [Event; 16] = [
+const EVENTS: [Event; 17] = [
     Event::Wake,
     Event::Spawn,
     Event::Stop,
@@ -14,6 +14,7 @@ const EVENTS: [Event; 16] = [
     Event::Shutdown,
     Event::Adopted,
     Event::LaunchFailed,
+    Event::NoRoom,
     Event::Accepting,
     Event::Ready,
     Event::Idle,
@@ -105,7 +106,7 @@ fn has_process(phase: Phase) -> bool {
 fn no_pair_breaks_an_invariant() {
     for (phase, event, next, effects) in pairs() {
         let at = format!("{phase:?} on {event:?} -> {next:?} {effects:?}");
-        let ends = matches!(event, Event::Exited { .. } | Event::LaunchFailed);
+        let ends = matches!(event, Event::Exited { .. } | Event::LaunchFailed | Event::NoRoom);
         let launches = effects.contains(&Effect::Launch);
         // One process at a time, and none is lost sight of.
         assert!(!launches || !has_process(phase) || ends, "launches beside a process: {at}");
@@ -161,6 +162,16 @@ fn crashing_too_often_fails_until_an_operator_speaks() {
     assert_eq!(machine.on(Event::Wake, Instant::now(), 0.0), [Effect::Refuse(Why::Failed)]);
     play(&mut machine, &[Event::Spawn, CRASH]);
     assert_eq!((machine.phase, machine.restarts), (Phase::Backoff, 0));
+}
+
+#[test]
+fn a_full_disk_is_held_against_nobody() {
+    let mut machine = machine(Phase::Sleeping);
+    let rounds = [[Event::Wake, Event::NoRoom], [Event::Due, Event::NoRoom]].concat();
+    for _ in 0..10 {
+        assert_eq!(play(&mut machine, &rounds).last(), Some(&Phase::Backoff));
+    }
+    assert_eq!(play(&mut machine, &[Event::Due, Event::Ready]).last(), Some(&Phase::Running));
 }
 
 #[test]

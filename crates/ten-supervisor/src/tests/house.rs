@@ -23,7 +23,7 @@ use tokio::{
 
 use crate::{Beginning, Fleet};
 
-pub(super) fn name(text: &str) -> InstanceName {
+pub(crate) fn name(text: &str) -> InstanceName {
     text.parse().unwrap()
 }
 
@@ -342,7 +342,7 @@ fn output() -> Output {
     Output { stdout, stderr }
 }
 
-fn spec() -> ServiceSpec {
+pub(crate) fn spec() -> ServiceSpec {
     ServiceSpec {
         name: "api".parse().unwrap(),
         description: None,

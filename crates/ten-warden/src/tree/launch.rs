@@ -48,6 +48,14 @@ pub(crate) enum LaunchError {
     Go(#[source] Errno),
 }
 
+impl LaunchError {
+    /// Whether the disk that has records, pipes and folders is full, or a quota of it.
+    pub(crate) fn is_for_want_of_room(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Path { source, .. } if full.contains(&source.kind()))
+    }
+}
+
 impl Tree {
     /// Prepares everything that the plan names, starts the tree and puts it on record. What
     /// was prepared for one that cannot start is removed again.

@@ -30,8 +30,8 @@ impl Warden {
         let tree = match launched {
             Ok(tree) => tree,
             Err(error) => {
-                let reason = with_causes(&error);
-                return self.tell(&ToFront::LaunchFailed { launch, reason });
+                let (reason, disk_full) = (with_causes(&error), error.is_for_want_of_room());
+                return self.tell(&ToFront::LaunchFailed { launch, reason, disk_full });
             }
         };
         let watched = self
@@ -134,7 +134,7 @@ impl Warden {
         self.trees.remove(&launch);
         self.tell(&match end {
             End::Exited(exit) => ToFront::Exited { launch, exit },
-            End::Failed(reason) => ToFront::LaunchFailed { launch, reason },
+            End::Failed(reason) => ToFront::LaunchFailed { launch, reason, disk_full: false },
         });
     }
 

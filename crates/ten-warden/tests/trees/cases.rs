@@ -1,5 +1,6 @@
 //! What must hold.
 
+mod floods;
 mod network;
 
 use std::{fs, os::unix::net::UnixStream, path::PathBuf};
@@ -20,6 +21,7 @@ pub(crate) const EACH_LEVEL: &[(&str, CaseOfLevel)] = &[
     ("kill_reaches_everyone", kill_reaches_everyone),
     ("the_end_of_main_is_the_end_of_all", the_end_of_main_is_the_end_of_all),
     ("a_stopped_process_hears_the_signal", a_stopped_process_hears_the_signal),
+    ("a_flood_of_signals_hides_no_end_and_no_order", floods::of_signals),
     ("ends_are_reported_exactly", ends_are_reported_exactly),
     ("failures_name_step_and_reason", failures_name_step_and_reason),
     ("the_environment_is_the_plans", the_environment_is_the_plans),
@@ -42,6 +44,11 @@ pub(crate) const EACH_SETTING: &[(&str, Case)] = &[
     ("powerless", powerless),
     ("binds", binds),
     ("a_network_of_its_own", network::a_network_of_its_own),
+    (
+        "what_it_is_given_tells_of_no_other_network",
+        network::what_it_is_given_tells_of_no_other_network,
+    ),
+    ("descriptors_in_flight_leave_room_for_ours", floods::of_descriptors),
     ("the_second_warden_is_refused", the_second_warden_is_refused),
     ("impossible_launches_are_refused", impossible_launches_are_refused),
     ("two_signals_stop_at_once", two_signals_stop_at_once),

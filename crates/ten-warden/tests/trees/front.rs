@@ -193,7 +193,7 @@ async fn relay_events(
                 doors.lock().unwrap().extend(door.map(|door| (launch.0, Arc::new(door))));
                 Line::Launched { launch: launch.0, pid }
             }
-            Event::LaunchFailed { launch, reason } => Line::Failed { launch: launch.0, reason },
+            Event::LaunchFailed { launch, reason, .. } => Line::Failed { launch: launch.0, reason },
             Event::Exited { launch, exit } => Line::Exited { launch: launch.0, exit },
             Event::Terminate => Line::Terminate,
             Event::Reload => Line::Reload,

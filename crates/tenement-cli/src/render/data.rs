@@ -9,7 +9,8 @@ use super::table::{self, Align, Cell};
 pub(crate) fn ended(ended: &Ended, zone: &TimeZone) -> Vec<String> {
     let trashed = ended.trashed.iter().map(|data| trashed(data, "its data", zone));
     let shared = ended.shared.iter();
-    let shared = shared.map(|folder| format!("{folder} stays: another instance has it too"));
+    let shared =
+        shared.map(|folder| format!("{folder} stays: another instance has it too, or may have"));
     trashed.chain(shared).collect()
 }
 

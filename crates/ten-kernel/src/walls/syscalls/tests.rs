@@ -96,14 +96,34 @@ fn other_conventions_do_not_pass() {
 
 #[test]
 fn in_a_network_of_ones_own_only_its_families_have_sockets() {
-    let answer = |network, family: u64| {
-        answer_of(&filter(network), ARCHITECTURE, number(libc::SYS_socket), [family, 0])
+    for call in [libc::SYS_socket, libc::SYS_socketpair] {
+        let answer = |network, family: u64| {
+            answer_of(&filter(network), ARCHITECTURE, number(call), [family, 0])
+        };
+        for family in 0..64 {
+            let known = FAMILIES.map(|known| known as u64).contains(&family);
+            let own = if known { libc::SECCOMP_RET_ALLOW } else { refused(Errno::AFNOSUPPORT) };
+            assert_eq!(answer(Network::Host, family), libc::SECCOMP_RET_ALLOW);
+            assert_eq!(answer(Network::Loopback, family), own, "{family}");
+            assert_eq!(answer(Network::Loopback, family | 1 << 40), own, "the kernel sees 32 bits");
+        }
+    }
+}
+
+#[test]
+fn in_a_network_of_ones_own_no_socket_is_asked_about_devices() {
+    let answer = |network, request: u64| {
+        answer_of(&filter(network), ARCHITECTURE, number(libc::SYS_ioctl), [0, request])
     };
-    for family in 0..64 {
-        let known = FAMILIES.map(|known| known as u64).contains(&family);
-        let own = if known { libc::SECCOMP_RET_ALLOW } else { refused(Errno::AFNOSUPPORT) };
-        assert_eq!(answer(Network::Host, family), libc::SECCOMP_RET_ALLOW);
-        assert_eq!(answer(Network::Loopback, family), own, "{family}");
-        assert_eq!(answer(Network::Loopback, family | 1 << 40), own, "the kernel sees 32 bits");
+    // SIOCATMARK, FIONREAD and what is next to the devices.
+    for request in [0x8905, 0x541b, 0x890f, 0x8c00] {
+        assert_eq!(answer(Network::Loopback, request), libc::SECCOMP_RET_ALLOW, "{request:x}");
+    }
+    // SIOCGIFNAME, SIOCGIFCONF, SIOCGIFHWADDR, SIOCETHTOOL, SIOCGSKNS, SIOCGIWNAME and the last.
+    for request in [0x8910, 0x8912, 0x8927, 0x8946, 0x894c, 0x8b01, 0x8bff] {
+        assert_eq!(answer(Network::Host, request), libc::SECCOMP_RET_ALLOW, "{request:x}");
+        for request in [request, request | 1 << 40] {
+            assert_eq!(answer(Network::Loopback, request), refused(Errno::PERM), "{request:x}");
+        }
     }
 }

@@ -62,3 +62,33 @@ pub(super) fn a_network_of_its_own(host: &mut Host) {
         assert_eq!(host.exit_of(launch), Exit::Signal(9));
     }
 }
+
+/// A socket tells of the network that it was made in, whoever holds it (netdevice(7)).
+const LISTS: &str = "
+import array, fcntl, struct
+SIOCGIFCONF, SIOCGIFHWADDR, SIOCGIWNAME = 0x8912, 0x8927, 0x8b01
+room = array.array('B', bytes(4096))
+for name, request, argument in [
+    ('list', SIOCGIFCONF, struct.pack('iL', 4096, room.buffer_info()[0])),
+    ('hardware', SIOCGIFHWADDR, b'lo'.ljust(40, bytes(1))),
+    ('wireless', SIOCGIWNAME, b'lo'.ljust(40, bytes(1))),
+]:
+    try: print(name, fcntl.ioctl(3, request, argument))
+    except OSError as error: print(name, error.strerror)
+print('the-end', flush=True)
+";
+
+pub(super) fn what_it_is_given_tells_of_no_other_network(host: &mut Host) {
+    let socket = host.folder().join("given").join("app.sock");
+    let (launch, mut plan) = host.plan(Level::Namespaces, "");
+    let Walls::Namespaces { network, .. } = &mut plan.walls else { unreachable!() };
+    *network = Network::Loopback;
+    plan.folders = vec![socket.parent().unwrap().into()];
+    plan.socket = Some(socket);
+    plan.activation = true;
+    plan.program = "/usr/bin/python3".into();
+    plan.argv = ["python3", "-c", LISTS].map(String::from).to_vec();
+    let said = host.finish(launch, plan);
+    let denied = "Operation not permitted";
+    assert_eq!(said, format!("list {denied}\nhardware {denied}\nwireless {denied}\n"));
+}

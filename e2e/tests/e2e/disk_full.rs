@@ -1,0 +1,196 @@
+//! A disk without room: what is served goes on, what cannot be done is said, and nothing is
+//! lost or half done.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    mount::{MountFlags, UnmountFlags, mount, unmount},
+    process::geteuid,
+};
+use tempfile::TempDir;
+use ten_testkit::{CliOutput, Ten, http::Request};
+
+use crate::service::{PATIENCE, app};
+
+/// A small disk on which this case has all its temporary folders. Made before the server and
+/// so dropped after it.
+struct Disk(TempDir);
+
+impl Disk {
+    /// `None`, with the reason, where this user may not mount.
+    fn mount() -> Option<Self> {
+        if !geteuid().is_root() {
+            let _ = writeln!(std::io::stderr(), "skipped: only root may mount a disk");
+            return None;
+        }
+        let folder = tempfile::Builder::new().prefix("ten-disk-").tempdir().unwrap();
+        let options = Some(c"size=16m,mode=755");
+        mount("tmpfs", folder.path(), "tmpfs", MountFlags::NODEV, options).unwrap();
+        let disk = Self(folder);
+        // Each case is a process of its own, so nobody else is sent here.
+        tempfile::env::override_temp_dir(disk.path()).unwrap();
+        Some(disk)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Takes every byte that is left.
+    fn fill(&self) -> Ballast {
+        let path = self.path().join("ballast");
+        let mut file = File::create(&path).unwrap();
+        for size in [64 * 1024, 4096, 1] {
+            let block = vec![1; size];
+            while file.write_all(&block).is_ok() {}
+        }
+        Ballast(path)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        unmount(self.path(), UnmountFlags::empty()).expect("nobody uses the disk any more");
+    }
+}
+
+/// What fills a disk. Dropped, there is room again.
+struct Ballast(PathBuf);
+
+impl Drop for Ballast {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).expect("the ballast can be removed");
+    }
+}
+
+fn done(output: &CliOutput) {
+    assert_eq!(output.code, Some(0), "{output:?}");
+}
+
+/// What, why and what to do.
+fn refused(output: &CliOutput) {
+    assert_eq!(output.code, Some(1), "{output:?}");
+    for line in ["error: ", "  why: ", "  fix: free some space"] {
+        assert!(output.stderr.contains(line), "{line:?} is missing: {output:?}");
+    }
+}
+
+/// Sends a command and expects to hear that there is no room for it.
+fn refused_over_http(ten: &Ten, token: &str, request: Request) {
+    let answer = ten.send(&request.header("authorization", format!("Bearer {token}"))).unwrap();
+    assert_eq!(answer.status, 507, "{}", answer.text());
+    let problem: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
+    assert_eq!(problem["type"], "urn:tenement:problem:no-room", "{problem}");
+    assert!(problem["hint"].is_string(), "{problem}");
+}
+
+fn known(ten: &Ten) -> Vec<(String, String, u64)> {
+    let list = ten.cli_json(&["ps", "-a", "--json"]);
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let row = |i: &serde_json::Value| {
+        (text(&i["instance"]), text(&i["state"]), i["weight"].as_u64().unwrap())
+    };
+    list["instances"].as_array().unwrap().iter().map(row).collect()
+}
+
+fn trash(ten: &Ten) -> usize {
+    fs::read_dir(ten.data_dir().join(".trash")).unwrap().count()
+}
+
+#[test]
+fn a_full_disk_stops_what_must_be_stored_and_nothing_else() {
+    let Some(disk) = Disk::mount() else { return };
+    // So few restarts that it would be given up, were a full disk its own failure.
+    let settings = "[settings]\nbackoff_base_ms = 10\nbackoff_max_ms = 20\nmax_restarts = 2\n";
+    let mut ten = Ten::with_config(&(settings.to_owned() + &app("", ""))).start();
+    let [note, _, lost] = ["awake", "asleep", "gone"].map(|id| {
+        let note = ten.data_dir().join("app").join(id).join("note");
+        let write = format!("/write?path={}&text=mine", note.display());
+        assert_eq!(ten.get(&format!("{id}.app.localhost"), &write).status, 200);
+        note
+    });
+    done(&ten.cli(&["stop", "app:asleep", "--keep-data"]));
+    done(&ten.cli(&["rm", "app:gone"]));
+    let token = ten.cli(&["token-gen"]).stdout.trim().to_owned();
+    let (before, in_trash) = (known(&ten), trash(&ten));
+
+    let ballast = disk.fill();
+    for _ in 0..20 {
+        assert_eq!(ten.get("awake.app.localhost", "/").text(), "app:awake");
+    }
+    for command in [
+        &["spawn", "app:new"][..],
+        &["spawn", "app:asleep"],
+        &["restart", "app:awake"],
+        &["weight", "app:awake", "7"],
+        &["token-gen"],
+        &["rm", "app:asleep", "--keep-data"],
+        &["restore", "app:gone"],
+        // Neither is stopped before its data have a place.
+        &["stop", "app:awake"],
+        &["rm", "app:awake"],
+    ] {
+        refused(&ten.cli(command));
+    }
+    let spawn = Request::post("localhost", "/api/instances", r#"{"service":"app","id":"new"}"#)
+        .header("content-type", "application/json");
+    refused_over_http(&ten, &token, spawn);
+    assert_eq!((known(&ten), trash(&ten)), (before.clone(), in_trash));
+    assert_eq!(fs::read_to_string(&note).unwrap(), "mine");
+    // What needs no room is done.
+    done(&ten.cli(&["ps", "-a"]));
+    done(&ten.cli(&["logs", "app:awake"]));
+    // A start writes down what it starts, and without that nothing runs.
+    for _ in 0..5 {
+        let answer = ten.get("asleep.app.localhost", "/");
+        assert!([502, 503].contains(&answer.status), "{}: {}", answer.status, answer.text());
+    }
+    done(&ten.cli(&["stop", "app:awake", "--keep-data"]));
+
+    drop(ballast);
+    ten.wait_until("it wakes again", PATIENCE, || {
+        ["awake", "asleep"]
+            .iter()
+            .all(|id| ten.get(&format!("{id}.app.localhost"), "/").status == 200)
+    });
+    done(&ten.cli(&["token-gen"]));
+    done(&ten.cli(&["spawn", "app:new"]));
+    done(&ten.cli(&["weight", "app:awake", "7"]));
+    done(&ten.cli(&["restore", "app:gone"]));
+    done(&ten.cli(&["rm", "app:asleep"]));
+    for note in [note, lost] {
+        assert_eq!(fs::read_to_string(&note).unwrap(), "mine");
+    }
+    let names = |ten: &Ten| -> Vec<_> {
+        known(ten).into_iter().map(|(name, _, weight)| (name, weight)).collect()
+    };
+    let after = names(&ten);
+    ten.stop();
+    ten.start();
+    assert_eq!(names(&ten), after);
+}
+
+#[test]
+fn what_cannot_be_stored_now_is_stored_later() {
+    let mut ten = Ten::with_config(&app("", "")).start();
+    done(&ten.cli(&["spawn", "app:a"]));
+    let other = rusqlite::Connection::open(ten.data_dir().join("ten.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let weighed = ten.cli(&["weight", "app:a", "7"]);
+    assert_eq!(weighed.code, Some(1), "{weighed:?}");
+    for fact in ["it is done, but not stored yet", "it is stored as soon as it can be"] {
+        assert!(weighed.stderr.contains(fact), "{fact} is missing: {weighed:?}");
+    }
+    assert_eq!(ten.get("a.app.localhost", "/").text(), "app:a");
+    drop(other);
+    ten.wait_until("it is stored", PATIENCE, || {
+        ten.server_lines().iter().any(|line| line.contains("stored at last"))
+    });
+    ten.stop();
+    ten.start();
+    assert_eq!(known(&ten), [("app:a".to_owned(), "sleeping".to_owned(), 7)]);
+}
