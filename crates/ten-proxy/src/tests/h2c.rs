@@ -230,7 +230,6 @@ async fn informational_answers_are_not_the_answer() {
 #[tokio::test]
 async fn an_upload_is_held_back_by_its_reader() {
     const SIZE: usize = 64 << 20;
-    const ON_THE_WAY: usize = 32 << 20;
     let go = watch::Sender::new(false);
     let gone = go.clone();
     let (address, _) = h2_instance(Builder::new(), move |request, respond| {
@@ -246,19 +245,6 @@ async fn an_upload_is_held_back_by_its_reader() {
     let mut client = world.client().await;
     client.write(post(&format!("Content-Length: {SIZE}\r\n\r\n"))).await;
     world.fleet.in_use(1).await;
-    let piece = vec![b'x'; 1 << 16];
-    let mut sent = 0;
-    while sent < SIZE {
-        let write = client.0.write(&piece[..piece.len().min(SIZE - sent)]);
-        match tokio::time::timeout(Duration::from_secs(1), write).await {
-            Ok(written) => sent += written.unwrap(),
-            Err(_) => break,
-        }
-    }
-    assert!(sent < ON_THE_WAY, "{sent} bytes were taken without a reader");
-    go.send_replace(true);
-    while sent < SIZE {
-        sent += soon(client.0.write(&piece[..piece.len().min(SIZE - sent)])).await.unwrap();
-    }
+    streaming::held_back(&mut client, SIZE, || go.send_modify(|go| *go = true)).await;
     assert!(client.request().await.unwrap().contains(&SIZE.to_string()));
 }

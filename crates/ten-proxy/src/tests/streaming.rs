@@ -78,9 +78,6 @@ async fn an_early_answer_survives_the_upload_under_way() {
 #[tokio::test]
 async fn an_upload_is_held_back_by_its_reader() {
     const SIZE: usize = 64 << 20;
-    // Socket buffers of the kernel on both ways (tcp_wmem and tcp_rmem grow to megabytes),
-    // and ours, which are 64 KiB: far less than the upload.
-    const ON_THE_WAY: usize = 32 << 20;
     let go = watch::Sender::new(false);
     let gone = go.clone();
     let address = instance(move |mut wire| {
@@ -100,22 +97,7 @@ async fn an_upload_is_held_back_by_its_reader() {
     let mut client = world.client().await;
     client.write(GET.replace("GET", "PUT") + &format!("Content-Length: {SIZE}\r\n\r\n")).await;
     world.fleet.in_use(1).await;
-    let piece = vec![b'x'; 1 << 16];
-    let mut sent = 0;
-    // Nothing is left to do for anyone once a write stays pending while all tasks are idle;
-    // a second is long enough to see that, and only a failure is cut short by it.
-    while sent < SIZE {
-        let write = client.0.write(&piece[..piece.len().min(SIZE - sent)]);
-        match tokio::time::timeout(Duration::from_secs(1), write).await {
-            Ok(written) => sent += written.unwrap(),
-            Err(_) => break,
-        }
-    }
-    assert!(sent < ON_THE_WAY, "{sent} bytes were taken without a reader");
-    go.send_replace(true);
-    while sent < SIZE {
-        sent += soon(client.0.write(&piece[..piece.len().min(SIZE - sent)])).await.unwrap();
-    }
+    held_back(&mut client, SIZE, || go.send_modify(|go| *go = true)).await;
     assert!(client.request().await.unwrap().ends_with("ok"));
 }
 
@@ -146,4 +128,27 @@ async fn an_answer_may_come_before_the_upload_ends() {
     soon(end.subscribe().wait_for(|ended| *ended)).await.unwrap();
     let piece = vec![b'x'; 1 << 16];
     soon(async { while client.0.write_all(&piece).await.is_ok() {} }).await;
+}
+
+/// Sends a body of `size` bytes, most of which must wait for a reader; `read` lets it read.
+pub(super) async fn held_back(client: &mut Wire, size: usize, read: impl FnOnce()) {
+    // Socket buffers of the kernel on both ways (tcp_wmem and tcp_rmem grow to megabytes),
+    // and ours, which are 64 KiB: far less than the body.
+    const ON_THE_WAY: usize = 32 << 20;
+    let piece = vec![b'x'; 1 << 16];
+    let mut sent = 0;
+    // Nothing is left to do for anyone once a write stays pending while all tasks are idle;
+    // a second is long enough to see that, and only a failure is cut short by it.
+    while sent < size {
+        let write = client.0.write(&piece[..piece.len().min(size - sent)]);
+        match tokio::time::timeout(Duration::from_secs(1), write).await {
+            Ok(written) => sent += written.unwrap(),
+            Err(_) => break,
+        }
+    }
+    assert!(sent < ON_THE_WAY, "{sent} bytes were taken without a reader");
+    read();
+    while sent < size {
+        sent += soon(client.0.write(&piece[..piece.len().min(size - sent)])).await.unwrap();
+    }
 }
