@@ -28,6 +28,7 @@ mod plan;
 mod probe;
 pub mod procfs;
 mod program;
+mod reach;
 mod remedy;
 mod report;
 mod seclude;
@@ -57,6 +58,7 @@ pub use probe::{
     Filesystem, Holder, KvmError, absent_calls, filesystem, holder, is_writable, landlock_abi,
     listener, release, seccomp_filters, try_kvm, try_walls,
 };
+pub use reach::reach_socket;
 pub use report::{Report, ReportEnd};
 pub use seclude::seclude;
 pub use signals::{Signals, raise_open_files};

@@ -22,7 +22,7 @@ use ten_domain::{AccessLog, Config, RouteTable};
 use ten_kernel::Trash;
 use ten_logs::Logs;
 use ten_proxy::{AccessLogger, Drain, DrainSignal, Drained, ErrorPages, Proxy, Workers};
-use ten_runtime::{Ground, HostEnvironment};
+use ten_runtime::HostEnvironment;
 use ten_store::Store;
 use ten_supervisor::{Beginning, Fleet};
 use ten_warden::{Boot, Event, LaunchId, WardenHandle};
@@ -36,7 +36,7 @@ use crate::{
     convert::Site,
     handlers::{self, Api},
     management::ToApi,
-    serve::Birth,
+    serve::{Birth, ground},
     upstreams::ToFleet,
 };
 
@@ -67,13 +67,7 @@ impl App {
         let trash = Trash::open(&birth.data_dir).map_err(io("open the trash"))?;
         let archives = Archives::open(&birth.run_dir).map_err(io("make a folder for backups"))?;
         let logs = Logs::new();
-        let ground = Ground {
-            folder: config.folder.clone(),
-            data_dir: birth.data_dir.clone(),
-            run_dir: birth.run_dir.clone(),
-            environment: HostEnvironment::new(std::env::vars_os()),
-            services: config.services.keys().cloned().collect(),
-        };
+        let ground = ground(&config, &birth, HostEnvironment::default());
         let beginning = Beginning {
             config: Arc::clone(&config),
             ground,

@@ -17,6 +17,7 @@ pub mod convert;
 mod front;
 pub mod handlers;
 mod management;
+mod planner;
 mod serve;
 pub mod telemetry;
 mod upstreams;

@@ -9,8 +9,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use ten_config::Source;
+use ten_domain::Config;
 use ten_proxy::{ErrorPages, ErrorPagesError};
+use ten_runtime::{Ground, HostEnvironment};
 use ten_warden::{FrontCommand, OpenError, Options, Warden};
+
+use crate::planner::Planner;
 
 /// The hidden verb with which the warden starts the front.
 pub const FRONT_VERB: &str = "front";
@@ -25,16 +29,16 @@ const RUN_DIR: &str = ".run";
 /// What `ten serve` was told.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
-    /// The config, valid.
+    /// The config, and what it means.
     pub source: Source,
+    /// What it means.
+    pub config: Config,
     /// Where everything that must last lives. Absolute.
     pub data_dir: PathBuf,
     /// Where requests arrive.
     pub listen: Vec<SocketAddr>,
     /// The domain under which instances have their hosts.
     pub domain: String,
-    /// The folder with pages in place of ten's own, which every front reads.
-    pub error_pages: Option<PathBuf>,
 }
 
 /// Why there is no server.
@@ -83,9 +87,9 @@ pub(crate) struct Birth {
 ///
 /// Where the data folder or an address is in use, or something cannot be had. Nothing runs then.
 pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
-    let ServeOptions { source, data_dir, listen, domain, error_pages } = options;
-    if let Some(folder) = error_pages {
-        ErrorPages::load(&folder)?;
+    let ServeOptions { source, config, data_dir, listen, domain } = options;
+    if let Some(folder) = &config.settings.proxy.error_pages {
+        ErrorPages::load(folder)?;
     }
     let boot_id = ten_kernel::procfs::boot_id().map_err(ServeError::Boot)?;
     let run_dir = data_dir.join(RUN_DIR).join(boot_id.get(..8).unwrap_or(&boot_id));
@@ -97,6 +101,8 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
         domain,
     };
     let note = serde_json::to_vec(&birth).map_err(ServeError::Note)?;
+    let environment = HostEnvironment::new(std::env::vars_os());
+    let planner = Planner { ground: ground(&config, &birth, environment), config };
     let warden = Warden::open(Options {
         run_dir,
         cgroup_name: cgroup_name(&data_dir),
@@ -107,9 +113,21 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
             argv: vec!["ten".into(), FRONT_VERB.into()],
         },
         note,
+        planner: Box::new(planner),
         data_dir,
     })?;
     Ok(warden.run())
+}
+
+/// What all launches of a server have in common. The front plans nothing, and needs no environment.
+pub(crate) fn ground(config: &Config, birth: &Birth, environment: HostEnvironment) -> Ground {
+    Ground {
+        folder: config.folder.clone(),
+        data_dir: birth.data_dir.clone(),
+        run_dir: birth.run_dir.clone(),
+        environment,
+        services: config.services.keys().cloned().collect(),
+    }
 }
 
 /// Servers of one host must not share a folder of cgroups. The usual data folder has the

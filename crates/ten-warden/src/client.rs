@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-use ten_kernel::{Door, LaunchPlan};
+use ten_kernel::Door;
 use tokio::{io::Interest, net::UnixDatagram, sync::mpsc};
 
 use crate::{
@@ -82,6 +82,13 @@ pub enum Event {
         /// The way into its network, where that is its own.
         door: Option<Door>,
     },
+    /// Its Unix socket is there, which was asked for with [`WardenHandle::seek`].
+    Found {
+        /// Which launch.
+        launch: LaunchId,
+        /// The socket's file, for connecting to as `/proc/self/fd/N`.
+        socket: OwnedFd,
+    },
     /// It could not be started.
     LaunchFailed {
         /// Which launch.
@@ -116,8 +123,13 @@ impl WardenHandle {
     }
 
     /// Starts a tree.
-    pub fn launch(&self, launch: LaunchId, plan: LaunchPlan, note: Vec<u8>) {
-        self.send(ToWarden::Launch { launch, plan: Box::new(plan), note });
+    pub fn launch(&self, launch: LaunchId, order: Vec<u8>, note: Vec<u8>) {
+        self.send(ToWarden::Launch { launch, order, note });
+    }
+
+    /// Has a tree's Unix socket looked for, or not any more.
+    pub fn seek(&self, launch: LaunchId, wanted: bool) {
+        self.send(ToWarden::Seek { launch, wanted });
     }
 
     /// Sends a signal to every process of a tree.
@@ -236,7 +248,7 @@ async fn say(socket: &UnixDatagram, message: ToWarden) -> Result<Option<Event>, 
     let bytes = match (wire::encode(&message), message) {
         (Ok(bytes), _) => bytes,
         (Err(error), ToWarden::Launch { launch, .. }) => {
-            let reason = format!("cannot send the launch plan: {error}");
+            let reason = format!("cannot send the order: {error}");
             return Ok(Some(Event::LaunchFailed { launch, reason, disk_full: false }));
         }
         (Err(error), message) => {
@@ -268,6 +280,11 @@ fn event(message: ToFront, fds: Vec<OwnedFd>) -> Result<Event, ConnectError> {
         ToFront::Launched { launch, pid, cgroup } => {
             let (output, door) = unpack_ends(fds)?;
             Event::Launched { launch, pid, cgroup, output, door }
+        }
+        ToFront::Found { launch } => {
+            let [socket] =
+                <[OwnedFd; 1]>::try_from(fds).map_err(|fds| wrong_fds(fds.len(), "a socket"))?;
+            Event::Found { launch, socket }
         }
         ToFront::LaunchFailed { launch, reason, disk_full } => {
             Event::LaunchFailed { launch, reason, disk_full }

@@ -50,6 +50,7 @@ pub(crate) enum Beside {
     Nothing,
     Ends(Rc<Ends>),
     Boot(Rc<Vec<OwnedFd>>),
+    Socket(Rc<OwnedFd>),
 }
 
 /// A running front.
@@ -140,6 +141,7 @@ impl Front {
                     fds.extend(ends.door.as_ref().map(AsFd::as_fd));
                     fds
                 }
+                Beside::Socket(socket) => vec![socket.as_fd()],
                 Beside::Boot(fds) => fds.iter().map(AsFd::as_fd).collect(),
             };
             match wire::send(&self.socket, bytes, &fds) {

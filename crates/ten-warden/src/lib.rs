@@ -14,6 +14,7 @@ pub mod client;
 mod front;
 mod leftovers;
 mod open;
+mod planner;
 pub mod protocol;
 mod record;
 mod source;
@@ -25,6 +26,7 @@ pub use client::{Boot, ConnectError, Event, Living, Output, WardenHandle, connec
 pub use front::FrontCommand;
 pub use leftovers::LeftoverError;
 pub use open::{OpenError, Options};
+pub use planner::Planner;
 pub use protocol::{Cgroup, Exit, LaunchId, ToFront, ToWarden};
 pub use warden::Warden;
 pub use wire::{EncodeError, MESSAGE_MAX, ReceiveError};

@@ -21,6 +21,7 @@ use ten_kernel::{
 use crate::{
     front::FrontCommand,
     leftovers::{self, LeftoverError},
+    planner::Planner,
     record::{RunDir, make_private_folder},
     tree::Places,
     warden::Warden,
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// What a warden is told.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Options {
     /// The folder that only one warden may serve.
     pub data_dir: PathBuf,
@@ -45,6 +46,8 @@ pub struct Options {
     pub front: FrontCommand,
     /// What every front is told at birth; the warden does not look inside.
     pub note: Vec<u8>,
+    /// What the front's orders mean.
+    pub planner: Box<dyn Planner>,
 }
 
 /// Why there is no warden.

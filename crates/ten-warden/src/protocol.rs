@@ -8,7 +8,6 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use ten_kernel::LaunchPlan;
 
 /// Names one launch for as long as the warden lives. Chosen by the front, ever rising,
 /// below 2^62.
@@ -36,8 +35,9 @@ pub enum ToWarden {
     Launch {
         /// Its name from now on.
         launch: LaunchId,
-        /// How.
-        plan: Box<LaunchPlan>,
+        /// What to start, as the warden's [`Planner`](crate::Planner) understands it. No plan
+        /// comes from the front: it chooses what is started, not how.
+        order: Vec<u8>,
         /// What a later front must know of it; the warden does not look inside.
         note: Vec<u8>,
     },
@@ -54,6 +54,14 @@ pub enum ToWarden {
     Kill {
         /// Which tree.
         launch: LaunchId,
+    },
+    /// Look for the tree's Unix socket, or look no more. Answered by `Found`, once for each time
+    /// that it is asked for, as soon as there is one.
+    Seek {
+        /// Whose.
+        launch: LaunchId,
+        /// Whether it is wanted.
+        wanted: bool,
     },
     /// Everything is stopped and stored: the front is about to exit for good, and so may the warden.
     Farewell,
@@ -93,6 +101,12 @@ pub enum ToFront {
         pid: u32,
         /// Its cgroup, where it has one.
         cgroup: Option<Cgroup>,
+    },
+    /// There is a socket where the tree's should be; whether anybody accepts on it is for the
+    /// front to find out. Beside it is the socket's file (O_PATH).
+    Found {
+        /// Whose.
+        launch: LaunchId,
     },
     /// It could not be started; nothing of it is left.
     LaunchFailed {

@@ -9,10 +9,12 @@
 //!  cgroup is empty ─┘
 //! ```
 //!
-//! No event is waited for in the middle of another, no process is looked for by polling,
-//! and nothing that comes from a network is ever parsed here.
+//! No event is waited for in the middle of another, no process is looked for by polling, and
+//! nothing that comes from a network is ever parsed here. Sockets are looked for (`sockets.rs`),
+//! while somebody wants to know.
 
 mod shutdown;
+mod sockets;
 mod trees;
 
 use std::{
@@ -35,10 +37,11 @@ use rustix::{
 };
 use ten_kernel::{DirLock, Signals, procfs, remove_socket};
 
-use self::shutdown::Shutdown;
+use self::{shutdown::Shutdown, sockets::Sought};
 use crate::{
     front::{Beside, Front, FrontCommand, Restarts},
     open::Options,
+    planner::Planner,
     protocol::{LaunchId, ToFront, ToWarden},
     record::Named,
     source::Source,
@@ -65,6 +68,8 @@ pub struct Warden {
     next_front: Option<Instant>,
     restarts: Restarts,
     shutdown: Shutdown,
+    sought: Sought,
+    planner: Box<dyn Planner>,
     command: FrontCommand,
     addresses: Vec<SocketAddr>,
     boot: Rc<Vec<OwnedFd>>,
@@ -98,6 +103,8 @@ impl Warden {
             next_front: Some(Instant::now()),
             restarts: Restarts::default(),
             shutdown: Shutdown::No,
+            sought: Sought::default(),
+            planner: options.planner,
             command: options.front,
             addresses,
             boot: Rc::new(boot),
@@ -261,11 +268,12 @@ impl Warden {
 
     fn obey(&mut self, message: ToWarden) {
         match message {
-            ToWarden::Launch { launch, plan, note } => self.launch(launch, &plan, note),
+            ToWarden::Launch { launch, order, note } => self.launch(launch, &order, note),
             ToWarden::Signal { launch, signal } => {
                 self.with_tree(launch, |tree| tree.signal(signal));
             }
             ToWarden::Kill { launch } => self.with_tree(launch, Tree::kill),
+            ToWarden::Seek { launch, wanted } => self.seek(launch, wanted),
             ToWarden::Farewell => self.farewell(),
         }
     }
@@ -298,11 +306,13 @@ impl Warden {
         if self.next_front.is_some_and(|at| at <= now) {
             self.start_front();
         }
+        self.look_for_sockets(now);
         self.act_on_deadline(now);
     }
 
     fn timeout(&self) -> Option<Timespec> {
-        let next = [self.next_front, self.shutdown.deadline()].into_iter().flatten().min()?;
+        let next = [self.next_front, self.shutdown.deadline(), self.sought.next()];
+        let next = next.into_iter().flatten().min()?;
         let left = next.saturating_duration_since(Instant::now());
         Some(Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() })
     }

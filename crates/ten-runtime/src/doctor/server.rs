@@ -41,9 +41,7 @@ pub(super) fn starts(services: Option<(&Config, &Ground)>) -> Vec<Check> {
         let name = InstanceName { service: spec.name.clone(), id };
         let named = spec.name.as_str();
         match plan(ground, spec, &name, *INSTANCE_PORTS.start(), &BTreeMap::new()) {
-            Ok(planned) => {
-                Check::works(named, format!("would execute {}", planned.plan.program.display()))
-            }
+            Ok(plan) => Check::works(named, format!("would execute {}", plan.program.display())),
             Err(error) => Check::missing(named, error.to_string()).needed_by(Some(named.into())),
         }
     };
