@@ -45,7 +45,7 @@ pub use cgroup::{
 pub use child::Child;
 pub use descendants::kill_orphan;
 pub use door::{Door, Wanted, take_socket};
-pub use exec::spawn;
+pub use exec::{fork_servant, spawn};
 pub use failure::{Failure, Step};
 pub use fifo::{Fifo, make_fifo};
 pub use inherited::take_given;
@@ -60,8 +60,8 @@ pub use probe::{
 };
 pub use reach::reach_socket;
 pub use report::{Report, ReportEnd};
-pub use seclude::seclude;
+pub use seclude::{keep_file_rights, seclude};
 pub use signals::{Signals, raise_open_files};
 pub use sock_diag::{Listening, SockDiag};
-pub use trash::{NewEntry, PutBackError, Trash, empty_in_child};
+pub use trash::{NewEntry, PutBackError, Trash, empty_in_child, is_entry};
 pub use users::{HostUser, is_root, own_uid};

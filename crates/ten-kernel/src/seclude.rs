@@ -13,7 +13,7 @@ use landlock::{
 use rustix::{
     fs::{Mode, OFlags, open},
     process::geteuid,
-    thread::{CapabilitySet, CapabilitySets, set_capabilities},
+    thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs},
 };
 
 /// The newest that we know; an older kernel does what it can of it.
@@ -40,17 +40,25 @@ pub fn seclude(folders: &[PathBuf]) -> io::Result<()> {
     for folder in folders {
         rules = allow(rules, folder)?;
     }
+    keep_file_rights()?;
+    match rules.restrict_self().map_err(io::Error::other)?.ruleset {
+        RulesetStatus::NotEnforced => Err(io::ErrorKind::Unsupported.into()),
+        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
+    }
+}
+
+/// Leaves root, of its rights, those over files; nothing that this process executes gets more.
+/// Whoever is not root has none to lose. The process must have one thread.
+pub fn keep_file_rights() -> io::Result<()> {
     if geteuid().is_root() {
         let none = CapabilitySet::empty();
+        set_no_new_privs(true)?;
         set_capabilities(
             None,
             CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: none },
         )?;
     }
-    match rules.restrict_self().map_err(io::Error::other)?.ruleset {
-        RulesetStatus::NotEnforced => Err(io::ErrorKind::Unsupported.into()),
-        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
-    }
+    Ok(())
 }
 
 fn allow(rules: landlock::RulesetCreated, folder: &Path) -> io::Result<landlock::RulesetCreated> {

@@ -19,7 +19,6 @@ use std::{
 use rustix::net::Shutdown;
 
 use ten_domain::{AccessLog, Config, RouteTable};
-use ten_kernel::Trash;
 use ten_logs::Logs;
 use ten_proxy::{AccessLogger, Drain, DrainSignal, Drained, ErrorPages, Proxy, Workers};
 use ten_runtime::HostEnvironment;
@@ -64,8 +63,6 @@ impl App {
         let config = Arc::new(config);
         let store = Store::open(&birth.data_dir)?;
         let io = |what| move |source| FrontError::Io { what, source };
-        let trash = Trash::open(&birth.data_dir).map_err(io("open the trash"))?;
-        let archives = Archives::open(&birth.run_dir).map_err(io("make a folder for backups"))?;
         let logs = Logs::new();
         let ground = ground(&config, &birth, HostEnvironment::default());
         let beginning = Beginning {
@@ -76,7 +73,7 @@ impl App {
             living: boot.living,
             known: store.all().await?,
             store: store.clone(),
-            trash,
+            keeper: boot.keeper,
             logs: logs.clone(),
         };
         let fleet = Fleet::start(beginning, launches);
@@ -91,7 +88,7 @@ impl App {
         let api = handlers::router(Api {
             fleet: fleet.clone(),
             logs,
-            archives: Arc::new(archives),
+            archives: Arc::new(Archives::default()),
             config: Arc::clone(&config),
             site: Arc::new(Site { domain: birth.domain.clone(), port }),
             auth: Arc::new(Auth::new(rustix::process::geteuid().as_raw(), verifier)),

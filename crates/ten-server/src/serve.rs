@@ -12,9 +12,9 @@ use ten_config::Source;
 use ten_domain::Config;
 use ten_proxy::{ErrorPages, ErrorPagesError};
 use ten_runtime::{Ground, HostEnvironment};
-use ten_warden::{FrontCommand, OpenError, Options, Warden};
+use ten_warden::{FrontCommand, Keeping, OpenError, Options, Warden};
 
-use crate::planner::Planner;
+use crate::{archive::ARCHIVE_VERB, planner::Planner};
 
 /// The hidden verb with which the warden starts the front.
 pub const FRONT_VERB: &str = "front";
@@ -108,15 +108,23 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
         cgroup_name: cgroup_name(&data_dir),
         listen,
         admin_socket: data_dir.join(ADMIN_SOCKET),
-        front: FrontCommand {
-            program: "/proc/self/exe".into(),
-            argv: vec!["ten".into(), FRONT_VERB.into()],
+        front: own(FRONT_VERB),
+        keeping: Keeping {
+            data_dir: data_dir.clone(),
+            scratch: birth.run_dir.join("archives"),
+            archiver: own(ARCHIVE_VERB),
         },
         note,
         planner: Box::new(planner),
         data_dir,
     })?;
     Ok(warden.run())
+}
+
+/// This same binary with a hidden verb, even if its file was replaced meanwhile.
+fn own(verb: &str) -> FrontCommand {
+    let argv = vec!["ten".into(), verb.into()];
+    FrontCommand { program: "/proc/self/exe".into(), argv }
 }
 
 /// What all launches of a server have in common. The front plans nothing, and needs no environment.

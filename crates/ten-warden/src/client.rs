@@ -18,6 +18,7 @@ use ten_kernel::Door;
 use tokio::{io::Interest, net::UnixDatagram, sync::mpsc};
 
 use crate::{
+    keeper::Keeper,
     protocol::{Cgroup, Exit, LaunchId, ToFront, ToWarden},
     wire::{self, ReceiveError},
 };
@@ -36,6 +37,8 @@ pub struct Boot {
     pub next_launch: LaunchId,
     /// What `ten serve` decided before it became the warden.
     pub note: Vec<u8>,
+    /// Whoever does what is to be done with the data of instances.
+    pub keeper: Keeper,
     /// Trees that run already.
     pub living: Vec<Living>,
 }
@@ -304,12 +307,15 @@ fn unpack_boot(
     note_len: usize,
     mut fds: Vec<OwnedFd>,
 ) -> Result<Boot, ConnectError> {
-    if fds.len() != tcp_listeners.saturating_add(2) {
-        return Err(wrong_fds(fds.len(), "the listeners, the admin socket and the note"));
+    if fds.len() != tcp_listeners.saturating_add(3) {
+        return Err(wrong_fds(
+            fds.len(),
+            "the listeners, the admin socket, the note and the keeper",
+        ));
     }
     let rest = fds.split_off(tcp_listeners);
-    let Ok([admin, file]) = <[OwnedFd; 2]>::try_from(rest) else {
-        return Err(wrong_fds(0, "the admin socket and the note"));
+    let Ok([admin, file, keeper]) = <[OwnedFd; 3]>::try_from(rest) else {
+        return Err(wrong_fds(0, "the admin socket, the note and the keeper"));
     };
     let mut note = vec![0; note_len];
     File::from(file).read_exact_at(&mut note, 0).map_err(ConnectError::Socket)?;
@@ -318,6 +324,7 @@ fn unpack_boot(
         admin: UnixListener::from(admin),
         next_launch,
         note,
+        keeper: Keeper::new(keeper).map_err(ConnectError::Socket)?,
         living: Vec::new(),
     })
 }

@@ -70,13 +70,15 @@ pub enum ToWarden {
 /// What the warden tells the front.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToFront {
-    /// The first message. Beside it: the TCP listeners, then the admin socket's listener.
+    /// The first message. Beside it: the TCP listeners, the admin socket's listener, the
+    /// front's note, and the keeper of the data.
     Boot {
         /// How many of the fds are TCP listeners.
         tcp_listeners: usize,
         /// The lowest launch id that was never used.
         next_launch: LaunchId,
-        /// Length of the front's own note, which is read from the memfd that is the last fd.
+        /// Length of the front's own note, which is read from the memfd that is the last fd but
+        /// one.
         note_len: usize,
     },
     /// A tree that runs already. Beside it: its stdout, its stderr, and the door to its

@@ -35,15 +35,16 @@ use rustix::{
     io::Errno,
     process::Signal,
 };
-use ten_kernel::{DirLock, Signals, procfs, remove_socket};
+use ten_kernel::{Child, DirLock, Signals, procfs, remove_socket};
 
 use self::{shutdown::Shutdown, sockets::Sought};
 use crate::{
     front::{Beside, Front, FrontCommand, Restarts},
+    keeper::Keeping,
     open::Options,
     planner::Planner,
     protocol::{LaunchId, ToFront, ToWarden},
-    record::Named,
+    record::{Named, Servant},
     source::Source,
     tree::{Places, Tree},
     wire::{self, ReceiveError},
@@ -71,6 +72,7 @@ pub struct Warden {
     sought: Sought,
     planner: Box<dyn Planner>,
     command: FrontCommand,
+    keeping: Keeping,
     addresses: Vec<SocketAddr>,
     boot: Rc<Vec<OwnedFd>>,
     note_len: usize,
@@ -106,6 +108,7 @@ impl Warden {
             sought: Sought::default(),
             planner: options.planner,
             command: options.front,
+            keeping: options.keeping,
             addresses,
             boot: Rc::new(boot),
             note_len: options.note.len(),
@@ -170,15 +173,20 @@ impl Warden {
 
     fn start_front(&mut self) {
         self.next_front = None;
-        let started = Front::start(&self.command).map_err(|failure| failure.to_string());
-        let listened = started.and_then(|front| {
+        let started = Front::start(&self.command, &self.keeping);
+        let started = started.map_err(|failure| failure.to_string());
+        let listened = started.and_then(|(front, keeper)| {
             self.listen_to(front.child(), Source::FrontExit, EventFlags::IN)
+                .and_then(|()| match front.keeper() {
+                    Some(keeper) => self.listen_to(keeper, Source::FrontExit, EventFlags::IN),
+                    None => Ok(()),
+                })
                 .and_then(|()| self.listen_to(front.socket(), Source::FrontSocket, FRONT_FLAGS))
-                .map(|()| front)
+                .map(|()| (front, keeper))
                 .map_err(|errno| errno.to_string())
         });
         match listened {
-            Ok(front) => self.brief(front),
+            Ok((front, keeper)) => self.brief(front, keeper),
             Err(error) => {
                 let delay = self.restarts.after(Duration::ZERO);
                 tracing::error!(error, ?delay, "cannot start the front");
@@ -188,18 +196,25 @@ impl Warden {
     }
 
     /// Puts a new front on record and tells it about the present.
-    fn brief(&mut self, mut front: Front) {
-        if let Some(named) = Named::of(front.child(), &self.places.boot_id)
-            && let Err(error) = self.places.folders.write_front(&named)
-        {
-            tracing::warn!(%error, "cannot put the front on record");
+    fn brief(&mut self, mut front: Front, keeper: OwnedFd) {
+        let named = |child: &Child| Named::of(child, &self.places.boot_id);
+        let servants = [
+            (Servant::Front, named(front.child())),
+            (Servant::Keeper, front.keeper().and_then(named)),
+        ];
+        for (servant, named) in servants {
+            if let Some(named) = named
+                && let Err(error) = self.places.folders.write_servant(servant, &named)
+            {
+                tracing::warn!(%error, ?servant, "cannot be put on record");
+            }
         }
         let boot = ToFront::Boot {
             tcp_listeners: self.addresses.len(),
             next_launch: self.next_launch,
             note_len: self.note_len,
         };
-        front.say(&boot, Beside::Boot(self.boot.clone()));
+        front.say(&boot, Beside::Boot(self.boot.clone(), Rc::new(keeper)));
         for tree in self.trees.values() {
             match tree.is_launching() {
                 true => front.await_decision(tree.launch),
@@ -248,10 +263,12 @@ impl Warden {
     }
 
     fn on_front_exit(&mut self) {
-        let Some(Ok(Some(status))) = self.front.as_ref().map(|front| front.child().try_wait())
-        else {
-            return;
-        };
+        let Some(front) = &mut self.front else { return };
+        for reaped in front.reap() {
+            // A pidfd is readable for ever once its process has ended.
+            let _ = epoll::delete(&self.epoll, reaped);
+        }
+        let Some(status) = front.ended().copied() else { return };
         // Its last words may be a farewell.
         self.on_front_socket();
         let Some(front) = self.front.take() else { return };
@@ -322,9 +339,9 @@ impl Warden {
             cgroups.remove();
         }
         let removed =
-            remove_socket(&self.admin_socket).and_then(|()| self.places.folders.remove_front());
+            remove_socket(&self.admin_socket).and_then(|()| self.places.folders.remove_servants());
         if let Err(error) = removed {
-            tracing::warn!(%error, "cannot remove the admin socket and the front's record");
+            tracing::warn!(%error, "cannot remove the admin socket and the servants' records");
         }
     }
 }

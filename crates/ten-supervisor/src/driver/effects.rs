@@ -329,10 +329,9 @@ impl Driver {
         if stored {
             self.parts.scribe.write(name, Fact::Forgotten);
         }
-        let folders = self.instances.get(name).map(|instance| &instance.folders);
-        for folder in folders.into_iter().flatten() {
-            // Empty, it says nothing to anybody; else it holds data, and stays (rmdir(2)).
-            let _ = std::fs::remove_dir(folder);
+        // Empty, they say nothing to anybody; else they hold data, and stay.
+        if let Some(instance) = self.instances.get(name).filter(|found| !found.folders.is_empty()) {
+            self.parts.data.vacate(&instance.folders);
         }
         let shown = self.parts.published.get(name);
         self.parts.published.remove(name);

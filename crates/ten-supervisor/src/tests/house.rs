@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -12,7 +12,9 @@ use ten_domain::*;
 use ten_logs::Logs;
 use ten_runtime::{Ground, HostEnvironment};
 use ten_store::{KnownInstance, Store};
-use ten_warden::{Event, Exit, LaunchId, Living, Output, ToWarden, WardenHandle};
+use ten_warden::{
+    Event, Exit, FrontCommand, Keeper, Keeping, LaunchId, Living, Output, ToWarden, WardenHandle,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixListener,
@@ -154,7 +156,7 @@ impl House {
             living,
             known: store.all().await.unwrap(),
             store: store.clone(),
-            trash: ten_kernel::Trash::open(folder.path()).unwrap(),
+            keeper: keeper(folder.path()),
             logs: Logs::new(),
         };
         let fleet = Fleet::start(beginning, seen);
@@ -357,6 +359,13 @@ async fn end(world: Arc<Mutex<World>>, launch: LaunchId, exit: Exit) {
     }
     // The front may be gone.
     let _ = events.send(Event::Exited { launch, exit }).await;
+}
+
+/// Whoever moves the data below a folder.
+pub(crate) fn keeper(folder: &Path) -> Keeper {
+    let archiver = FrontCommand { program: "/nowhere".into(), argv: vec![] };
+    let scratch = folder.join(".run/archives");
+    Keeper::in_thread(&Keeping { data_dir: folder.into(), scratch, archiver }).unwrap()
 }
 
 fn output() -> Output {

@@ -153,9 +153,9 @@ impl Warden {
     fn sweep(&self) -> bool {
         let me = std::process::id();
         let inits = self.trees.values().map(|tree| tree.init().pid());
-        let front = self.front.as_ref().map(|front| front.child().pid());
+        let servants = self.front.iter().flat_map(Front::pids);
         let sweeper = self.places.folders.sweeper();
-        let own = inits.chain(front).chain(sweeper);
+        let own = inits.chain(servants).chain(sweeper);
         let known: HashSet<_> = own.chain(self.strangers.iter().copied()).collect();
         let mut left = false;
         for pid in procfs::children(me).into_iter().filter(|pid| !known.contains(pid)) {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use ten_kernel::{LaunchPlan, Limits, Mount, Network, Walls};
-use ten_warden::{FrontCommand, Options, Planner, Warden};
+use ten_warden::{FrontCommand, Keeping, Options, Planner, Warden};
 
 use crate::front::{Line, Order};
 
@@ -78,6 +78,11 @@ pub(crate) fn warden(args: Vec<String>) -> ExitCode {
     let [folder, cgroup_name, address] = args.try_into().expect("three arguments");
     let folder = PathBuf::from(folder);
     let program = PathBuf::from("/proc/self/exe");
+    let keeping = Keeping {
+        data_dir: folder.join("data"),
+        scratch: folder.join("run/archives"),
+        archiver: FrontCommand { program: program.clone(), argv: vec!["none".into()] },
+    };
     let opened = Warden::open(Options {
         data_dir: folder.join("data"),
         run_dir: folder.join("run"),
@@ -87,6 +92,7 @@ pub(crate) fn warden(args: Vec<String>) -> ExitCode {
         front: FrontCommand { program, argv: vec!["test-front".into(), "front".into()] },
         note: b"a note".to_vec(),
         planner: Box::new(Obedient),
+        keeping,
     });
     match opened {
         Ok(warden) => warden.run(),
@@ -324,8 +330,10 @@ impl Host {
                     .is_ok_and(|env| env.split(|b| *b == 0).any(|v| v == tag.as_bytes()))
             })
             .filter(|pid| {
-                !fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                    .is_ok_and(|line| line.starts_with("test-front"))
+                let servant = |line: &String| {
+                    ["test-front", "ten-keeper"].iter().any(|s| line.starts_with(s))
+                };
+                !fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| servant(&line))
             })
             .collect()
     }
