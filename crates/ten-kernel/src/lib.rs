@@ -11,6 +11,7 @@
 //! that may say `unsafe`.
 
 mod beneath;
+mod cage;
 mod cgroup;
 mod child;
 mod descendants;
@@ -39,6 +40,7 @@ mod trash;
 mod users;
 mod walls;
 
+pub use cage::{Cage, FRONT_USERS};
 pub use cgroup::{
     CgroupError, CgroupTree, Controller, Lack, Leaf, LimitError, Watch, foresee, limit, memory_used,
 };
@@ -48,6 +50,7 @@ pub use door::{Door, Wanted, take_socket};
 pub use exec::{fork_servant, spawn};
 pub use failure::{Failure, Step};
 pub use fifo::{Fifo, make_fifo};
+pub use identity::hand_over;
 pub use inherited::take_given;
 pub use init::KILL_ORDER;
 pub use launch::{Given, Launch, launch};

@@ -7,8 +7,8 @@ use std::{
 };
 
 use landlock::{
-    ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
-    RulesetStatus, Scope,
+    ABI, Access, AccessFs, BitFlags, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, Scope,
 };
 use rustix::{
     fs::{Mode, OFlags, open},
@@ -17,7 +17,7 @@ use rustix::{
 };
 
 /// The newest that we know; an older kernel does what it can of it.
-const KNOWN: ABI = ABI::V6;
+pub(crate) const KNOWN: ABI = ABI::V6;
 
 /// What root keeps: the files of others are its to read, write and give.
 const KEPT: CapabilitySet = CapabilitySet::DAC_OVERRIDE
@@ -33,18 +33,29 @@ const KEPT: CapabilitySet = CapabilitySet::DAC_OVERRIDE
 ///
 /// `Unsupported` where the kernel has no Landlock; nothing was given up then.
 pub fn seclude(folders: &[PathBuf]) -> io::Result<()> {
-    let handled = AccessFs::from_all(KNOWN);
-    let ruleset = Ruleset::default().handle_access(handled).map_err(io::Error::other)?;
-    let ruleset = ruleset.scope(Scope::from_all(KNOWN)).map_err(io::Error::other)?;
-    let mut rules = ruleset.create().map_err(io::Error::other)?;
-    for folder in folders {
-        rules = allow(rules, folder)?;
-    }
     keep_file_rights()?;
-    match rules.restrict_self().map_err(io::Error::other)?.ruleset {
+    let all = folders.iter().map(|folder| (folder.as_path(), AccessFs::from_all(KNOWN)));
+    match landlock_to(all)? {
         RulesetStatus::NotEnforced => Err(io::ErrorKind::Unsupported.into()),
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
     }
+}
+
+/// Leaves this process nothing of the file tree but these, each with these rights, as far as the
+/// kernel has Landlock.
+pub(crate) fn landlock_to<'a>(
+    places: impl Iterator<Item = (&'a Path, BitFlags<AccessFs>)>,
+) -> io::Result<RulesetStatus> {
+    let ruleset = Ruleset::default().handle_access(AccessFs::from_all(KNOWN));
+    let ruleset = ruleset.map_err(io::Error::other)?;
+    let ruleset = ruleset.scope(Scope::from_all(KNOWN)).map_err(io::Error::other)?;
+    let mut rules = ruleset.create().map_err(io::Error::other)?;
+    for (path, rights) in places {
+        let place = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let added: Result<_, RulesetError> = rules.add_rule(PathBeneath::new(place, rights));
+        rules = added.map_err(io::Error::other)?;
+    }
+    Ok(rules.restrict_self().map_err(io::Error::other)?.ruleset)
 }
 
 /// Leaves root, of its rights, those over files; nothing that this process executes gets more.
@@ -59,13 +70,6 @@ pub fn keep_file_rights() -> io::Result<()> {
         )?;
     }
     Ok(())
-}
-
-fn allow(rules: landlock::RulesetCreated, folder: &Path) -> io::Result<landlock::RulesetCreated> {
-    let place = open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let added: Result<_, RulesetError> =
-        rules.add_rule(PathBeneath::new(place, AccessFs::from_all(KNOWN)));
-    added.map_err(io::Error::other)
 }
 
 #[cfg(test)]

@@ -56,12 +56,13 @@ impl App {
     pub(crate) async fn start(
         config: Config,
         birth: Birth,
+        pages: ErrorPages,
         boot: Boot,
         warden: WardenHandle,
         launches: mpsc::Receiver<Event>,
     ) -> Result<Self, FrontError> {
         let config = Arc::new(config);
-        let store = Store::open(&birth.data_dir)?;
+        let store = Store::open(&birth.state_dir)?;
         let io = |what| move |source| FrontError::Io { what, source };
         let logs = Logs::new();
         let ground = ground(&config, &birth, HostEnvironment::default());
@@ -91,7 +92,7 @@ impl App {
             archives: Arc::new(Archives::default()),
             config: Arc::clone(&config),
             site: Arc::new(Site { domain: birth.domain.clone(), port }),
-            auth: Arc::new(Auth::new(rustix::process::geteuid().as_raw(), verifier)),
+            auth: Arc::new(Auth::new(birth.operator, verifier)),
             stopping: stopping.clone(),
         });
         let routes = Arc::new(RouteTable::new(&birth.domain, &config));
@@ -100,7 +101,6 @@ impl App {
         let settings = Arc::new(config.settings.proxy.clone());
         let access_log = access_log(settings.access_log).map_err(io("write the access log"))?;
         let observers = access_log.iter().map(AccessLogger::observer).collect();
-        let pages = error_pages(settings.error_pages.as_deref());
         let api_of_clients = ToApi(api.clone());
         let proxy = Proxy::new(upstreams, api_of_clients, workers, settings, pages, observers);
         let (drain, signal) = Drain::new();
@@ -157,7 +157,7 @@ fn access_log(format: AccessLog) -> io::Result<Option<AccessLogger>> {
 
 /// The pages of the folder, which were fine when `ten serve` began. A front that comes after
 /// does not stay away because of them.
-fn error_pages(folder: Option<&Path>) -> ErrorPages {
+pub(crate) fn error_pages(folder: Option<&Path>) -> ErrorPages {
     let pages = folder.map_or_else(|| Ok(ErrorPages::default()), ErrorPages::load);
     pages.unwrap_or_else(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "errors are told in ten's words");

@@ -19,6 +19,7 @@ pub mod handlers;
 mod management;
 mod planner;
 mod serve;
+mod state;
 pub mod telemetry;
 mod upstreams;
 

@@ -1,7 +1,6 @@
 //! `ten serve`, the warden's process.
 
 use std::{
-    hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -14,7 +13,7 @@ use ten_proxy::{ErrorPages, ErrorPagesError};
 use ten_runtime::{Ground, HostEnvironment};
 use ten_warden::{FrontCommand, Keeping, OpenError, Options, Warden};
 
-use crate::{archive::ARCHIVE_VERB, planner::Planner};
+use crate::{archive::ARCHIVE_VERB, planner::Planner, state};
 
 /// The hidden verb with which the warden starts the front.
 pub const FRONT_VERB: &str = "front";
@@ -47,6 +46,15 @@ pub enum ServeError {
     /// The warden cannot have what it needs.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The front's own folder cannot be had.
+    #[error("cannot prepare {path}")]
+    State {
+        /// Where it is to be.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// Which boot this is cannot be told.
     #[error("cannot read the boot id of this machine")]
     Boot(#[source] std::io::Error),
@@ -64,6 +72,10 @@ impl ServeError {
         match self {
             Self::Open(error) => Some(error.remedy()),
             Self::ErrorPages(_) => Some("mend the folder `error_pages`, or remove the key"),
+            Self::State { .. } => Some(
+                "run ten as the user that owns data_dir, or name another one; of two databases, \
+                 remove the one that is not meant",
+            ),
             Self::Boot(_) | Self::Note(_) => None,
         }
     }
@@ -77,6 +89,12 @@ pub(crate) struct Birth {
     pub(crate) config_text: String,
     pub(crate) data_dir: PathBuf,
     pub(crate) run_dir: PathBuf,
+    /// The folder that is the front's own.
+    pub(crate) state_dir: PathBuf,
+    /// Whom it belongs to where ten is root.
+    pub(crate) front_user: u32,
+    /// As whom `ten serve` was started.
+    pub(crate) operator: u32,
     pub(crate) domain: String,
 }
 
@@ -93,11 +111,17 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     }
     let boot_id = ten_kernel::procfs::boot_id().map_err(ServeError::Boot)?;
     let run_dir = data_dir.join(RUN_DIR).join(boot_id.get(..8).unwrap_or(&boot_id));
+    let state_failed = |source| ServeError::State { path: state::folder(&data_dir), source };
+    let state_dir = state::prepare(&data_dir).map_err(state_failed)?;
+    state::hand_over(&data_dir).map_err(state_failed)?;
     let birth = Birth {
         config_path: source.path().into(),
         config_text: source.text().into(),
         data_dir: data_dir.clone(),
         run_dir: run_dir.clone(),
+        state_dir,
+        front_user: state::user(&data_dir),
+        operator: ten_kernel::own_uid(),
         domain,
     };
     let note = serde_json::to_vec(&birth).map_err(ServeError::Note)?;
@@ -109,6 +133,7 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
         listen,
         admin_socket: data_dir.join(ADMIN_SOCKET),
         front: own(FRONT_VERB),
+        front_group: ten_kernel::is_root().then_some(birth.front_user),
         keeping: Keeping {
             data_dir: data_dir.clone(),
             scratch: birth.run_dir.join("archives"),
@@ -144,8 +169,5 @@ fn cgroup_name(data_dir: &Path) -> String {
     if data_dir == Path::new(DEFAULT_DATA_DIR) {
         return "tenement".into();
     }
-    // Keyed with zeros, hence the same in every run; no secret and no promise depends on it.
-    let mut hasher = DefaultHasher::new();
-    data_dir.hash(&mut hasher);
-    format!("tenement-{:08x}", hasher.finish() as u32)
+    format!("tenement-{:08x}", state::hash(data_dir) as u32)
 }

@@ -121,9 +121,16 @@ impl Front {
                 tracing::error!(%error, "cannot kill the keeper of the data");
             }
         }
-        if let Some(keeper) = self.keeper.take_if(|keeper| ended(keeper).is_some()) {
+        let mut how = None;
+        let gone = |keeper: &mut Child| {
+            how = ended(keeper);
+            how.is_some()
+        };
+        if let Some(keeper) = self.keeper.take_if(gone) {
             reaped.extend(keeper.as_fd().try_clone_to_owned());
-            if self.status.is_none() {
+            // One that ends well was let go by a front that is about to end, too.
+            let well = how.is_some_and(|status| status.exit_status() == Some(0));
+            if self.status.is_none() && !well {
                 tracing::error!("the keeper of the data ended; its front goes with it");
                 self.kill();
             }

@@ -48,6 +48,8 @@ pub struct Options {
     pub admin_socket: PathBuf,
     /// How to start the front.
     pub front: FrontCommand,
+    /// The group of the front, where it is not the warden's own: trees' sockets are given to it.
+    pub front_group: Option<u32>,
     /// What its keeper does.
     pub keeping: Keeping,
     /// What every front is told at birth; the warden does not look inside.

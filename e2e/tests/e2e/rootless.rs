@@ -108,7 +108,7 @@ fn an_ordinary_user_serves_behind_namespaces() {
     let planted = ten.get("a.app.localhost", "/write?path=/tmp/planted&text=x");
     assert_eq!(planted.status, 200, "{}", planted.text());
     assert!(!fs::exists("/tmp/planted").unwrap());
-    let secret = ten.home().join("data/ten.db").display().to_string();
+    let secret = ten.home().join("data/.state/ten.db").display().to_string();
     assert_eq!(ten.get("a.app.localhost", &format!("/read?path={secret}")).status, 403);
     ten.get("a.app.localhost", "/fork?kind=daemon");
 }

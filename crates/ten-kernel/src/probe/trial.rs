@@ -23,8 +23,7 @@ use crate::{
 /// A start takes some milliseconds. A machine on which it takes this long has other troubles.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The uid of the trial where this process is root: the highest that trees are given, and so the
-/// last that one will have.
+/// The uid of the trial where this process is root: beyond those of trees and fronts.
 const STRANGER: u32 = 0x7fff_fffe;
 
 /// Starts this same program with `--version` behind the walls of a level, in this process's own

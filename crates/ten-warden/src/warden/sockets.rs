@@ -67,7 +67,7 @@ impl Warden {
         let Some(path) = tree.socket() else { return true };
         // Nothing there yet, or not a socket, or closed by whoever is inside: that is theirs
         // to change.
-        let Ok(socket) = reach_socket(path, None) else { return false };
+        let Ok(socket) = reach_socket(path, self.front_group) else { return false };
         self.tell_with(&ToFront::Found { launch }, Beside::Socket(Rc::new(socket)));
         true
     }

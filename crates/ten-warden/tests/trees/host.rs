@@ -93,6 +93,7 @@ pub(crate) fn warden(args: Vec<String>) -> ExitCode {
         note: b"a note".to_vec(),
         planner: Box::new(Obedient),
         keeping,
+        front_group: None,
     });
     match opened {
         Ok(warden) => warden.run(),
