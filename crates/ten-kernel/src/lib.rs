@@ -59,7 +59,7 @@ pub use lock::{DirLock, LockError};
 pub use plan::{LaunchPlan, Limits, Mount, Network, User, Walls};
 pub use probe::{
     Filesystem, Holder, KvmError, absent_calls, filesystem, holder, is_writable, landlock_abi,
-    listener, release, seccomp_filters, try_kvm, try_walls,
+    listener, release, seccomp_filters, try_cage, try_kvm, try_walls,
 };
 pub use reach::reach_socket;
 pub use report::{Report, ReportEnd};

@@ -103,6 +103,10 @@ fn an_ordinary_user_serves_behind_namespaces() {
     let ten = Rootless::start(config, |_| ());
     let woken = ten.get("a.app.localhost", "/");
     assert_eq!((woken.status, woken.text().as_str()), (200, "app:a"));
+    let is_front = |p: &process::Process| {
+        p.parent == ten.server.id() && p.argv.iter().any(|arg| arg == "front")
+    };
+    crate::cage::gave_up(process::all().into_iter().find(is_front).expect("a front").pid);
     assert_eq!(ten.get("a.app.localhost", "/proc").text().lines().count(), 2);
     assert_eq!(ten.get("a.app.localhost", "/pid").text(), "2");
     let planted = ten.get("a.app.localhost", "/write?path=/tmp/planted&text=x");
