@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use ten_testkit::{Response, http, http::Request, process, ten_binary, tenant_binary};
 
 /// nobody, nogroup.
-const UID: u32 = 65534;
+pub(crate) const UID: u32 = 65534;
 
 /// A server of an ordinary user. Dropping it stops it and checks that nothing is left.
 pub(crate) struct Rootless {
@@ -74,7 +74,7 @@ impl Rootless {
         self.address
     }
 
-    fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }
 }
