@@ -165,7 +165,7 @@ fn facts() -> [(&'static str, String); 7] {
     let ambient = each().any(|one| own::capability_is_in_ambient_set(one).unwrap_or(false));
     let word = |some| if some { "some" } else { "none" }.to_owned();
     let uid = rustix::process::getuid().as_raw();
-    let user = if uid == super::user() { "its own" } else { "its operator's" };
+    let user = if uid == crate::house::user() { "its own" } else { "its operator's" };
     [
         ("its user", user.into()),
         ("groups beside its own", word(!rustix::process::getgroups().unwrap().is_empty())),
