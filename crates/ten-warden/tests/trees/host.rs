@@ -330,13 +330,17 @@ impl Host {
                 fs::read(format!("/proc/{pid}/environ"))
                     .is_ok_and(|env| env.split(|b| *b == 0).any(|v| v == tag.as_bytes()))
             })
-            .filter(|pid| {
-                let servant = |line: &String| {
-                    ["test-front", "ten-keeper"].iter().any(|s| line.starts_with(s))
-                };
-                !fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| servant(&line))
-            })
+            .filter(|pid| !self.is_servant(*pid))
             .collect()
+    }
+
+    /// Whether it is the front or its keeper, which until they have a name of their own have that of
+    /// the warden whose fork they are.
+    fn is_servant(&self, pid: u32) -> bool {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let named = ["test-front", "ten-keeper"].iter().any(|name| line.starts_with(name));
+        let unnamed = line.contains("\0warden\0");
+        named || unnamed && ten_kernel::procfs::parent(pid) == Some(self.warden.id())
     }
 
     /// Waits until the case has this many processes: a shell says "ready" before those that
