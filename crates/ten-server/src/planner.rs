@@ -22,3 +22,44 @@ impl ten_warden::Planner for Planner {
         plan.map_err(|error| error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ten_runtime::HostEnvironment;
+    use ten_warden::Planner as _;
+
+    use super::*;
+
+    fn planner() -> Planner {
+        let text = "[service.app]\ncommand = \"/bin/sh -c true\"\nisolation = \"process\"\n";
+        let source = ten_config::Source::from_text("/etc/tenement.toml".as_ref(), text);
+        let config = ten_config::parse(&source.unwrap(), &|_| None).unwrap();
+        let ground = Ground {
+            folder: "/".into(),
+            data_dir: "/data".into(),
+            run_dir: "/data/.run".into(),
+            environment: HostEnvironment::default(),
+            services: config.services.keys().cloned().collect(),
+        };
+        Planner { config, ground }
+    }
+
+    /// Whoever orders chooses an instance, a port and variables, and nothing else of a plan.
+    #[test]
+    fn only_what_is_configured_is_planned() {
+        let order = |name: &str, env: BTreeMap<String, String>| {
+            Order { name: name.parse().unwrap(), port: 30000, env }.write()
+        };
+        let plan = planner().plan(&order("app:a", BTreeMap::new())).unwrap();
+        assert_eq!((plan.program.to_str(), plan.argv.len()), (Some("/bin/sh"), 3));
+        let unknown = planner().plan(&order("other:a", BTreeMap::new())).unwrap_err();
+        assert!(unknown.contains("no service other"), "{unknown}");
+        let variable = BTreeMap::from([("A=B".to_owned(), String::new())]);
+        assert!(planner().plan(&order("app:a", variable)).is_err());
+        for noise in ["", "{}", "app:a"] {
+            assert!(planner().plan(noise.as_bytes()).is_err());
+        }
+    }
+}

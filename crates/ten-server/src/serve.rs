@@ -74,7 +74,8 @@ impl ServeError {
             Self::ErrorPages(_) => Some("mend the folder `error_pages`, or remove the key"),
             Self::State { .. } => Some(
                 "run ten as the user that owns data_dir, or name another one; of two databases, \
-                 remove the one that is not meant",
+                 remove the one that is not meant; a root who has not all users (in a container \
+                 with a user namespace) runs it as an ordinary user",
             ),
             Self::Boot(_) | Self::Note(_) => None,
         }

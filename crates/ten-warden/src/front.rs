@@ -73,8 +73,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Starts one.
-    /// One, with the front's end of its keeper.
+    /// Starts one; with it comes the front's end of its keeper.
     pub(crate) fn start(
         command: &FrontCommand,
         keeping: &Keeping,
@@ -106,36 +105,30 @@ impl Front {
         Ok((front, asked))
     }
 
-    /// Looks whether it or its keeper has ended, and sees to it that then both do. Returns what
-    /// has just been reaped, and whose end is not of interest any more.
-    pub(crate) fn reap(&mut self) -> Vec<OwnedFd> {
-        let mut reaped = Vec::new();
+    /// Looks whether it or its keeper has ended, and sees to it that then both do. `forget` is told
+    /// of each that has: its pidfd would be readable for ever.
+    pub(crate) fn reap(&mut self, forget: impl Fn(&Child)) {
         let ended = |child: &Child| child.try_wait().ok().flatten();
         if self.status.is_none()
             && let Some(status) = ended(&self.child)
         {
             self.status = Some(status);
-            reaped.extend(self.child.as_fd().try_clone_to_owned());
+            forget(&self.child);
             // It must not go on while the next one begins.
             if let Some(Err(error)) = self.keeper.as_ref().map(Child::kill) {
                 tracing::error!(%error, "cannot kill the keeper of the data");
             }
         }
-        let mut how = None;
-        let gone = |keeper: &mut Child| {
-            how = ended(keeper);
-            how.is_some()
+        let Some((keeper, status)) = self.keeper.as_ref().and_then(|k| Some((k, ended(k)?))) else {
+            return;
         };
-        if let Some(keeper) = self.keeper.take_if(gone) {
-            reaped.extend(keeper.as_fd().try_clone_to_owned());
-            // One that ends well was let go by a front that is about to end, too.
-            let well = how.is_some_and(|status| status.exit_status() == Some(0));
-            if self.status.is_none() && !well {
-                tracing::error!("the keeper of the data ended; its front goes with it");
-                self.kill();
-            }
+        forget(keeper);
+        self.keeper = None;
+        // One that ends well was let go by a front that is about to end, too.
+        if self.status.is_none() && status.exit_status() != Some(0) {
+            tracing::error!("the keeper of the data ended; its front goes with it");
+            self.kill();
         }
-        reaped
     }
 
     /// How it ended, once nothing is left of it and its keeper.

@@ -266,10 +266,10 @@ impl Warden {
 
     fn on_front_exit(&mut self) {
         let Some(front) = &mut self.front else { return };
-        for reaped in front.reap() {
-            // A pidfd is readable for ever once its process has ended.
-            let _ = epoll::delete(&self.epoll, reaped);
-        }
+        // It can only be missing where adding it failed.
+        front.reap(|child| {
+            let _ = epoll::delete(&self.epoll, child);
+        });
         let Some(status) = front.ended().copied() else { return };
         // Its last words may be a farewell.
         self.on_front_socket();

@@ -88,6 +88,11 @@ impl Desk {
             let mut fds = fds.into_iter();
             let Some(reply) = fds.next().map(UnixStream::from) else { continue };
             let (desk, pipe) = (self.clone(), fds.next());
+            // Nobody waits for it, so it is done before anything else is heard, such as the end.
+            if let Request::Vacate { .. } = request {
+                desk.answer(request, &reply, pipe);
+                continue;
+            }
             let work = move || desk.answer(request, &reply, pipe);
             // Who asked then hears that nobody answers.
             if let Err(error) = thread::Builder::new().name("ten-keeper".into()).spawn(work) {

@@ -6,7 +6,8 @@
 //! an instance starts.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
+    io::ErrorKind,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -25,7 +26,8 @@ const PERIOD: Duration = Duration::from_millis(1);
 /// Whose sockets are looked for.
 #[derive(Debug, Default)]
 pub(super) struct Sought {
-    trees: BTreeSet<LaunchId>,
+    /// And whether it was said of each that its socket cannot be opened.
+    trees: BTreeMap<LaunchId, bool>,
     looked: Option<Instant>,
 }
 
@@ -39,10 +41,15 @@ impl Sought {
 
 impl Warden {
     pub(super) fn seek(&mut self, launch: LaunchId, wanted: bool) {
-        self.sought.trees.remove(&launch);
+        let said = self.sought.trees.remove(&launch).unwrap_or(false);
+        if !wanted {
+            return;
+        }
+        self.sought.trees.insert(launch, said);
         // What is there already is told at once.
-        if wanted && !self.find_socket(launch) {
-            self.sought.trees.insert(launch);
+        if self.find_socket(launch) {
+            self.sought.trees.remove(&launch);
+        } else {
             self.sought.looked.get_or_insert_with(Instant::now);
         }
     }
@@ -52,7 +59,7 @@ impl Warden {
             return;
         }
         self.sought.looked = Some(now);
-        let trees: Vec<_> = self.sought.trees.iter().copied().collect();
+        let trees: Vec<_> = self.sought.trees.keys().copied().collect();
         for launch in trees {
             if self.find_socket(launch) {
                 self.sought.trees.remove(&launch);
@@ -65,10 +72,23 @@ impl Warden {
     fn find_socket(&mut self, launch: LaunchId) -> bool {
         let Some(tree) = self.trees.get(&launch) else { return true };
         let Some(path) = tree.socket() else { return true };
-        // Nothing there yet, or not a socket, or closed by whoever is inside: that is theirs
-        // to change.
-        let Ok(socket) = reach_socket(path, self.front_group) else { return false };
-        self.tell_with(&ToFront::Found { launch }, Beside::Socket(Rc::new(socket)));
-        true
+        match reach_socket(path, self.front_group) {
+            Ok(socket) => {
+                self.tell_with(&ToFront::Found { launch }, Beside::Socket(Rc::new(socket)));
+                true
+            }
+            // Nothing there yet, or something else: that is up to whoever is inside.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {
+                false
+            }
+            Err(error) => {
+                let said = self.sought.trees.get_mut(&launch);
+                if said.is_some_and(|said| !std::mem::replace(said, true)) {
+                    let tree = tree.name();
+                    tracing::warn!(tree, socket = %path.display(), %error, "cannot be opened");
+                }
+                false
+            }
+        }
     }
 }
