@@ -12,7 +12,7 @@ use std::{
 use rustix::process::Signal;
 use ten_testkit::{Ten, process};
 
-use crate::service::{PATIENCE, app};
+use crate::service::{PATIENCE, app, has_root};
 
 /// `/proc/PID/status`, by its names.
 pub(crate) fn status(pid: u32) -> BTreeMap<String, String> {
@@ -77,6 +77,9 @@ fn replaced(ten: &Ten, front: u32) {
 
 #[test]
 fn the_front_has_what_it_needs_and_nothing_else() {
+    if !has_root() {
+        return;
+    }
     let ten = Ten::with_config(&app("", "")).start();
     assert_eq!(ten.get("a.app.localhost", "/").status, 200);
     is_caged(&ten);
@@ -89,6 +92,9 @@ fn the_front_has_what_it_needs_and_nothing_else() {
 /// What waits on a Unix socket of another user's is reached by the file that the warden found.
 #[test]
 fn it_reaches_sockets_that_are_closed_to_it() {
+    if !has_root() {
+        return;
+    }
     for (args, keys) in [
         ("--listen socket", "listen = \"socket\""),
         ("--listen activation", "listen = \"activation\""),
@@ -109,6 +115,9 @@ fn it_reaches_sockets_that_are_closed_to_it() {
 /// What an earlier version left belongs to root, and is somewhere else.
 #[test]
 fn an_older_data_dir_is_handed_over() {
+    if !has_root() {
+        return;
+    }
     let mut ten = Ten::with_config(&app("", "")).start();
     let spawned = ten.cli(&["spawn", "app:a"]);
     assert_eq!(spawned.code, Some(0), "{spawned:?}");
@@ -150,6 +159,9 @@ fn root_writes_to_the_store_beside_it() {
 /// A keeper that dies takes its front with it; both are replaced, and data are moved again.
 #[test]
 fn a_keeper_that_dies_is_replaced() {
+    if !has_root() {
+        return;
+    }
     let ten = Ten::with_config(&app("", "")).start();
     let file = ten.data_dir().join("app/a/note");
     let write = format!("/write?path={}&text=x", file.display());

@@ -16,7 +16,7 @@ use ten_testkit::{Request, Response, Ten, http, wait_until};
 use super::{Outside, PROBE, PYTHON, config, place_probe, rows, said};
 use crate::{
     rootless::{Rootless, UID},
-    service::PATIENCE,
+    service::{PATIENCE, has_root},
 };
 
 const BESIDE: &str = "tests/e2e/walls_matrix/beside_bubblewrap.txt";
@@ -26,6 +26,9 @@ const HIDDEN: [&str; 5] = ["/tmp", "/var/tmp", "/run", "/home", "/root"];
 
 #[test]
 fn bubblewrap_denies_nothing_that_ten_allows() {
+    if !has_root() {
+        return;
+    }
     if Command::new("bwrap").arg("--version").output().is_err() {
         return println!("SKIP bwrap is not installed (Debian: bubblewrap)");
     }
