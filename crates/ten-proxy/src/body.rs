@@ -65,19 +65,15 @@ impl Progress {
         self.moved.swap(false, Relaxed) || self.waits.load(Relaxed)
     }
 
-    /// Whether all of it was passed on.
-    pub(crate) fn done(&self) -> bool {
-        self.done.load(Relaxed)
-    }
-
     /// How many bytes were passed on.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
 
-    /// Its request has the head of its answer.
-    pub(crate) fn answered(&self) {
+    /// Its request has the head of its answer. Whether all of it was passed on before.
+    pub(crate) fn answered(&self) -> bool {
         self.answered.store(true, Relaxed);
+        self.done.load(Relaxed)
     }
 
     /// Whether the client broke it off or framed it wrongly.
@@ -220,9 +216,9 @@ impl<L> Drop for Download<L> {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         // Otherwise its end goes with it: the rest of this answer would be the next client's, and
-        // nothing may reach the instance after its use has ended.
-        let sent = connection.upload.is_none_or(|upload| upload.done());
-        if sent && (self.ended || self.body.is_end_stream()) {
+        // nothing may reach the instance after its use has ended. An instance that has answered
+        // before it had the whole request may never read the rest, or take it for the next one.
+        if !connection.early && (self.ended || self.body.is_end_stream()) {
             connection.sender.give_back(connection.pool);
         }
     }

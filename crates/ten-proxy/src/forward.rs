@@ -82,10 +82,8 @@ pub(crate) async fn send<L: Lease>(
         let answer = pin!(exchange(&pool, lease, request, connection, upload));
         within(lease.request_timeout(), &client.alarm, upload, answer).await?
     };
-    if let Some(upload) = &upload {
-        upload.answered();
-    }
-    Ok((response, Returning { sender, pool, upload }))
+    let early = upload.is_some_and(|upload| !upload.answered());
+    Ok((response, Returning { sender, pool, early }))
 }
 
 async fn exchange<L: Lease>(

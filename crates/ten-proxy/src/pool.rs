@@ -23,7 +23,7 @@ use ten_domain::Protocol;
 
 use crate::{
     Lease, Slot,
-    body::{Progress, Upload, UploadError},
+    body::{Upload, UploadError},
     workers::Seat,
 };
 
@@ -159,8 +159,8 @@ impl Sender {
 pub(crate) struct Returning {
     pub(crate) sender: Sender,
     pub(crate) pool: Pool,
-    /// Of the request that is answered; it may be answered before it has come.
-    pub(crate) upload: Option<Arc<Progress>>,
+    /// The request was answered before it had come.
+    pub(crate) early: bool,
 }
 
 impl Body for Answer {
