@@ -60,7 +60,7 @@ pub(crate) struct Message<'a> {
 
 impl Message<'_> {
     /// As HTTP/1.1 has it: the target in origin-form, the framing of the body said.
-    pub(crate) fn to_http1(&self, upload: &Upload) -> (Vec<u8>, Form) {
+    pub(crate) fn to_http1(&self, has_body: bool) -> (Vec<u8>, Form) {
         let fields = &self.request.fields;
         let mut out = buffer::take();
         out.extend_from_slice(self.request.method());
@@ -71,7 +71,7 @@ impl Message<'_> {
         out.extend_from_slice(b" HTTP/1.1\r\n");
         headers::to_instance(fields, self.told, &mut out);
         let mut form = Form::Plain;
-        if !upload.is_empty() && !fields.has(Name::ContentLength) {
+        if has_body && !fields.has(Name::ContentLength) {
             form = Form::Chunked { trailers: true };
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }

@@ -84,7 +84,7 @@ impl Connection {
         upload: Upload,
     ) -> Result<Answered<Answer, Uploading>, SendError> {
         let Self(wire) = self;
-        let (head, form) = message.to_http1(&upload);
+        let (head, form) = message.to_http1(!upload.is_empty());
         let mut uploading = Uploading::new(wire.clone(), head, form, upload);
         let mut incoming = Incoming { wire, buffer: Buffer::default(), scan: Default::default() };
         let mut sent = false;
