@@ -155,19 +155,19 @@ impl Origin {
             .spawn()
             .map_err(|source| Failure::Spawn { program: kind.name(), source })?;
         let process = Process(child);
-        if !wait_until(PATIENCE, || tcp(socket).is_ok() && tcp(port).is_ok()) {
+        let pid = process.0.id();
+        // nginx listens before it has the worker that accepts.
+        let workers = || match kind {
+            Kind::Floor | Kind::Haproxy | Kind::Caddy => Ok(vec![pid]),
+            Kind::Nginx => usage::children(pid),
+        };
+        let ready = || workers().is_ok_and(|pids| !pids.is_empty());
+        if !wait_until(PATIENCE, || tcp(socket).is_ok() && tcp(port).is_ok() && ready()) {
             let program = kind.name();
             return Err(Failure::NeverAccepted { program, patience: PATIENCE });
         }
-        let pid = process.0.id();
-        let pids = match kind {
-            Kind::Floor | Kind::Haproxy | Kind::Caddy => vec![pid],
-            Kind::Nginx => usage::children(pid).map_err(|source| Failure::Usage {
-                peer: kind.name(),
-                pid,
-                source,
-            })?,
-        };
+        let peer = kind.name();
+        let pids = workers().map_err(|source| Failure::Usage { peer, pid, source })?;
         Ok(Some(Peer {
             name: kind.name(),
             pids,

@@ -181,7 +181,7 @@ def tiny_data():
     return connection.outcome(7)
 
 
-def hold(window_size, connections=6):
+def hold(window_size, connections=10):
     """Answers of 10 MB, 100 on each of some connections, which nobody takes."""
     held = [Connection(ADDRESS) for _ in range(connections)]
     for connection in held:

@@ -1,268 +1,294 @@
-//! Bodies on their way: `Upload` to the instance, `Reply` to the client. Both hand on each
-//! piece as it comes and ask for the next only when it was taken; neither keeps any.
+//! Bodies on their way. Each piece is handed on as it comes, and the next is asked for only when
+//! it was taken; nothing keeps any.
+//!
+//! ```text
+//! Source ──lends a piece──▶ Outgoing ──writes it──▶ socket
+//!        ◀──so much was taken──┘
+//! ```
 
 use std::{
-    collections::VecDeque,
     error::Error,
-    io,
+    io::{self, IoSlice},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
     task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::{Full, combinators::UnsyncBoxBody};
-use hyper::body::Incoming;
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http_body::{Body, Frame};
+use http_body_util::combinators::UnsyncBoxBody;
 
-use crate::{
-    listen::{Patience, Terms},
-    pool::{Answer, Returning},
-};
-
-/// Largest buffer of a connection in each direction, in bytes. Buffers start small and grow
-/// with what passes; at this size a large body costs as little per byte as it can.
-pub(crate) const MAX_BUFFER: usize = 64 << 10;
+use crate::{buffer, headers, wire::Wire};
 
 /// The body of an answer of ten's own management surface. An axum body becomes one by
 /// `UnsyncBoxBody::new(body.map_err(Into::into))`.
 pub type ManagementBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
-/// The body of a request on its way to an instance.
-pub(crate) enum Upload {
-    Empty,
-    Stream {
-        /// Was passed on already, to an instance that did not look at it.
-        again: VecDeque<Bytes>,
-        body: Incoming,
-        progress: Arc<Progress>,
-        /// How long the client is waited for, where its socket cannot tell.
-        patience: Option<Box<(Patience, Terms)>>,
-    },
-}
+/// Pieces up to this many bytes are copied, so that they leave with what stands before and
+/// behind them.
+const SMALL: usize = 2 << 10;
+/// So many bytes leave at once before more are copied.
+const ENOUGH: usize = 8 << 10;
 
-/// Why a request's body ended before its end.
-pub(crate) type UploadError = Box<dyn Error + Send + Sync>;
+/// A body that is read, from wherever.
+pub(crate) trait Source {
+    type Error;
 
-/// How far an upload has come, seen from outside of it.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    moved: AtomicBool,
-    waits: AtomicBool,
-    done: AtomicBool,
-    broken: AtomicBool,
-    answered: AtomicBool,
-    bytes: AtomicU64,
-}
+    /// The next bytes, not none; `None` at the end. They stay until they are taken.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<&[u8]>, Self::Error>>;
 
-impl Progress {
-    /// Whether it was the client's turn, or is: something was passed on since this was last
-    /// asked, or the next piece is waited for. For how long is not for the instance to say.
-    pub(crate) fn moved(&self) -> bool {
-        self.moved.swap(false, Relaxed) || self.waits.load(Relaxed)
-    }
+    /// The first of them are taken.
+    fn take(&mut self, count: usize);
 
-    /// Whether all of it was passed on.
-    pub(crate) fn done(&self) -> bool {
-        self.done.load(Relaxed)
-    }
+    /// What stands behind the end: whole lines.
+    fn trailers(&self) -> &[u8];
 
-    /// How many bytes were passed on.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Relaxed)
-    }
-
-    /// Its request has the head of its answer.
-    pub(crate) fn answered(&self) {
-        self.answered.store(true, Relaxed);
-    }
-
-    /// Whether the client broke it off or framed it wrongly.
-    pub(crate) fn broken(&self) -> bool {
-        self.broken.load(Relaxed)
+    /// Whether all data was taken, though the end has not been seen: only trailers may come.
+    fn has_no_more_data(&self) -> bool {
+        false
     }
 }
 
-impl Upload {
-    /// The body of a request. `terms` are for those that share their connection with others, so
-    /// that its socket does not know which of them it waits for. They hold until the answer
-    /// begins: from then on the two may have a conversation, and its pauses are their own.
-    pub(crate) fn new(body: Incoming, terms: Option<Terms>) -> Self {
-        if body.is_end_stream() {
-            return Self::Empty;
-        }
-        let patience = terms.map(|terms| Box::new((Patience::default(), terms)));
-        Self::Stream { again: VecDeque::new(), body, progress: Arc::default(), patience }
-    }
-
-    /// Makes pieces that were passed on the first of what is still to come.
-    pub(crate) fn put_back(&mut self, pieces: impl Iterator<Item = Bytes>) {
-        if let Self::Stream { again, .. } = self {
-            again.extend(pieces);
-        }
-    }
-
-    /// `None` where there is nothing to pass on.
-    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
-        match self {
-            Self::Empty => None,
-            Self::Stream { progress, .. } => Some(Arc::clone(progress)),
-        }
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = UploadError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
+/// Where bytes are written to.
+pub(crate) trait Sink {
+    /// Writes as soon as it takes anything.
+    fn poll_write(
+        &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let Self::Stream { again, body, progress, patience } = self.get_mut() else {
-            return Poll::Ready(None);
-        };
-        if let Some(piece) = again.pop_front() {
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        let mut frame = Pin::new(&mut *body).poll_frame(cx).map_err(UploadError::from);
-        if let Some(patience) = patience
-            && !progress.answered.load(Relaxed)
-        {
-            let (patience, terms) = &mut **patience;
-            if let Poll::Ready(Err(error)) = patience.with(1, *terms, cx, moved(&frame)) {
-                frame = Poll::Ready(Some(Err(error.into())));
-            }
-        }
-        progress.waits.store(frame.is_pending(), Relaxed);
-        let frame = ready!(frame);
-        match &frame {
-            Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, Bytes::len);
-                progress.bytes.fetch_add(length as u64, Relaxed);
-                progress.moved.store(true, Relaxed);
-            }
-            Some(Err(_)) => progress.broken.store(true, Relaxed),
-            None => {}
-        }
-        if frame.is_none() || body.is_end_stream() {
-            progress.done.store(true, Relaxed);
-        }
-        Poll::Ready(frame)
-    }
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>>;
+}
 
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Stream { again, body, .. } => again.is_empty() && body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Stream { again, body, .. } if again.is_empty() => body.size_hint(),
-            // What is sent again has its length, if it has one, in its head.
-            Self::Stream { .. } => SizeHint::default(),
-        }
+impl Sink for &Wire {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Wire::poll_write(self, cx, pieces)
     }
 }
 
-/// The bytes that a step of a body has moved.
-fn moved<E>(step: &Poll<Option<Result<Frame<Bytes>, E>>>) -> Poll<io::Result<usize>> {
-    match step {
-        Poll::Pending => Poll::Pending,
-        Poll::Ready(Some(Ok(frame))) => Poll::Ready(Ok(frame.data_ref().map_or(0, Bytes::len))),
-        Poll::Ready(Some(Err(_)) | None) => Poll::Ready(Ok(0)),
-    }
+/// How the end of a body is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// By what its head says of its length, or by the end of the connection.
+    Plain,
+    /// By chunks (RFC 9112, section 7.1).
+    Chunked { trailers: bool },
 }
 
-/// Whether nothing can follow. Whoever has the trailers of a body asks for no more.
-pub(crate) fn is_last<E>(step: &Option<Result<Frame<Bytes>, E>>) -> bool {
-    match step {
-        Some(Ok(frame)) => frame.is_trailers(),
-        Some(Err(_)) => false,
-        None => true,
-    }
-}
-
-/// The body of an answer on its way to the client.
-pub(crate) enum Reply<L> {
-    /// From an instance.
-    Forwarded(Download<L>),
-    /// From the management surface.
-    Managed(ManagementBody),
-    /// From `rescue`, or nothing at all.
-    Page(Full<Bytes>),
-}
-
-/// The body of an instance's answer. While it lives, the instance is in use; with it ends an
-/// upload that was answered before its end.
-pub(crate) struct Download<L> {
-    body: Answer,
+/// A message of HTTP/1 that is being written.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// Written by us and not yet sent, but for the first `sent` bytes.
+    own: Vec<u8>,
+    sent: usize,
+    form: Form,
+    /// Bytes of the chunk under way that its source still lends.
+    chunk: usize,
     ended: bool,
-    /// Taken on drop, when it is known whether the connection can be used again.
-    connection: Option<Returning>,
-    /// After `connection`, so that the connection is back in the pool before the use ends.
-    _lease: L,
+    begun: bool,
 }
 
-impl<L> Download<L> {
-    pub(crate) fn new(body: Answer, connection: Returning, lease: L) -> Self {
-        Self { body, ended: false, connection: Some(connection), _lease: lease }
+/// Which side broke.
+#[derive(Debug)]
+pub(crate) enum Broke<E> {
+    Source(E),
+    Sink(io::Error),
+}
+
+impl Outgoing {
+    /// A message with this head, whose body is told in that form.
+    pub(crate) fn new(head: Vec<u8>, form: Form) -> Self {
+        Self { own: head, sent: 0, form, chunk: 0, ended: false, begun: false }
     }
-}
 
-impl<L> Drop for Download<L> {
-    fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        // Otherwise its end goes with it: the rest of this answer would be the next client's, and
-        // nothing may reach the instance after its use has ended.
-        let sent = connection.upload.is_none_or(|upload| upload.done());
-        if sent && (self.ended || self.body.is_end_stream()) {
-            connection.sender.give_back(connection.pool);
-        }
+    /// Whether any byte was sent.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
     }
-}
 
-// No field is ever pinned by way of the whole.
-impl<L> Unpin for Reply<L> {}
-
-impl<L> Body for Reply<L> {
-    type Data = Bytes;
-    type Error = Box<dyn Error + Send + Sync>;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
+    /// Sends what there is. Ready when all was sent.
+    pub(crate) fn poll<S: Source>(
+        &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        match self.get_mut() {
-            Self::Forwarded(download) => {
-                let frame = ready!(Pin::new(&mut download.body).poll_frame(cx));
-                download.ended |= is_last(&frame);
-                Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+        source: &mut S,
+        sink: &mut impl Sink,
+    ) -> Poll<Result<(), Broke<S::Error>>> {
+        loop {
+            if self.ended || self.own.len() - self.sent >= ENOUGH {
+                ready!(self.poll_flush(cx, sink)).map_err(Broke::Sink)?;
+                if self.ended {
+                    return Poll::Ready(Ok(()));
+                }
             }
-            Self::Managed(body) => Pin::new(body).poll_frame(cx),
-            Self::Page(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            if self.form == Form::Plain && source.has_no_more_data() {
+                self.end(&[]);
+                continue;
+            }
+            let data = match source.poll_data(cx) {
+                Poll::Ready(Ok(Some(data))) => data,
+                Poll::Ready(Ok(None)) => {
+                    self.end(source.trailers());
+                    continue;
+                }
+                Poll::Ready(Err(error)) => {
+                    // What came before is passed on, as far as it is taken at once.
+                    let _ = self.poll_flush(cx, sink);
+                    return Poll::Ready(Err(Broke::Source(error)));
+                }
+                Poll::Pending => {
+                    ready!(self.poll_flush(cx, sink)).map_err(Broke::Sink)?;
+                    return Poll::Pending;
+                }
+            };
+            let chunked = self.form != Form::Plain;
+            if chunked && self.chunk == 0 {
+                self.chunk = data.len();
+                push_size(&mut self.own, data.len());
+            }
+            let piece = if chunked { &data[..self.chunk.min(data.len())] } else { data };
+            let taken = if piece.len() <= SMALL {
+                self.own.extend_from_slice(piece);
+                piece.len()
+            } else {
+                let own = &self.own[self.sent..];
+                let pieces = [IoSlice::new(own), IoSlice::new(piece)];
+                let pieces = if own.is_empty() { &pieces[1..] } else { &pieces };
+                let written = ready!(sink.poll_write(cx, pieces)).and_then(something);
+                let written = written.map_err(Broke::Sink)?;
+                let of_own = written.min(own.len());
+                self.begun = true;
+                self.was_sent(of_own);
+                written - of_own
+            };
+            source.take(taken);
+            if chunked {
+                self.chunk -= taken;
+                if self.chunk == 0 {
+                    self.own.extend_from_slice(b"\r\n");
+                }
+            }
         }
     }
 
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Forwarded(download) => download.body.is_end_stream(),
-            Self::Managed(body) => body.is_end_stream(),
-            Self::Page(body) => body.is_end_stream(),
+    /// The source has nothing more.
+    fn end(&mut self, lines: &[u8]) {
+        self.ended = true;
+        if let Form::Chunked { trailers } = self.form {
+            self.own.extend_from_slice(b"0\r\n");
+            if trailers {
+                headers::trailers(lines, &mut self.own);
+            }
+            self.own.extend_from_slice(b"\r\n");
         }
     }
 
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Forwarded(download) => download.body.size_hint(),
-            Self::Managed(body) => body.size_hint(),
-            Self::Page(body) => body.size_hint(),
+    fn poll_flush(&mut self, cx: &mut Context<'_>, sink: &mut impl Sink) -> Poll<io::Result<()>> {
+        while self.sent < self.own.len() {
+            let own = [IoSlice::new(&self.own[self.sent..])];
+            let written = ready!(sink.poll_write(cx, &own)).and_then(something)?;
+            self.begun = true;
+            self.was_sent(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn was_sent(&mut self, count: usize) {
+        self.sent += count;
+        if self.sent == self.own.len() {
+            self.sent = 0;
+            self.own.clear();
         }
     }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        buffer::give(std::mem::take(&mut self.own));
+    }
+}
+
+/// What was written, if that is anything.
+fn something(written: usize) -> io::Result<usize> {
+    if written == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(written) }
+}
+
+/// The line before a chunk.
+fn push_size(out: &mut Vec<u8>, size: usize) {
+    use std::io::Write;
+    // Memory takes whatever is written to it.
+    let _ = write!(out, "{size:x}\r\n");
+}
+
+/// A [`Body`] that is read.
+pub(crate) struct FromBody<B> {
+    body: B,
+    piece: Bytes,
+    trailers: Vec<u8>,
+    ended: bool,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> FromBody<B> {
+    pub(crate) fn new(body: B) -> Self {
+        Self { body, piece: Bytes::new(), trailers: Vec::new(), ended: false }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended || self.piece.is_empty() && self.body.is_end_stream()
+    }
+
+    /// How much is still to come, if that is known.
+    pub(crate) fn left(&self) -> Option<u64> {
+        self.body.size_hint().exact().map(|left| left + self.piece.len() as u64)
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Source for FromBody<B> {
+    type Error = B::Error;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<&[u8]>, B::Error>> {
+        while self.piece.is_empty() && !self.ended {
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()? {
+                Some(frame) => match frame.into_data() {
+                    Ok(piece) => self.piece = piece,
+                    Err(frame) => {
+                        let trailers = frame.into_trailers().unwrap_or_default();
+                        headers::write(&trailers, &mut self.trailers);
+                    }
+                },
+                None => self.ended = true,
+            }
+        }
+        Poll::Ready(Ok(Some(&self.piece[..]).filter(|piece| !piece.is_empty())))
+    }
+
+    fn take(&mut self, count: usize) {
+        self.piece.advance(count);
+    }
+
+    fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+}
+
+/// The next frame of a source, for those who take frames. `done` remembers that it has ended.
+pub(crate) fn poll_frame<S: Source>(
+    source: &mut S,
+    done: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, S::Error>>> {
+    if *done {
+        return Poll::Ready(None);
+    }
+    let piece = ready!(source.poll_data(cx))?.map(Bytes::copy_from_slice);
+    if let Some(piece) = piece {
+        source.take(piece.len());
+        return Poll::Ready(Some(Ok(Frame::data(piece))));
+    }
+    *done = true;
+    let mut trailers = HeaderMap::new();
+    headers::trailers(source.trailers(), &mut trailers);
+    Poll::Ready(if trailers.is_empty() { None } else { Some(Ok(Frame::trailers(trailers))) })
 }

@@ -5,8 +5,8 @@
 //! was parsed, so an instance never sees a doubtful byte; what is refused here and below is
 //! refused for whoever stands in front of us. Each line has its case in `tests/framing.rs`.
 //!
-//! Requests are checked twice. `listen::framing` reads the bytes before hyper does, and refuses
-//! what has no single meaning; here is what needs the parsed head: whom it is for. Both refuse
+//! Requests are checked twice. [`head`](crate::head) reads their lines, and refuses what has no
+//! single meaning; here is what needs the whole head: whom it is for. Both refuse
 //! with 400 (or 414, 431), a page of ours, and the end of the connection: see [`BadRequest`].
 //! A fault in a body breaks it off: the instance sees a part of one request, never a second.
 //!
@@ -14,11 +14,10 @@
 //! characters in a target that RFC 3986 wants escaped and browsers do not all escape, and a
 //! body with any method, since its end is as certain as with `POST`.
 
-use http::{
-    HeaderMap, HeaderName, Request, Response, Uri, Version,
-    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
-};
+use http::Uri;
 use ten_domain::{Host, HostError};
+
+use crate::head::{Name, Request};
 
 /// Why a request is refused as malformed. The connection is closed after the answer, because
 /// what follows on it cannot be trusted.
@@ -62,40 +61,35 @@ pub(crate) enum BadRequest {
     TransferEncoding,
 }
 
-/// Checks a request's head, of `max_headers` lines at most, and says whom it is for. (The lines
-/// of HTTP/1 were counted before; those of HTTP/2 are fields of a block.)
-pub(crate) fn request<B>(request: &Request<B>, max_headers: usize) -> Result<Host, BadRequest> {
-    if request.headers().len() > max_headers {
-        return Err(BadRequest::TooManyHeaders);
-    }
-    if request.version() == Version::HTTP_2 {
-        framing(request.headers())?;
-    }
-    let host = host(request.headers())?;
-    target(request.uri(), &host)?;
-    Ok(host)
+/// Whom a request is for, and what it asks for there.
+#[derive(Debug)]
+pub(crate) struct Aim<'a> {
+    pub(crate) host: Host,
+    /// Path and query; the path may be left out.
+    target: &'a str,
 }
 
-/// What `listen::framing` has refused already in a head of HTTP/1. In HTTP/2 these fields frame
-/// nothing; but the request may go on as one of HTTP/1, where they do.
-fn framing(headers: &HeaderMap) -> Result<(), BadRequest> {
-    let alias = |own: &HeaderName, name: &HeaderName| {
-        name != own && is_read_as(name.as_str().as_bytes(), own.as_str().as_bytes())
-    };
-    if !has_plain_length(headers) || headers.keys().any(|name| alias(&CONTENT_LENGTH, name)) {
-        return Err(BadRequest::ContentLength);
+impl<'a> Aim<'a> {
+    /// Path and query, in parts.
+    pub(crate) fn target(&self) -> [&'a str; 2] {
+        [if self.target.starts_with('/') { "" } else { "/" }, self.target]
     }
-    let encoding = |name: &HeaderName| {
-        is_read_as(name.as_str().as_bytes(), TRANSFER_ENCODING.as_str().as_bytes())
-    };
-    if headers.keys().any(encoding) { Err(BadRequest::TransferEncoding) } else { Ok(()) }
+
+    /// The path alone.
+    pub(crate) fn path(&self) -> &'a str {
+        match self.target.split_once('?').map_or(self.target, |(path, _)| path) {
+            "" => "/",
+            path => path,
+        }
+    }
 }
 
-/// Whether somebody takes `name` for `header`: CGI and WSGI write `-` as `_`, and so make one
-/// variable of both.
-pub(crate) fn is_read_as(name: &[u8], header: &[u8]) -> bool {
-    let same = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || *a == b'_' && *b == b'-';
-    name.len() == header.len() && name.iter().zip(header).all(same)
+/// Checks a request's head, and says whom it is for.
+pub(crate) fn request(request: &Request) -> Result<Aim<'_>, BadRequest> {
+    let host = host(request)?;
+    let target = str::from_utf8(request.target()).map_err(|_| BadRequest::Target)?;
+    let target = if target.starts_with('/') { target } else { absolute(target, &host)? };
+    Ok(Aim { host, target })
 }
 
 /// The value of a `Content-Length` in its only spelling (`010` has been read as octal), if
@@ -112,64 +106,48 @@ pub(crate) fn is_chunked(value: &[u8]) -> bool {
     value.eq_ignore_ascii_case(b"chunked")
 }
 
-fn has_plain_length(headers: &HeaderMap) -> bool {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(length) = lengths.next() else { return true };
-    plain_length(length.as_bytes()).is_some() && lengths.next().is_none()
-}
-
-fn is_chunked_alone(headers: &HeaderMap) -> bool {
-    let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
-    encodings.next().is_some_and(|e| is_chunked(e.as_bytes())) && encodings.next().is_none()
-}
-
-fn host(headers: &HeaderMap) -> Result<Host, BadRequest> {
-    let mut hosts = headers.get_all(HOST).iter();
+fn host(request: &Request) -> Result<Host, BadRequest> {
+    let mut hosts = request.fields.all(Name::Host);
     let host = hosts.next().ok_or(BadRequest::NoHost)?;
     if hosts.next().is_some() {
         return Err(BadRequest::TwoHosts);
     }
-    Host::parse(host.to_str().map_err(|_| BadRequest::HostBytes)?).map_err(BadRequest::Host)
+    let host = str::from_utf8(host).map_err(|_| BadRequest::HostBytes)?;
+    Host::parse(host).map_err(BadRequest::Host)
 }
 
-/// The four forms of a target are in RFC 9112, section 3.2.
-fn target(uri: &Uri, host: &Host) -> Result<(), BadRequest> {
-    let Some(authority) = uri.authority() else {
-        return if uri.path() == "*" { Err(BadRequest::Asterisk) } else { Ok(()) };
-    };
-    let web = matches!(uri.scheme_str(), Some("http" | "https"));
-    if !web || authority.as_str().contains('@') {
+/// What a target asks for that is not a path (RFC 9112, section 3.2).
+fn absolute<'a>(target: &'a str, host: &Host) -> Result<&'a str, BadRequest> {
+    if target == "*" {
+        return Err(BadRequest::Asterisk);
+    }
+    let uri: Uri = target.parse().map_err(|_| BadRequest::Target)?;
+    let authority = uri.authority().ok_or(BadRequest::Target)?.as_str();
+    if !matches!(uri.scheme_str(), Some("http" | "https")) || authority.contains('@') {
         return Err(BadRequest::Target);
     }
-    match Host::parse(authority.as_str()) {
-        Ok(named) if named == *host => Ok(()),
-        _ => Err(BadRequest::OtherHost),
+    if Host::parse(authority).ok().as_ref() != Some(host) {
+        return Err(BadRequest::OtherHost);
     }
+    let rest = target.split_once("://").and_then(|(_, rest)| rest.strip_prefix(authority));
+    rest.ok_or(BadRequest::Target)
 }
 
 /// Why an instance's answer cannot be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadResponse {
+    #[error("it does not begin as an answer of HTTP/1 does")]
+    Head,
+    #[error("its head is longer than a head may be")]
+    TooLong,
     #[error(
         "it has a Content-Length that is doubled, not a plain number, or beside a Transfer-Encoding"
     )]
     ContentLength,
     #[error("its Transfer-Encoding is not \"chunked\" alone")]
     TransferEncoding,
+    #[error("its body is not framed as its Transfer-Encoding says")]
+    Chunks,
     #[error("it switches protocols unasked")]
     Upgrade,
-}
-
-/// Checks the framing of an instance's answer. hyper is lenient here where browsers are not.
-pub(crate) fn response<B>(response: &Response<B>) -> Result<(), BadResponse> {
-    let headers = response.headers();
-    let encoded = headers.contains_key(TRANSFER_ENCODING);
-    if encoded && !is_chunked_alone(headers) {
-        return Err(BadResponse::TransferEncoding);
-    }
-    let doubly = encoded && headers.contains_key(CONTENT_LENGTH);
-    if doubly || !has_plain_length(headers) {
-        return Err(BadResponse::ContentLength);
-    }
-    Ok(())
 }

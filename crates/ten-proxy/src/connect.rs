@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags};
 use ten_domain::Address;
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::upstreams::Lease;
+use crate::{upstreams::Lease, wire::Wire};
 
 /// Longest time to wait for an instance to accept. It listens on this machine, so only a full
 /// backlog takes time.
@@ -23,19 +23,13 @@ const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 /// Longest path that fits a Unix socket's address, without its final NUL (unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// A connection to an instance.
-pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
 /// Connects, waiting while the instance's backlog is full.
-pub(crate) async fn connect(lease: &impl Lease) -> io::Result<Stream> {
+pub(crate) async fn connect(lease: &impl Lease) -> io::Result<Wire> {
     let connecting = async {
         match lease.address() {
-            Address::Tcp(to) => tcp(TcpStream::connect(to).await?).map(Stream::Tcp),
-            Address::Private(to) => tcp(lease.socket().await?.connect(*to).await?).map(Stream::Tcp),
-            Address::Unix(path) => unix(path).await.map(Stream::Unix),
+            Address::Tcp(to) => tcp(TcpStream::connect(to).await?).map(Wire::from),
+            Address::Private(to) => tcp(lease.socket().await?.connect(*to).await?).map(Wire::from),
+            Address::Unix(path) => unix(path).await.map(Wire::from),
         }
     };
     tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(io::Error::from)?

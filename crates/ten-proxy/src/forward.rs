@@ -2,10 +2,9 @@
 //!
 //! What is certain to be unsent may be sent again, to this process or its successor. What may
 //! have been sent is sent again only if that changes nothing (an idempotent method, RFC 9110,
-//! section 9.2.2) and costs no memory (an empty body).
+//! section 9.2.2) and costs no memory (an empty body). Its head is still where it was read.
 
 use std::{
-    error::Error,
     future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
@@ -14,28 +13,31 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Request, Response, Uri, Version, header::TRANSFER_ENCODING, uri::PathAndQuery,
+    Method, Uri, Version,
+    uri::{Authority, PathAndQuery, Scheme},
 };
-use http_body::Body;
-use hyper::body::Incoming;
-use ten_domain::ProxySettings;
 use tokio::time::Instant;
 
 use crate::{
     Lease,
     alarm::AlarmPlace,
-    body::{Progress, Upload},
-    listen::{Client, Terms},
-    pool::{Answer, Broken, Pool, Returning, SendError, Sender},
+    body::Form,
+    buffer,
+    check::Aim,
+    head::{Name, Request},
+    headers::{self, Told},
+    listen::Client,
+    pool::{Answered, Broken, Pool, SendError},
     rescue::Fault,
+    upload::{Progress, Upload, is_timeout},
 };
 
 /// Why a lease was of no use, and what can still be done.
 pub(crate) enum Failure {
     /// None of the request was sent.
-    Unsent(Fault, Request<Upload>),
-    /// It may have been sent; with a copy where sending it again is harmless.
-    Lost(Fault, Option<Request<Upload>>),
+    Unsent(Fault, Upload),
+    /// It may have been sent; whether sending it again is harmless.
+    Lost(Fault, bool),
     /// The request is at its end.
     Final(Fault),
 }
@@ -49,123 +51,133 @@ pub(crate) enum Connection {
     Fresh,
 }
 
-/// Gives a request the form in which it goes to an instance: the target as origin-form, the
-/// body's framing stated.
-pub(crate) fn prepare(request: Request<Incoming>, settings: &ProxySettings) -> Request<Upload> {
-    let shared = request.version() == Version::HTTP_2;
-    let terms = shared.then(|| Terms::of(settings));
-    let mut request = request.map(|body| Upload::new(body, terms));
-    if request.uri().authority().is_some() {
-        let path = request.uri().path_and_query().cloned();
-        *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
-    }
-    *request.version_mut() = Version::HTTP_11;
-    // Said aloud, because hyper sends no body of unknown length with a GET unless told to.
-    if request.body().size_hint().exact().is_none() {
-        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-    }
-    request
+/// A request as its instance gets it, but for its body.
+pub(crate) struct Message<'a> {
+    pub(crate) request: &'a Request,
+    pub(crate) aim: &'a Aim<'a>,
+    pub(crate) told: Told<'a>,
 }
 
-/// Sends `request` and returns the head of the answer, with what its connection needs to be
-/// used again.
+impl Message<'_> {
+    /// As HTTP/1.1 has it: the target in origin-form, the framing of the body said.
+    pub(crate) fn to_http1(&self, has_body: bool) -> (Vec<u8>, Form) {
+        let fields = &self.request.fields;
+        let mut out = buffer::take();
+        out.extend_from_slice(self.request.method());
+        out.push(b' ');
+        for part in self.aim.target() {
+            out.extend_from_slice(part.as_bytes());
+        }
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        headers::to_instance(fields, self.told, &mut out);
+        let mut form = Form::Plain;
+        if has_body && !fields.has(Name::ContentLength) {
+            form = Form::Chunked { trailers: true };
+            out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        (out, form)
+    }
+
+    /// As HTTP/2 has it: the host in the target, nothing of the connection. A wish for an upgrade
+    /// is left out, as whoever does not know the protocol would ignore it (RFC 9110, section 7.8).
+    /// `None` where that cannot be said.
+    pub(crate) fn to_http2(&self) -> Option<http::Request<()>> {
+        let fields = &self.request.fields;
+        let host = fields.all(Name::Host).next()?;
+        let target = self.aim.target().concat();
+        let mut head = http::Request::new(());
+        *head.method_mut() = Method::from_bytes(self.request.method()).ok()?;
+        *head.uri_mut() = Uri::builder()
+            .scheme(Scheme::HTTP)
+            .authority(Authority::try_from(host).ok()?)
+            .path_and_query(PathAndQuery::try_from(target).ok()?)
+            .build()
+            .ok()?;
+        *head.version_mut() = Version::HTTP_2;
+        let told = Told { upgrade: None, ..self.told };
+        headers::to_instance(fields, told, head.headers_mut());
+        head.headers_mut().remove(http::header::HOST);
+        Some(head)
+    }
+}
+
+/// Sends a request, and returns the head of the answer with what follows it.
 pub(crate) async fn send<L: Lease>(
     lease: &L,
     client: &Client,
-    request: Request<Upload>,
+    message: &Message<'_>,
+    upload: Upload,
     connection: Connection,
-) -> Result<(Response<Answer>, Returning), Failure> {
+) -> Result<(Answered, Pool), Failure> {
     let pool = Pool::of(lease.slot(), lease.protocol(), client.seat);
-    let upload = request.body().progress();
-    let (sender, response) = {
-        let upload = upload.as_deref();
-        let answer = pin!(exchange(&pool, lease, request, connection, upload));
-        within(lease.request_timeout(), &client.alarm, upload, answer).await?
+    let progress = upload.progress();
+    let answered = {
+        let progress = progress.as_deref();
+        let answer = pin!(exchange(&pool, lease, message, upload, connection, progress));
+        within(lease.request_timeout(), &client.alarm, progress, answer).await?
     };
-    if let Some(upload) = &upload {
-        upload.answered();
+    if let Some(progress) = &progress {
+        progress.answered();
     }
-    Ok((response, Returning { sender, pool, upload }))
+    Ok((answered, pool))
 }
 
 async fn exchange<L: Lease>(
     pool: &Pool,
     lease: &L,
-    mut request: Request<Upload>,
+    message: &Message<'_>,
+    mut upload: Upload,
     connection: Connection,
-    upload: Option<&Progress>,
-) -> Result<(Sender, Response<Answer>), Failure> {
-    let copy = copy(&request);
+    progress: Option<&Progress>,
+) -> Result<Answered, Failure> {
+    let again = upload.is_empty() && message.request.is_idempotent();
     let reuse = connection == Connection::Any || pool.is_shared();
     loop {
         let idle = if reuse { pool.take() } else { None };
         let fresh = idle.is_none();
-        let mut sender = match idle {
+        let sender = match idle {
             Some(sender) => sender,
             // Rare and large: without the box, every request would have room for it.
             None => match Box::pin(pool.open(lease)).await {
                 Ok(sender) => sender,
-                Err(error) => return Err(not_connected(error, request)),
+                Err(error) => return Err(not_connected(error, upload)),
             },
         };
-        match sender.send(request).await {
-            Ok(response) => return Ok((sender, response)),
+        match sender.send(message, upload).await {
+            Ok(answered) => return Ok(answered),
             Err(SendError::Unsent(error, unsent)) if fresh => {
                 return Err(Failure::Unsent(Fault::Lost(error), unsent));
             }
-            Err(SendError::Unsent(_, unsent)) => request = unsent,
-            Err(SendError::Lost(error)) => return Err(lost(error, copy, upload)),
+            Err(SendError::Unsent(_, unsent)) => upload = unsent,
+            Err(SendError::Lost(error)) => return Err(lost(error, again, progress)),
         }
     }
 }
 
 /// Where nobody listens any more, the process is gone: whoever gives out leases may know of
 /// its successor. Other errors (no descriptors, no rights) are not cured by asking again.
-fn not_connected(error: io::Error, request: Request<Upload>) -> Failure {
+fn not_connected(error: io::Error, upload: Upload) -> Failure {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
     match error.kind() {
         ConnectionRefused | ConnectionReset | NotFound => {
-            Failure::Unsent(Fault::Connect(error), request)
+            Failure::Unsent(Fault::Connect(error), upload)
         }
         _ => Failure::Final(Fault::Connect(error)),
     }
 }
 
-fn lost(error: Broken, copy: Option<Request<Upload>>, upload: Option<&Progress>) -> Failure {
-    if upload.is_some_and(Progress::broken) {
-        let fault = if is_timeout(&error) { Fault::Stalled } else { Fault::Upload };
-        return Failure::Final(fault(error));
-    }
-    // An answer that makes no sense would make none the second time either.
-    if error.is_final() {
-        return Failure::Final(Fault::Lost(error));
-    }
-    Failure::Lost(Fault::Lost(error), copy)
-}
-
-/// Whether the client's socket said that its patience has ended.
-fn is_timeout(error: &Broken) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::TimedOut) {
-            return true;
+fn lost(broken: Broken, again: bool, progress: Option<&Progress>) -> Failure {
+    match broken {
+        Broken::Upload(error) if is_timeout(&error) => Failure::Final(Fault::Stalled(error)),
+        Broken::Upload(error) => Failure::Final(Fault::Upload(error)),
+        // An answer that makes no sense would make none the second time either.
+        Broken::Answer(error) => Failure::Final(Fault::BadResponse(error)),
+        error if error.is_final() || progress.is_some_and(Progress::broken) => {
+            Failure::Final(Fault::Lost(error))
         }
-        cause = error.source();
+        error => Failure::Lost(Fault::Lost(error), again),
     }
-    false
-}
-
-/// A copy of a request that may be sent twice.
-fn copy(request: &Request<Upload>) -> Option<Request<Upload>> {
-    let harmless = request.method().is_idempotent() && request.body().is_end_stream();
-    harmless.then(|| {
-        let mut copy = Request::new(Upload::Empty);
-        *copy.method_mut() = request.method().clone();
-        *copy.uri_mut() = request.uri().clone();
-        *copy.version_mut() = request.version();
-        *copy.headers_mut() = request.headers().clone();
-        copy
-    })
 }
 
 /// Waits for an answer for as long as the instance may take, to within one more `limit`. The time

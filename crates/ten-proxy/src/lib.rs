@@ -8,30 +8,37 @@
 //! ```
 //!
 //! The proxy knows no supervisor, no process and no configuration: it asks a [`Upstreams`] for
-//! routes and leases. `listen` shows hyper no head whose framing is in doubt. No body is ever
+//! routes and leases. Whatever a message came in, its head has the form of HTTP/1.1 here. No body is ever
 //! held whole: each piece is passed on before the next is read, and none of a request's body is
 //! read before its instance is ready.
 
 mod access_log;
 mod alarm;
 mod body;
+mod buffer;
 mod check;
 mod connect;
+mod date;
 mod drain;
 mod forward;
+mod framing;
+mod head;
 mod headers;
 mod listen;
 mod management;
 mod pool;
 mod proxy;
 mod record;
+mod reply;
 mod request_id;
 mod rescue;
 mod seldom;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod upload;
 mod upstreams;
+mod wire;
 mod workers;
 
 pub use access_log::{AccessLogger, MAX_WAITING_LINES};
@@ -41,5 +48,6 @@ pub use management::Management;
 pub use proxy::Proxy;
 pub use record::{Exchange, Observer, RequestLine};
 pub use rescue::{ErrorPages, ErrorPagesError, MAX_PAGE};
+pub use upload::RequestBody;
 pub use upstreams::{Lease, Refusal, Slot, Target, Upstreams};
 pub use workers::Workers;

@@ -9,18 +9,17 @@
 //! that left more bytes before it than the kernel's buffers hold: the end waits behind them, and
 //! the place until the wait for the instance is over.
 
-mod course;
+mod departure;
 mod frame_socket;
 mod frames;
-mod framing;
 mod http1;
 mod http2;
+mod linger;
 mod opening;
 mod patience;
 mod places;
-mod socket;
+mod reader;
 mod streams;
-mod wire;
 
 use std::{
     io,
@@ -29,7 +28,6 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderMap;
 use rustix::net::sockopt;
 use ten_domain::ProxySettings;
 use tokio::{
@@ -38,19 +36,22 @@ use tokio::{
     sync::OwnedSemaphorePermit,
 };
 
-use self::{
-    course::Course,
-    opening::{Source, Version},
-    places::{Place, dismissed},
-};
 pub(crate) use self::{
+    departure::Departure,
     patience::{Patience, Terms},
     places::{Crowded, Places},
+    reader::Reader,
+};
+use self::{
+    opening::{Source, Version},
+    places::{Place, dismissed},
 };
 use crate::{
     DrainSignal, Management, Proxy, Upstreams,
     alarm::AlarmPlace,
+    head::Fields,
     headers::{Origin, Peer},
+    wire::Wire,
     workers::Seat,
 };
 
@@ -82,9 +83,8 @@ pub(crate) struct Client {
     pub(crate) alarm: AlarmPlace,
     /// Our own address, as the client reached it.
     pub(crate) local: Option<IpAddr>,
-    /// Of a connection of HTTP/1; one of HTTP/2 has many requests at a time, each of which hyper
-    /// drops with its stream.
-    course: Option<Arc<Course>>,
+    /// Many of its requests are under way at a time, each of which is dropped with its stream.
+    multiplexed: bool,
     /// Who serves it.
     pub(crate) seat: Seat,
     stream: Arc<TcpStream>,
@@ -109,8 +109,8 @@ impl Client {
         let counted = (!trusted).then_some(peer.ip());
         let place = places.take(room, Arc::clone(&stream), counted).map_err(io::Error::other)?;
         let told = Peer::new(peer);
-        let (alarm, course) = (AlarmPlace::default(), None);
-        Ok(Self { peer, trusted, told, alarm, local, course, seat, stream, drain, place })
+        let (alarm, multiplexed) = (AlarmPlace::default(), false);
+        Ok(Self { peer, trusted, told, alarm, local, multiplexed, seat, stream, drain, place })
     }
 
     /// Takes the word of the proxy before it on who it is.
@@ -131,9 +131,9 @@ impl Client {
     }
 
     /// Whom a request with these headers is from.
-    pub(crate) fn origin(&self, headers: &HeaderMap, settings: &ProxySettings) -> Origin {
+    pub(crate) fn origin(&self, fields: &Fields, settings: &ProxySettings) -> Origin {
         match self.trusted {
-            true => Origin::behind(self.peer.ip(), headers, settings),
+            true => Origin::behind(self.peer.ip(), fields, settings),
             false => Origin::peer(self.peer.ip()),
         }
     }
@@ -142,7 +142,7 @@ impl Client {
     /// with bytes unread before that end: the kernel says EPOLLRDHUP (epoll_ctl(2)) whatever
     /// is still to be read. Of `PRIORITY`, which nobody registers here, only that is left.
     pub(crate) async fn gone(&self) {
-        if self.course.is_none() {
+        if self.multiplexed {
             return std::future::pending().await;
         }
         if let Err(error) = self.stream.ready(Interest::PRIORITY).await {
@@ -160,11 +160,9 @@ impl Client {
         }
     }
 
-    /// From now on the connection carries another protocol.
-    pub(crate) fn becomes_tunnel(&self) {
-        if let Some(course) = &self.course {
-            course.becomes_tunnel();
-        }
+    /// Its connection.
+    fn wire(&self) -> Wire {
+        Wire::Tcp(Arc::clone(&self.stream))
     }
 }
 
@@ -245,7 +243,10 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         }
         let served = match opening.version {
             Version::Http1 => http1::serve(self, client, opening.read).await,
-            Version::Http2 => http2::serve(self, client, opening.read).await,
+            Version::Http2 => {
+                let served = Box::pin(http2::serve(self, client, opening.read)).await;
+                served.map_err(io::Error::other)
+            }
         };
         if let Err(error) = served {
             tracing::debug!(error = &error as &dyn std::error::Error, "connection ended");

@@ -3,9 +3,8 @@
 use std::{future::Future, net::SocketAddr};
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 
-use crate::ManagementBody;
+use crate::{ManagementBody, RequestBody};
 
 /// The management surface: dashboard, API, metrics. It authorises its callers itself.
 pub trait Management: Clone + Send + Sync + 'static {
@@ -13,7 +12,7 @@ pub trait Management: Clone + Send + Sync + 'static {
     /// of the management hosts, and its `X-Request-Id` is the data plane's own.
     fn call(
         &self,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         peer: SocketAddr,
     ) -> impl Future<Output = Response<ManagementBody>> + Send;
 }

@@ -10,20 +10,21 @@ mod http1;
 
 use std::{
     io,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use ten_domain::Protocol;
 
 use crate::{
     Lease, Slot,
-    body::{Progress, Upload, UploadError},
+    body::Source,
+    buffer::Buffer,
+    check::BadResponse,
+    forward::Message,
+    head::Response,
+    upload::{Upload, UploadError},
+    wire::Wire,
     workers::Seat,
 };
 
@@ -40,21 +41,37 @@ type Pools = Box<[Pool]>;
 /// The right to send one request over a connection. Dropped, it ends the exchange, whatever that
 /// is in the middle of.
 pub(crate) enum Sender {
-    Http1(http1::Sender),
+    Http1(http1::Connection),
     H2c(h2c::Sender),
+}
+
+/// A request that has the head of its answer.
+pub(crate) struct Answered<A = Answer, U = Uploading> {
+    pub(crate) head: Response,
+    pub(crate) answer: A,
+    /// What is left of the request, where it was answered before all of it was sent.
+    pub(crate) uploading: Option<U>,
 }
 
 /// The body of an instance's answer.
 pub(crate) enum Answer {
-    Http1(Incoming),
+    Http1(http1::Answer),
     H2c(h2c::Answer),
+}
+
+/// A request that is still being sent. Dropped, it is broken off.
+pub(crate) enum Uploading {
+    Http1(http1::Uploading),
+    H2c(h2c::Passing),
 }
 
 /// What broke off an exchange.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Broken {
+    #[error("the connection broke off")]
+    Io(#[from] io::Error),
     #[error(transparent)]
-    Http1(#[from] hyper::Error),
+    Answer(#[from] BadResponse),
     #[error(transparent)]
     H2c(#[from] h2::Error),
     /// The request's body could not be had from the client.
@@ -63,10 +80,9 @@ pub(crate) enum Broken {
 }
 
 /// Why a request got no answer.
-#[expect(clippy::large_enum_variant, reason = "one, returned once, and rarely")]
 pub(crate) enum SendError {
-    /// It is certain that the instance has acted on none of the request: here it is again.
-    Unsent(Broken, Request<Upload>),
+    /// It is certain that the instance has acted on none of the request: here its body is again.
+    Unsent(Broken, Upload),
     /// Some of it may have reached the instance.
     Lost(Broken),
 }
@@ -77,9 +93,9 @@ impl Broken {
     /// that broke down says nothing of that kind.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            Self::Http1(error) => error.is_parse() || error.is_user(),
+            Self::Io(_) => false,
             Self::H2c(error) => !(error.is_io() || error.is_go_away() && error.is_remote()),
-            Self::Upload(_) => true,
+            Self::Answer(_) | Self::Upload(_) => true,
         }
     }
 }
@@ -120,8 +136,15 @@ impl Pool {
     /// Room on a new connection.
     pub(crate) async fn open(&self, lease: &impl Lease) -> io::Result<Sender> {
         match self {
-            Self::Http1(_) => http1::Sender::open(lease).await.map(Sender::Http1),
+            Self::Http1(_) => http1::Connection::open(lease).await.map(Sender::Http1),
             Self::H2c(pool) => pool.open(lease).await.map(Sender::H2c),
+        }
+    }
+
+    /// Keeps the connection of an answer, if it can be used again.
+    pub(crate) fn take_back(&self, answer: Answer) {
+        if let (Self::Http1(pool), Answer::Http1(answer)) = (self, answer) {
+            pool.take_back(answer);
         }
     }
 
@@ -138,56 +161,82 @@ impl Pool {
 impl Sender {
     /// Sends a request and waits for the head of its answer.
     pub(crate) async fn send(
-        &mut self,
-        request: Request<Upload>,
-    ) -> Result<Response<Answer>, SendError> {
+        self,
+        message: &Message<'_>,
+        upload: Upload,
+    ) -> Result<Answered, SendError> {
+        Ok(match self {
+            Self::Http1(connection) => {
+                let Answered { head, answer, uploading } = connection.send(message, upload).await?;
+                let uploading = uploading.map(Uploading::Http1);
+                Answered { head, answer: Answer::Http1(answer), uploading }
+            }
+            // Larger than the other, and rarer.
+            Self::H2c(sender) => {
+                let Answered { head, answer, uploading } =
+                    Box::pin(sender.send(message, upload)).await?;
+                let uploading = uploading.map(Uploading::H2c);
+                Answered { head, answer: Answer::H2c(answer), uploading }
+            }
+        })
+    }
+}
+
+impl Uploading {
+    /// Sends what there is. Ready when all was sent, or no more can be.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
-            Self::Http1(sender) => Ok(sender.send(request).await?.map(Answer::Http1)),
-            Self::H2c(sender) => Ok(sender.send(request).await?.map(Answer::H2c)),
-        }
-    }
-
-    /// Puts the connection back, once its request was sent and its answer read to the end.
-    pub(crate) fn give_back(self, pool: Pool) {
-        if let (Self::Http1(sender), Pool::Http1(pool)) = (self, pool) {
-            sender.give_back(pool);
+            Self::Http1(uploading) => uploading.poll(cx).map(drop),
+            Self::H2c(passing) => passing.poll(cx).map(drop),
         }
     }
 }
 
-/// A connection whose answer is being read.
-pub(crate) struct Returning {
-    pub(crate) sender: Sender,
-    pub(crate) pool: Pool,
-    /// Of the request that is answered; it may be answered before it has come.
-    pub(crate) upload: Option<Arc<Progress>>,
+impl Answer {
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Self::Http1(answer) => answer.has_ended(),
+            Self::H2c(answer) => answer.has_ended(),
+        }
+    }
+
+    /// The connection of an answer that switches protocols, and what has come behind it.
+    pub(crate) fn into_wire(self) -> Option<(Wire, Buffer)> {
+        match self {
+            Self::Http1(answer) => Some(answer.into_wire()),
+            Self::H2c(_) => None,
+        }
+    }
 }
 
-impl Body for Answer {
-    type Data = Bytes;
+impl Source for Answer {
     type Error = Broken;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match self.get_mut() {
-            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Broken::Http1),
-            Self::H2c(body) => body.poll_frame(cx).map_err(Broken::H2c),
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<&[u8]>, Broken>> {
+        match self {
+            Self::Http1(answer) => answer.poll_data(cx),
+            Self::H2c(answer) => answer.poll_data(cx).map_err(Broken::H2c),
         }
     }
 
-    fn is_end_stream(&self) -> bool {
+    fn take(&mut self, count: usize) {
         match self {
-            Self::Http1(body) => body.is_end_stream(),
-            Self::H2c(body) => body.is_end_stream(),
+            Self::Http1(answer) => answer.take(count),
+            Self::H2c(answer) => answer.take(count),
         }
     }
 
-    fn size_hint(&self) -> SizeHint {
+    fn trailers(&self) -> &[u8] {
         match self {
-            Self::Http1(body) => body.size_hint(),
-            Self::H2c(body) => body.size_hint(),
+            Self::Http1(answer) => answer.trailers(),
+            Self::H2c(answer) => answer.trailers(),
+        }
+    }
+
+    fn has_no_more_data(&self) -> bool {
+        match self {
+            Self::Http1(answer) => answer.has_ended(),
+            Self::H2c(answer) => answer.has_no_more_data(),
         }
     }
 }

@@ -1,27 +1,27 @@
 //! A request's way: check → route → gate → forward, and rescue for whatever fails.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header::UPGRADE};
-use http_body::Body;
+use http::{HeaderMap, Method};
 use http_body_util::Full;
-use hyper::{body::Incoming, upgrade::OnUpgrade};
 use ten_domain::{ProxySettings, Route};
 use tokio::time::sleep;
 
 use crate::{
     ErrorPages, Lease, Management, Observer, Target, Upstreams,
-    body::{Download, Reply, Upload},
-    check::{self, BadRequest, BadResponse},
-    forward::{self, Connection, Failure},
-    headers::{self, Origin},
-    listen::{Client, Places},
-    pool::{Answer, Returning},
-    record::{Observers, Recorded, Recording},
-    request_id::RequestIds,
+    check::{self, Aim, BadRequest, BadResponse},
+    forward::{self, Connection, Failure, Message},
+    head::{Name, Request},
+    headers::{self, Origin, Told},
+    listen::{Client, Departure, Places},
+    pool::{Answered, Pool},
+    record::{Observers, Recording},
+    reply::{Download, Reply},
+    request_id::{RequestId, RequestIds},
     rescue::{self, Asked, Fault, rescue},
-    tunnel::{self, Upgrade},
+    tunnel::Switch,
+    upload::{RequestBody, Upload},
     workers::Workers,
 };
 
@@ -97,94 +97,105 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
 
     /// Answers one request, whatever happens; one that is `refused` already, with that alone.
     pub(crate) async fn answer(
-        self,
-        client: Arc<Client>,
-        request: Request<Incoming>,
+        &self,
+        client: &Client,
+        request: &Request,
+        upload: Upload,
         refused: Option<Fault>,
-    ) -> Result<Response<Recorded<Reply<U::Lease>>>, Infallible> {
-        let origin = client.origin(request.headers(), self.settings());
-        let id = origin.id().unwrap_or_else(|| self.0.ids.next());
-        let asked = Asked::new(&request, id);
-        let makes_sense = || !matches!(refused, Some(Fault::BadRequest(_)));
-        let (observers, peer) = (&self.0.observers, origin.address);
-        let mut recording = Recording::begin(observers, peer, &request, makes_sense, asked.id());
+    ) -> Reply<U::Lease> {
+        let origin = client.origin(&request.fields, self.settings());
+        let given = || origin.id().map(|id| RequestId::Given(id.into()));
+        let id = given().unwrap_or_else(|| self.0.ids.next());
+        let asked = Asked::new(request, &id, !upload.is_empty());
+        let makes_sense = !matches!(refused, Some(Fault::BadRequest(_)));
+        let peer = origin.address;
+        let mut recording = Recording::begin(&self.0.observers, peer, request, makes_sense, &id);
+        let exchange = Exchange { proxy: self, client, request, origin: &origin, asked: &asked };
         let answer = match refused {
             Some(fault) => Err(fault),
-            None => self.route(client, request, &origin, &asked, &mut recording).await,
+            None => exchange.route(upload, &mut recording).await,
         };
-        let answer = answer.unwrap_or_else(|fault| {
+        let reply = answer.unwrap_or_else(|fault| {
             recording.own_answer(fault.kind());
-            rescue(&fault, &asked, &self.0.pages).map(Reply::Page)
+            Reply::page(rescue(&fault, &asked, &self.0.pages))
         });
-        recording.status(answer.status());
-        Ok(answer.map(|body| Recorded::new(body, recording)))
+        reply.recorded(recording)
+    }
+}
+
+/// One request on its way.
+struct Exchange<'a, U, M> {
+    proxy: &'a Proxy<U, M>,
+    client: &'a Client,
+    request: &'a Request,
+    origin: &'a Origin,
+    asked: &'a Asked<'a>,
+}
+
+impl<U: Upstreams, M: Management> Exchange<'_, U, M> {
+    fn upstreams(&self) -> &U {
+        &self.proxy.0.upstreams
     }
 
     async fn route(
         &self,
-        client: Arc<Client>,
-        request: Request<Incoming>,
-        origin: &Origin,
-        asked: &Asked,
+        upload: Upload,
         recording: &mut Recording,
-    ) -> Result<Response<Reply<U::Lease>>, Fault> {
-        if request.method() == Method::CONNECT {
-            return Err(BadRequest::Connect.into());
-        }
-        let host = check::request(&request, self.0.settings.max_headers)?;
-        let routes = self.0.upstreams.routes();
-        let target = match routes.resolve(&host, request.uri().path(), None, client.local)? {
-            Route::Management => {
-                let caller = SocketAddr::new(origin.address, client.peer.port());
-                return Ok(Box::pin(self.manage(caller, request, asked.id())).await);
-            }
+    ) -> Result<Reply<U::Lease>, Fault> {
+        let aim = check::request(self.request)?;
+        let routes = self.upstreams().routes();
+        let target = match routes.resolve(&aim.host, aim.path(), None, self.client.local)? {
+            Route::Management => return Box::pin(self.manage(&aim, upload)).await,
             Route::Instance(instance) => Target::Instance(instance),
             Route::Service(service) => Target::Service(service),
         };
-        self.gate(client, request, target, origin, asked, recording).await
+        drop(routes);
+        self.gate(&aim, upload, target, recording).await
     }
 
-    async fn manage(
-        &self,
-        caller: SocketAddr,
-        mut request: Request<Incoming>,
-        id: &HeaderValue,
-    ) -> Response<Reply<U::Lease>> {
-        request.headers_mut().insert(headers::X_REQUEST_ID, id.clone());
-        let mut response = self.0.management.call(request, caller).await;
-        response.headers_mut().insert(headers::X_REQUEST_ID, id.clone());
-        response.map(Reply::Managed)
+    async fn manage(&self, aim: &Aim<'_>, upload: Upload) -> Result<Reply<U::Lease>, Fault> {
+        let id = self.asked.id().to_header();
+        let caller = SocketAddr::new(self.origin.address, self.client.peer.port());
+        let mut request = http::Request::new(RequestBody::new(upload));
+        // Both were held to what they may consist of.
+        *request.method_mut() =
+            Method::from_bytes(self.request.method()).map_err(|_| BadRequest::RequestLine)?;
+        *request.uri_mut() = aim.target().concat().parse().map_err(|_| BadRequest::Target)?;
+        let headers: &mut HeaderMap = request.headers_mut();
+        for field in self.request.fields.iter().filter(|field| field.known != Name::Claim) {
+            headers::Headers::add(headers, field.name, &[field.value]);
+        }
+        headers.insert(headers::X_REQUEST_ID, id.clone());
+        let mut response = self.proxy.0.management.call(request, caller).await;
+        response.headers_mut().insert(headers::X_REQUEST_ID, id);
+        Ok(Reply::managed(response))
     }
 
     /// Leases and forwards, again where that is safe and may help.
     async fn gate(
         &self,
-        client: Arc<Client>,
-        mut request: Request<Incoming>,
+        aim: &Aim<'_>,
+        mut upload: Upload,
         target: Target,
-        origin: &Origin,
-        asked: &Asked,
         recording: &mut Recording,
-    ) -> Result<Response<Reply<U::Lease>>, Fault> {
-        let upgrade = headers::upgrade(&request);
-        headers::to_instance(request.headers_mut(), &client.told, asked.id(), upgrade.clone());
-        origin.restore(request.headers_mut());
-        let on_upgrade = request.extensions_mut().remove::<OnUpgrade>();
-        let upgrade =
-            upgrade.zip(on_upgrade).map(|(protocol, client)| Upgrade { protocol, client });
-        let mut request: Request<Upload> = forward::prepare(request, &self.0.settings);
-        recording.passes_on(request.body());
+    ) -> Result<Reply<U::Lease>, Fault> {
+        let (client, request) = (self.client, self.request);
+        let upgrade = headers::upgrade(request, !upload.is_empty());
+        let id = self.asked.id().as_str().as_bytes();
+        let told = Told { peer: &client.told, origin: self.origin, id, upgrade };
+        let message = Message { request, aim, told };
+        recording.passes_on(&upload);
         let (mut leases, mut breaker, mut last) = (0, None::<Breaker>, None::<Fault>);
         loop {
-            let lease = match self.0.upstreams.try_lease(&target) {
+            let lease = match self.upstreams().try_lease(&target) {
                 Some(lease) => lease,
                 None => {
-                    if let Some(answer) = self.asleep(&request, &target, asked) {
+                    if let Some(answer) = self.asleep(aim, &target) {
                         recording.own_answer("asleep-answer");
-                        return Ok(answer.map(Reply::Page));
+                        return Ok(Reply::page(answer));
                     }
                     recording.waits();
-                    let lease = Box::pin(self.wait(&client, origin, &request, &target)).await;
+                    let lease = Box::pin(self.wait(&target)).await;
                     recording.waited();
                     lease?
                 }
@@ -194,31 +205,34 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
             let process = lease.process();
             let proven = breaker == Some(Breaker { process, twice: true });
             if let Some(fault) = last.take_if(|_| proven) {
-                asked.failed_at(lease.instance());
+                self.asked.failed_at(lease.instance());
                 return Err(fault);
             }
             let connection = if breaker.is_none() { Connection::Any } else { Connection::Fresh };
-            let has_body = !request.body().is_end_stream();
             let since = recording.clock();
             let sent = tokio::select! {
                 biased;
-                sent = forward::send(&lease, &client, request, connection) => sent,
-                // Without a body, hyper reads on and sees the end itself.
-                () = client.gone(), if has_body => return Err(Fault::Gone),
+                sent = forward::send(&lease, client, &message, upload, connection) => sent,
+                () = Departure::of(client) => return Err(Fault::Gone),
             };
             let fault = match sent {
-                Ok((response, returning)) => {
+                Ok((answered, pool)) => {
                     recording.head(since);
-                    check::response(&response)
-                        .inspect_err(|_| asked.failed_at(lease.instance()))?;
-                    return reply(response, returning, lease, upgrade, client, recording);
+                    let failed = |fault: BadResponse| {
+                        self.asked.failed_at(lease.instance());
+                        Fault::from(fault)
+                    };
+                    if answered.head.status == 101 && upgrade.is_none() {
+                        return Err(failed(BadResponse::Upgrade));
+                    }
+                    return reply(answered, pool, lease, upgrade).map_err(Fault::from);
                 }
                 Err(Failure::Unsent(fault, unsent)) if leases < MAX_LEASES => {
                     lease.report_unreachable();
-                    request = unsent;
+                    upload = unsent;
                     fault
                 }
-                Err(Failure::Lost(fault, Some(copy)))
+                Err(Failure::Lost(fault, true))
                     if leases < MAX_LEASES && breaker.is_none_or(|it| it.process == process) =>
                 {
                     let twice = breaker.is_some();
@@ -227,13 +241,13 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
                         lease.report_unreachable();
                     }
                     breaker = Some(Breaker { process, twice });
-                    request = copy;
+                    upload = Upload::Empty;
                     fault
                 }
                 Err(
                     Failure::Unsent(fault, _) | Failure::Lost(fault, _) | Failure::Final(fault),
                 ) => {
-                    asked.failed_at(lease.instance());
+                    self.asked.failed_at(lease.instance());
                     return Err(fault);
                 }
             };
@@ -244,68 +258,47 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
     }
 
     /// The answer that needs no process, if its service has left one and none runs.
-    fn asleep(
-        &self,
-        request: &Request<Upload>,
-        target: &Target,
-        asked: &Asked,
-    ) -> Option<Response<Full<Bytes>>> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    fn asleep(&self, aim: &Aim<'_>, target: &Target) -> Option<http::Response<Full<Bytes>>> {
+        if !matches!(self.request.method(), b"GET" | b"HEAD") {
             return None;
         }
-        let service = self.0.upstreams.service(target)?;
-        let answer = service.asleep.answer(request.uri().path())?;
-        self.0.upstreams.sleeps(target).then(|| rescue::asleep(answer, asked))
+        let service = self.upstreams().service(target)?;
+        let answer = service.asleep.answer(aim.path())?;
+        self.upstreams().sleeps(target).then(|| rescue::asleep(answer, self.asked))
     }
 
     /// Waits for a lease, for as long as the client does.
-    async fn wait(
-        &self,
-        client: &Client,
-        origin: &Origin,
-        request: &Request<Upload>,
-        target: &Target,
-    ) -> Result<U::Lease, Fault> {
-        let service = self.0.upstreams.service(target);
+    async fn wait(&self, target: &Target) -> Result<U::Lease, Fault> {
+        let upstreams = self.upstreams();
+        let service = upstreams.service(target);
         let shown = service.is_some_and(|it| it.waking_page)
-            && rescue::is_navigation(request)
-            && !self.0.upstreams.runs(target);
+            && rescue::is_navigation(self.request)
+            && !upstreams.runs(target);
         tokio::select! {
             biased;
-            lease = self.0.upstreams.lease(target, origin.address) => Ok(lease?),
-            () = client.gone() => Err(Fault::Gone),
+            lease = upstreams.lease(target, self.origin.address) => Ok(lease?),
+            () = self.client.gone() => Err(Fault::Gone),
             // The wake goes on without whoever began it, and the browser comes back.
             () = sleep(WAKING_PAGE_AFTER), if shown => Err(Fault::Waking),
         }
     }
 }
 
-/// Turns the head of an instance's answer into the head of ours.
+/// Makes an instance's answer ours.
 fn reply<L: Lease>(
-    response: Response<Answer>,
-    returning: Returning,
+    answered: Answered,
+    pool: Pool,
     lease: L,
-    upgrade: Option<Upgrade>,
-    client: Arc<Client>,
-    recording: &mut Recording,
-) -> Result<Response<Reply<L>>, Fault> {
-    let (mut head, body) = response.into_parts();
-    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    let chosen = switches.then(|| head.headers.remove(UPGRADE)).flatten();
-    headers::to_client(&mut head.headers);
-    // An instance may speak HTTP/1.0; the client is answered in its own version.
-    head.version = http::Version::HTTP_11;
-    if !switches {
-        let body = Reply::Forwarded(Download::new(body, returning, lease));
-        return Ok(Response::from_parts(head, body));
+    upgrade: Option<&[u8]>,
+) -> Result<Reply<L>, BadResponse> {
+    let Answered { head, answer, uploading } = answered;
+    if head.status != 101 {
+        return Ok(Reply::passed(head, Download::new(answer, uploading, pool, lease)));
     }
-    let mut upgrade = upgrade.ok_or(BadResponse::Upgrade)?;
-    if let Some(chosen) = chosen {
-        // The client may have offered several.
-        upgrade.protocol = chosen;
-    }
-    let instance = head.extensions.remove::<OnUpgrade>().ok_or(BadResponse::Upgrade)?;
-    headers::announce_upgrade(&mut head.headers, upgrade.protocol.clone());
-    tunnel::start(upgrade, instance, client, (lease, recording.tunnel()));
-    Ok(Response::from_parts(head, Reply::Page(Full::default())))
+    // The client may have offered several.
+    let chosen = head.fields.all(Name::Upgrade).next().or(upgrade);
+    let protocol = chosen.ok_or(BadResponse::Upgrade)?.to_vec();
+    let (wire, rest) = answer.into_wire().ok_or(BadResponse::Upgrade)?;
+    let switch = Switch { protocol, wire, rest, lease, recording: Recording::default() };
+    Ok(Reply::switched(head, switch))
 }

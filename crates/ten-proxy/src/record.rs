@@ -5,27 +5,18 @@
 //! request itself where its client left. Where nobody observes it is empty: no clock is read and
 //! nothing is copied.
 
-use std::{
-    error::Error,
-    net::IpAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::{
-    HeaderValue, Method, Request, StatusCode, Version,
-    header::{HOST, REFERER, USER_AGENT},
-    uri::PathAndQuery,
-};
-use http_body::{Body, Frame, SizeHint};
+use http::{HeaderValue, Method, StatusCode, Version, uri::PathAndQuery};
 use jiff::Timestamp;
 use ten_domain::InstanceName;
 use tokio::time::Instant;
 
-use crate::body::{Progress, Upload, is_last};
+use crate::{
+    head::{self, Request},
+    request_id::RequestId,
+    upload::{Progress, Upload},
+};
 
 /// The status of an exchange whose client left before there was one. Nobody is sent it; the
 /// number is nginx's.
@@ -91,6 +82,16 @@ pub struct RequestLine {
     pub target: PathAndQuery,
 }
 
+impl RequestLine {
+    /// What stands in for a target that is no path is what the server as a whole is asked.
+    fn of(request: &Request) -> Option<Self> {
+        let method = Method::from_bytes(request.method()).ok()?;
+        let uri = http::Uri::try_from(request.target()).ok();
+        let target = uri.and_then(|uri| uri.into_parts().path_and_query);
+        Some(Self { method, target: target.unwrap_or(PathAndQuery::from_static("*")) })
+    }
+}
+
 /// An exchange under way; empty where nobody observes.
 #[derive(Default)]
 pub(crate) struct Recording(Option<Box<Record>>);
@@ -114,28 +115,31 @@ impl Record {
 impl Recording {
     /// Begins with a request whose head was just read. What stands in place of a head that makes
     /// no sense is not worth recording: `makes_sense` tells.
-    pub(crate) fn begin<B>(
+    pub(crate) fn begin(
         observers: &Observers,
         peer: IpAddr,
-        request: &Request<B>,
-        makes_sense: impl FnOnce() -> bool,
-        id: &HeaderValue,
+        request: &Request,
+        makes_sense: bool,
+        id: &RequestId,
     ) -> Self {
         if observers.is_empty() {
             return Self::default();
         }
-        let header = |name| request.headers().get(name).cloned();
-        let target = request.uri().path_and_query().cloned();
-        let target = target.unwrap_or(PathAndQuery::from_static("*"));
-        let line = RequestLine { method: request.method().clone(), target };
+        let header =
+            |name| request.fields.get(name).and_then(|value| HeaderValue::from_bytes(value).ok());
+        let line = if makes_sense { RequestLine::of(request) } else { None };
         let exchange = Exchange {
             peer,
-            line: makes_sense().then_some(line),
-            version: request.version(),
-            host: header(HOST),
-            user_agent: header(USER_AGENT),
-            referer: header(REFERER),
-            request_id: id.clone(),
+            line,
+            version: match request.version {
+                head::Version::Http10 => Version::HTTP_10,
+                head::Version::Http11 => Version::HTTP_11,
+                head::Version::Http2 => Version::HTTP_2,
+            },
+            host: header("host"),
+            user_agent: header("user-agent"),
+            referer: header("referer"),
+            request_id: id.to_header(),
             began: Timestamp::now(),
             status: StatusCode::from_u16(CLIENT_LEFT).unwrap_or_default(),
             received_bytes: 0,
@@ -206,20 +210,15 @@ impl Recording {
         }
     }
 
-    /// The rest is a tunnel: it ends when it ends.
-    pub(crate) fn tunnel(&mut self) -> Self {
-        self.status(StatusCode::SWITCHING_PROTOCOLS);
-        self.whole();
-        std::mem::take(self)
-    }
-
-    fn sent(&mut self, bytes: usize) {
+    /// So much of the answer's body was passed on.
+    pub(crate) fn sent(&mut self, bytes: usize) {
         if let Some(record) = &mut self.0 {
             record.exchange.sent_bytes += bytes as u64;
         }
     }
 
-    fn whole(&mut self) {
+    /// The answer has come to its end; or the rest is a tunnel, which ends when it ends.
+    pub(crate) fn whole(&mut self) {
         if let Some(record) = &mut self.0 {
             record.exchange.cut = false;
         }
@@ -234,58 +233,6 @@ impl Drop for Record {
         exchange.received_bytes = self.upload.as_ref().map_or(0, |upload| upload.bytes());
         for observer in self.observers.iter() {
             observer.observe(exchange);
-        }
-    }
-}
-
-/// The body of an answer, with the recording that ends with it.
-pub(crate) struct Recorded<B: Body> {
-    body: B,
-    recording: Recording,
-}
-
-impl<B: Body> Recorded<B> {
-    pub(crate) fn new(body: B, recording: Recording) -> Self {
-        Self { body, recording }
-    }
-}
-
-impl<B> Body for Recorded<B>
-where
-    B: Body<Data = Bytes, Error = Box<dyn Error + Send + Sync>> + Unpin,
-{
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.get_mut();
-        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame {
-            this.recording.sent(frame.data_ref().map_or(0, Bytes::len));
-        }
-        if is_last(&frame) {
-            this.recording.whole();
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl<B: Body> Drop for Recorded<B> {
-    fn drop(&mut self) {
-        // Who knows that nothing is left need not ask for it.
-        if self.body.is_end_stream() || self.body.size_hint().exact() == Some(0) {
-            self.recording.whole();
         }
     }
 }

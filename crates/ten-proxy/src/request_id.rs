@@ -21,7 +21,7 @@ impl RequestIds {
         Self { process, next }
     }
 
-    pub(crate) fn next(&self) -> HeaderValue {
+    pub(crate) fn next(&self) -> RequestId {
         let count = self.next.fetch_add(1, Relaxed);
         let mut id = [0; 32];
         for (number, digits) in [self.process, count].into_iter().zip(id.chunks_exact_mut(16)) {
@@ -29,6 +29,28 @@ impl RequestIds {
                 *digit = b"0123456789abcdef"[(number >> (4 * place)) as usize & 0xf];
             }
         }
-        HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("0"))
+        RequestId::Own(id)
+    }
+}
+
+/// The id of one request.
+#[derive(Debug, Clone)]
+pub(crate) enum RequestId {
+    Own([u8; 32]),
+    /// By a proxy before us that is trusted.
+    Given(Box<str>),
+}
+
+impl RequestId {
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Own(id) => str::from_utf8(id).unwrap_or_default(),
+            Self::Given(id) => id,
+        }
+    }
+
+    /// For an answer's head.
+    pub(crate) fn to_header(&self) -> HeaderValue {
+        HeaderValue::from_str(self.as_str()).unwrap_or(HeaderValue::from_static("0"))
     }
 }

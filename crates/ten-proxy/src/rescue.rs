@@ -12,12 +12,9 @@ use std::{error::Error, io, sync::OnceLock, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{
-        ACCEPT, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, REFRESH, RETRY_AFTER,
-    },
+    HeaderName, HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, REFRESH, RETRY_AFTER},
 };
-use http_body::Body;
 use http_body_util::Full;
 use ten_domain::{AsleepAnswer, InstanceName, RouteError};
 
@@ -29,14 +26,16 @@ use self::{
 use crate::{
     Refusal,
     check::{BadRequest, BadResponse},
+    head::{Name, Request, Version},
     headers::X_REQUEST_ID,
     listen::Crowded,
     pool::Broken,
+    request_id::RequestId,
+    upload::UploadError,
 };
 
 /// Tells a client's programmer what state the instance was in (SPEC 4).
 const X_TEN_STATE: HeaderName = HeaderName::from_static("x-ten-state");
-const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Why a request was not answered by whom it was for.
 #[derive(Debug, thiserror::Error)]
@@ -58,9 +57,9 @@ pub(crate) enum Fault {
     #[error("the instance did not answer within {limit:?}")]
     Timeout { limit: Duration },
     #[error("the client broke off the request's body or framed it wrongly")]
-    Upload(#[source] Broken),
+    Upload(#[source] UploadError),
     #[error("the client stood still in the middle of the request's body")]
-    Stalled(#[source] Broken),
+    Stalled(#[source] UploadError),
     #[error("the client left while its request waited")]
     Gone,
     #[error("no place for one more request")]
@@ -107,55 +106,54 @@ impl Fault {
     }
 }
 
-/// What is kept of a request for the case that ten answers it.
+/// What there is of a request for the case that ten answers it.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    id: HeaderValue,
-    /// As it came, for the log.
-    host: Option<HeaderValue>,
-    /// The first, where there are several.
-    accept: Option<HeaderValue>,
-    /// Asked for with HEAD: no body is sent.
-    head: bool,
+pub(crate) struct Asked<'a> {
+    request: &'a Request,
+    id: &'a RequestId,
     /// A body follows, and may be left unread in the connection.
     body: bool,
-    /// Whether other requests share the connection, which then survives this one.
-    shared: bool,
     /// Who had the request when it failed, for the log.
     instance: OnceLock<InstanceName>,
 }
 
-impl Asked {
+impl<'a> Asked<'a> {
+    pub(crate) fn new(request: &'a Request, id: &'a RequestId, body: bool) -> Self {
+        Self { request, id, body, instance: OnceLock::new() }
+    }
+
     /// It failed at this instance.
     pub(crate) fn failed_at(&self, instance: &InstanceName) {
         self.instance.get_or_init(|| instance.clone());
     }
 
-    pub(crate) fn new<B: Body>(request: &Request<B>, id: HeaderValue) -> Self {
-        Self {
-            id,
-            host: request.headers().get(HOST).cloned(),
-            accept: request.headers().get(ACCEPT).cloned(),
-            head: request.method() == Method::HEAD,
-            body: !request.body().is_end_stream(),
-            shared: request.version() >= Version::HTTP_2,
-            instance: OnceLock::new(),
-        }
+    pub(crate) fn id(&self) -> &RequestId {
+        self.id
     }
 
-    pub(crate) fn id(&self) -> &HeaderValue {
-        &self.id
+    /// Whether other requests share the connection, which then survives this one.
+    fn is_shared(&self) -> bool {
+        self.request.version == Version::Http2
+    }
+
+    /// The first, where there are several.
+    fn accept(&self) -> Option<&[u8]> {
+        self.request.fields.get("accept")
     }
 }
 
 /// The answer in place of the one that could not be had.
-pub(crate) fn rescue(fault: &Fault, asked: &Asked, pages: &ErrorPages) -> Response<Full<Bytes>> {
+pub(crate) fn rescue(
+    fault: &Fault,
+    asked: &Asked<'_>,
+    pages: &ErrorPages,
+) -> Response<Full<Bytes>> {
     let (page, retry_after) = fault.page();
     log(fault, page, asked);
-    let (media_type, body) = match prefers_html(asked.accept.as_ref()) {
+    let (media_type, body) = match prefers_html(asked.accept()) {
         true => {
             // Our own, or one of a trusted proxy's whose characters mean nothing in HTML.
-            let id = asked.id.to_str().unwrap_or_default();
+            let id = asked.id.as_str();
             let text = pages.text(page, id).unwrap_or_else(|| html(page, id));
             ("text/html; charset=utf-8", text)
         }
@@ -172,22 +170,21 @@ pub(crate) fn rescue(fault: &Fault, asked: &Asked, pages: &ErrorPages) -> Respon
         // script nor a page's own words are needed (HTML, "shared declarative refresh steps").
         headers.insert(REFRESH, HeaderValue::from_static("0"));
     }
-    if (page.closes || asked.body) && !asked.shared {
+    if (page.closes || asked.body) && !asked.is_shared() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
 /// Whether a browser means to show the answer as a page of its own (Fetch Metadata).
-pub(crate) fn is_navigation<B>(request: &Request<B>) -> bool {
-    let is = |name, value| request.headers().get(name).is_some_and(|it| it == value);
-    request.method() == Method::GET
-        && is(SEC_FETCH_MODE, "navigate")
-        && prefers_html(request.headers().get(ACCEPT))
+pub(crate) fn is_navigation(request: &Request) -> bool {
+    request.method() == b"GET"
+        && request.fields.get("sec-fetch-mode") == Some(b"navigate")
+        && prefers_html(request.fields.get("accept"))
 }
 
 /// The answer that a service has left with us for while it sleeps.
-pub(crate) fn asleep(answer: AsleepAnswer<'_>, asked: &Asked) -> Response<Full<Bytes>> {
+pub(crate) fn asleep(answer: AsleepAnswer<'_>, asked: &Asked<'_>) -> Response<Full<Bytes>> {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::NO_CONTENT);
     let media_type = (!answer.body.is_empty()).then_some("text/plain; charset=utf-8");
     let body = Bytes::copy_from_slice(answer.body.as_bytes());
@@ -196,14 +193,14 @@ pub(crate) fn asleep(answer: AsleepAnswer<'_>, asked: &Asked) -> Response<Full<B
 
 /// What all answers of ten's own have in common.
 fn own(
-    asked: &Asked,
+    asked: &Asked<'_>,
     status: StatusCode,
     state: State,
     media_type: Option<&'static str>,
     body: Bytes,
 ) -> Response<Full<Bytes>> {
     let length = body.len();
-    let body = if asked.head { Full::default() } else { Full::from(body) };
+    let body = if asked.request.is_head() { Full::default() } else { Full::from(body) };
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -213,13 +210,14 @@ fn own(
     }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_TEN_STATE, HeaderValue::from_static(state.word()));
-    headers.insert(X_REQUEST_ID, asked.id.clone());
+    headers.insert(X_REQUEST_ID, asked.id.to_header());
     response
 }
 
-fn log(fault: &Fault, page: &Page, asked: &Asked) {
+fn log(fault: &Fault, page: &Page, asked: &Asked<'_>) {
     let fault = fault as &dyn Error;
-    let (id, host, status) = (&asked.id, &asked.host, page.status.as_u16());
+    let (id, status) = (asked.id.as_str(), page.status.as_u16());
+    let host = asked.request.fields.all(Name::Host).next().map(String::from_utf8_lossy);
     if page.status.is_server_error() && page.is_failure() {
         let instance = asked.instance.get().map(tracing::field::display);
         tracing::warn!(instance, ?id, ?host, status, fault, "request failed");

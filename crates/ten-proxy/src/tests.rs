@@ -31,7 +31,6 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use hyper::body::Incoming;
 use ten_domain::*;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -40,8 +39,8 @@ use tokio::{
 };
 
 use crate::{
-    Drain, ErrorPages, Lease, Management, ManagementBody, Observer, Proxy, Refusal, Slot, Target,
-    Upstreams, Workers, listen::Places, workers::Seat,
+    Drain, ErrorPages, Lease, Management, ManagementBody, Observer, Proxy, Refusal, RequestBody,
+    Slot, Target, Upstreams, Workers, listen::Places, workers::Seat,
 };
 
 /// A request head for the one instance of the tests, without its last line.
@@ -299,7 +298,11 @@ fn config(protocol: Protocol) -> Config {
 struct Echo;
 
 impl Management for Echo {
-    async fn call(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<ManagementBody> {
+    async fn call(
+        &self,
+        request: Request<RequestBody>,
+        peer: SocketAddr,
+    ) -> Response<ManagementBody> {
         let text = format!("management {} {}", request.uri().path(), peer.ip());
         let body = Full::new(Bytes::from(text)).map_err(|never| match never {});
         Response::new(UnsyncBoxBody::new(body))

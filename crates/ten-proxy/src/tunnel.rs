@@ -13,65 +13,43 @@
 mod flow;
 mod frames;
 
-use std::sync::Arc;
-
-use http::HeaderValue;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-
 use self::{flow::Flow, frames::Frames};
-use crate::{DrainSignal, listen::Client};
+use crate::{DrainSignal, buffer::Buffer, record::Recording, wire::Wire};
 
 /// The status code that says that an endpoint goes away, "such as a server going down"
 /// (RFC 6455, section 7.4.1).
 const GOING_AWAY: u16 = 1001;
 
-/// A client's wish to switch.
-pub(crate) struct Upgrade {
-    pub(crate) protocol: HeaderValue,
-    pub(crate) client: OnUpgrade,
+/// An instance that has switched protocols.
+pub(crate) struct Switch<L> {
+    pub(crate) protocol: Vec<u8>,
+    pub(crate) wire: Wire,
+    /// What it has said already.
+    pub(crate) rest: Buffer,
+    /// Before the lease: the use ends after it was told.
+    pub(crate) recording: Recording,
+    pub(crate) lease: L,
 }
 
-/// Starts the tunnel between a client that was answered 101 and the instance that said so.
-/// The lease is held until it ends; it ends at the latest with the drain's deadline.
-pub(crate) fn start(
-    on: Upgrade,
-    instance: OnUpgrade,
-    client: Arc<Client>,
-    lease: impl Send + 'static,
-) {
-    client.becomes_tunnel();
-    tokio::spawn(async move {
-        let mut drain = client.drain.clone();
-        tokio::select! {
-            () = run(on, instance, client.drain.clone()) => {}
-            () = drain.cut() => {}
-        }
-        drop((lease, client));
-    });
-}
-
-async fn run(on: Upgrade, instance: OnUpgrade, drain: DrainSignal) {
-    let both = async {
-        let client: Upgraded = on.client.await?;
-        Ok::<_, hyper::Error>((client, instance.await?))
-    };
-    let (client, instance) = match both.await {
-        Ok(both) => both,
-        Err(error) => {
-            tracing::debug!(%error, "a side left while the tunnel was being made");
-            return;
-        }
-    };
-    let websocket = on.protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
+/// Carries what both sides say until both have ended. `client` comes with what it has said
+/// already.
+pub(crate) async fn run<L>(client: (Wire, Buffer), instance: Switch<L>, drain: DrainSignal) {
+    let Switch { protocol, wire, rest, recording, lease } = instance;
+    let websocket = protocol.eq_ignore_ascii_case(b"websocket");
     let frames = || if websocket { Frames::default() } else { Frames::unknown() };
-    let (from_client, to_client) = tokio::io::split(TokioIo::new(client));
-    let (from_instance, to_instance) = tokio::io::split(TokioIo::new(instance));
-    let up = Flow::new(from_client, to_instance, frames(), masked_close(GOING_AWAY), drain.clone());
-    let down = Flow::new(from_instance, to_client, frames(), close(GOING_AWAY), drain);
+    let (client, said) = client;
+    let up = Flow::new(
+        (client.clone(), said),
+        wire.clone(),
+        frames(),
+        masked_close(GOING_AWAY),
+        drain.clone(),
+    );
+    let down = Flow::new((wire, rest), client, frames(), close(GOING_AWAY), drain);
     if let Err(error) = tokio::try_join!(up.run(), down.run()) {
         tracing::debug!(%error, "tunnel broken off");
     }
+    drop((recording, lease));
 }
 
 /// A Close frame as a server sends it (RFC 6455, sections 5.2 and 5.5.1).

@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use axum::Router;
 use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use ten_proxy::{Management, ManagementBody};
+use ten_proxy::{Management, ManagementBody, RequestBody};
 use tower_service::Service as _;
 
 /// The API, as the proxy sees it. Its callers need tokens: nothing here vouches for them.
@@ -16,7 +15,7 @@ pub(crate) struct ToApi(pub(crate) Router);
 impl Management for ToApi {
     async fn call(
         &self,
-        request: Request<Incoming>,
+        request: Request<RequestBody>,
         _peer: SocketAddr,
     ) -> Response<ManagementBody> {
         // A router is always ready, and cannot fail.

@@ -14,10 +14,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 use ten_domain::{Host, ProxySettings};
 
-use super::{X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REQUEST_ID, node};
+use super::{Headers, Peer, node};
+use crate::head::{Fields, trim};
 
 /// Most addresses of a list that are passed on: its last ones.
 const MAX_HOPS: usize = 32;
@@ -41,97 +41,89 @@ impl Origin {
     }
 
     /// From whom a trusted peer says.
-    pub(crate) fn behind(peer: IpAddr, headers: &HeaderMap, settings: &ProxySettings) -> Self {
-        let claims = Claims::of(peer.to_canonical(), headers, settings);
+    pub(crate) fn behind(peer: IpAddr, fields: &Fields, settings: &ProxySettings) -> Self {
+        let claims = Claims::of(peer.to_canonical(), fields, settings);
         Self { address: claims.client, claims: Some(Box::new(claims)) }
     }
 
     /// The id that the request has already.
-    pub(crate) fn id(&self) -> Option<HeaderValue> {
-        self.claims.as_ref()?.id.clone()
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.claims.as_ref()?.id.as_deref()
     }
 
-    /// Adds what was said to what `headers` say of the peer itself.
-    pub(crate) fn restore(&self, headers: &mut HeaderMap) {
-        if let Some(claims) = &self.claims {
-            claims.restore(headers);
+    /// Writes what was said before, or in place of, what we know of the peer itself. The host was
+    /// parsed strictly, so it needs no escape inside the quotes (RFC 7239).
+    pub(super) fn write(&self, peer: &Peer, host: Option<&[u8]>, out: &mut impl Headers) {
+        let said = self.claims.as_deref();
+        if let Some(host) = host {
+            let forwarded = said.and_then(|it| it.forwarded.clone().or_else(|| it.translated()));
+            let [before, comma] = listed(forwarded.as_deref());
+            let own: [&[u8]; 4] = [peer.quoted.as_bytes(), b";host=\"", host, b"\";proto=http"];
+            let [quoted, host_is, name, proto_is] = own;
+            out.add(b"forwarded", &[before, comma, b"for=", quoted, host_is, name, proto_is]);
+            let said = said.and_then(|it| it.host.as_deref()).map(str::as_bytes);
+            out.add(b"x-forwarded-host", &[said.unwrap_or(host)]);
         }
+        let [before, comma] = listed(said.and_then(|it| it.hops.as_deref()));
+        out.add(b"x-forwarded-for", &[before, comma, peer.text.as_bytes()]);
+        let proto = said.and_then(|it| it.proto.as_deref());
+        out.add(b"x-forwarded-proto", &[proto.unwrap_or("http").as_bytes()]);
     }
+}
+
+/// What stands in a list before one more item.
+fn listed(said: Option<&str>) -> [&[u8]; 2] {
+    said.map_or([b"", b""], |said| [said.as_bytes(), b", "])
 }
 
 /// What a trusted peer says of one request.
 #[derive(Debug)]
 struct Claims {
     client: IpAddr,
-    id: Option<HeaderValue>,
-    hops: Option<HeaderValue>,
-    forwarded: Option<HeaderValue>,
-    host: Option<HeaderValue>,
-    proto: Option<HeaderValue>,
+    id: Option<String>,
+    hops: Option<String>,
+    forwarded: Option<String>,
+    host: Option<String>,
+    proto: Option<String>,
 }
 
 impl Claims {
     /// Reads what `peer` says.
-    fn of(peer: IpAddr, headers: &HeaderMap, settings: &ProxySettings) -> Self {
-        let (client, hops) = hops(peer, headers, settings);
+    fn of(peer: IpAddr, fields: &Fields, settings: &ProxySettings) -> Self {
+        let (client, hops) = hops(peer, fields, settings);
         Self {
             client,
-            id: only(headers, X_REQUEST_ID).filter(|id| is_id(id.as_bytes())),
+            id: only(fields, "x-request-id").filter(|id| is_id(id.as_bytes())),
             hops,
-            forwarded: forwarded(headers),
-            host: only(headers, X_FORWARDED_HOST)
-                .filter(|host| host.to_str().is_ok_and(|host| Host::parse(host).is_ok())),
-            proto: only(headers, X_FORWARDED_PROTO)
-                .filter(|proto| matches!(proto.as_bytes(), b"http" | b"https" | b"ws" | b"wss")),
+            forwarded: forwarded(fields),
+            host: only(fields, "x-forwarded-host").filter(|host| Host::parse(host).is_ok()),
+            proto: only(fields, "x-forwarded-proto")
+                .filter(|proto| matches!(proto.as_str(), "http" | "https" | "ws" | "wss")),
         }
     }
 
-    /// Puts it before, or in place of, what `headers` say of the peer itself.
-    fn restore(&self, headers: &mut HeaderMap) {
-        let forwarded = self.forwarded.clone().or_else(|| self.translated());
-        for (name, said) in [(X_FORWARDED_FOR, &self.hops), (FORWARDED, &forwarded)] {
-            if let (Some(said), Some(own)) = (said, headers.get(&name)) {
-                let both = [said.as_bytes(), b", ", own.as_bytes()].concat();
-                if let Ok(both) = HeaderValue::from_maybe_shared(bytes::Bytes::from(both)) {
-                    headers.insert(name, both);
-                }
-            }
-        }
-        for (name, said) in [(X_FORWARDED_HOST, &self.host), (X_FORWARDED_PROTO, &self.proto)] {
-            if let Some(said) = said {
-                headers.insert(name, said.clone());
-            }
-        }
-    }
-}
-
-impl Claims {
     /// What the other headers say, in the words of `Forwarded`: a proxy that writes only those
     /// means the same, and an instance may read either.
-    fn translated(&self) -> Option<HeaderValue> {
+    fn translated(&self) -> Option<String> {
         if self.hops.is_none() && self.host.is_none() && self.proto.is_none() {
             return None;
         }
         let mut text = format!("for={}", node(self.client));
         for (name, said) in [("host", &self.host), ("proto", &self.proto)] {
             if let Some(said) = said {
-                text.push_str(&format!(";{name}=\"{}\"", said.to_str().ok()?));
+                text.push_str(&format!(";{name}=\"{said}\""));
             }
         }
-        HeaderValue::try_from(text).ok()
+        Some(text)
     }
 }
 
 /// The client, and the end of the list that consists of addresses, as it was written.
-fn hops(
-    peer: IpAddr,
-    headers: &HeaderMap,
-    settings: &ProxySettings,
-) -> (IpAddr, Option<HeaderValue>) {
-    let lines: Vec<&HeaderValue> = headers.get_all(X_FORWARDED_FOR).iter().collect();
-    let items = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+fn hops(peer: IpAddr, fields: &Fields, settings: &ProxySettings) -> (IpAddr, Option<String>) {
+    let lines: Vec<&[u8]> = fields.named("x-forwarded-for").collect();
+    let items = lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b','));
     let known = items.map_while(|item| {
-        let text = str::from_utf8(item).ok()?.trim_matches([' ', '\t']);
+        let text = str::from_utf8(trim(item)).ok()?;
         Some((text, address(text)?))
     });
     let mut hops: Vec<(&str, IpAddr)> = known.take(MAX_HOPS).collect();
@@ -139,8 +131,7 @@ fn hops(
     let client = untrusted.or(hops.last()).map_or(peer, |(_, address)| *address);
     hops.reverse();
     let texts: Vec<&str> = hops.iter().map(|(text, _)| *text).collect();
-    let list = HeaderValue::try_from(texts.join(", ")).ok();
-    (client, list.filter(|list| !list.is_empty()))
+    (client, Some(texts.join(", ")).filter(|list| !list.is_empty()))
 }
 
 /// An address, perhaps with a port, as proxies write it.
@@ -152,14 +143,12 @@ fn address(text: &str) -> Option<IpAddr> {
 }
 
 /// Every `Forwarded` in one, if it is a list of pairs (RFC 7239, section 4).
-fn forwarded(headers: &HeaderMap) -> Option<HeaderValue> {
-    let lines: Vec<&str> =
-        headers.get_all(FORWARDED).iter().map(|line| line.to_str().ok()).collect::<Option<_>>()?;
+fn forwarded(fields: &Fields) -> Option<String> {
+    // Of what is not ASCII nothing is a token, and nothing quoted needs it.
+    let text = |line| str::from_utf8(line).ok().filter(|line| line.is_ascii());
+    let lines: Vec<&str> = fields.named("forwarded").map(text).collect::<Option<_>>()?;
     let all = lines.join(", ");
-    if all.len() > MAX_FORWARDED || !is_forwarded(&all) {
-        return None;
-    }
-    HeaderValue::try_from(all).ok()
+    (all.len() <= MAX_FORWARDED && is_forwarded(&all)).then_some(all)
 }
 
 /// `name=value;name="value", name=value`: quotes are the one thing to take care of, since what
@@ -211,10 +200,9 @@ fn is_id(id: &[u8]) -> bool {
 }
 
 /// The value of a header that is there once.
-fn only(headers: &HeaderMap, name: HeaderName) -> Option<HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    values.next().is_none().then(|| value.clone())
+fn only(fields: &Fields, name: &str) -> Option<String> {
+    let value = str::from_utf8(fields.only(name)?).ok()?;
+    value.is_ascii().then(|| value.to_owned())
 }
 
 #[cfg(test)]

@@ -4,23 +4,20 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
     frames::{Frames, ILLEGAL},
+    linger::Linger,
     opening::PREFACE,
     patience::{Patience, Terms},
-    wire::Wire,
 };
+use crate::wire::Wire;
 
 /// A client's connection.
 #[derive(Debug)]
@@ -34,16 +31,18 @@ pub(super) struct FrameSocket {
     writing: Patience,
     /// Longest time for which the client may take nothing.
     patience: Duration,
+    /// The end has begun.
+    linger: Option<Linger>,
 }
 
 impl FrameSocket {
     /// A connection of which `held` was read already, the preface first.
-    pub(super) fn new(stream: Arc<TcpStream>, mut held: BytesMut, patience: Duration) -> Self {
+    pub(super) fn new(wire: Wire, mut held: BytesMut, patience: Duration) -> Self {
         let mut frames = Frames::after(PREFACE.len());
         let passed = frames.scan(&held);
         held.truncate(passed);
-        let (wire, writing) = (Wire::new(stream), Patience::default());
-        let mut socket = Self { wire, frames, held, ended: false, writing, patience };
+        let (writing, linger) = (Patience::default(), None);
+        let mut socket = Self { wire, frames, held, ended: false, writing, patience, linger };
         socket.end_flood();
         socket
     }
@@ -67,7 +66,8 @@ impl AsyncRead for FrameSocket {
         let this = &mut *self;
         if this.held.is_empty() && !this.ended {
             let start = buf.filled().len();
-            ready!(this.wire.poll_read(cx, buf))?;
+            let room = buf.remaining();
+            ready!(this.wire.poll_fill(cx, buf, room))?;
             let passed = this.frames.scan(&buf.filled()[start..]);
             buf.set_filled(start + passed);
             this.end_flood();
@@ -119,6 +119,10 @@ impl AsyncWrite for FrameSocket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire.poll_close(cx)
+        let Self { wire, linger, .. } = &mut *self;
+        if linger.is_none() {
+            *linger = Some(Linger::begin(wire)?);
+        }
+        linger.as_mut().map_or(Poll::Ready(Ok(())), |linger| linger.poll(cx, wire))
     }
 }

@@ -1,77 +1,258 @@
-//! One connection of HTTP/1.0 and HTTP/1.1.
+//! One connection of HTTP/1.0 and HTTP/1.1: one request after the other, each answered before
+//! the next is looked at.
+//!
+//! ```text
+//! accepted ──────head_timeout──────▶ closed     (silent or slow, it is the first head)
+//! idle ──idle_timeout──▶ closed
+//!   └─first byte──▶ head ──head_timeout──▶ closed
+//!                    └─▶ Proxy::answer ──▶ written ──▶ idle, closed, or a tunnel
+//! ```
+//!
+//! All of it is one task, which also reads the connection to the instance: a request wakes no
+//! other.
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    future::{Future, poll_fn},
+    io::{self, IoSlice},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::BytesMut;
-use http::Method;
-use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
 
 use super::{
     Client,
-    course::{Course, HeadTimer},
-    places::dismissed,
-    socket::ClientSocket,
+    linger::Linger,
+    patience::{Patience, Terms},
+    places::{Guest, dismissed},
+    reader::{NoHead, Reader},
 };
-use crate::{Management, Proxy, Upstreams, body::MAX_BUFFER, rescue::Fault, seldom::Seldom};
-
-/// Headers for which hyper has room without asking for memory; more has to be set.
-const HYPER_HEADERS: usize = 100;
+use crate::{
+    Management, Proxy, Upstreams,
+    alarm::Alarm,
+    body::{Outgoing, Sink},
+    check::BadRequest,
+    head::{Request, Version},
+    reply::Reply,
+    seldom::Seldom,
+    tunnel,
+    upload::{Shelf, Upload},
+    wire::Wire,
+};
 
 /// Serves requests one after the other. `read` is what the client has sent so far.
 pub(super) async fn serve<U: Upstreams, M: Management>(
     proxy: Proxy<U, M>,
-    mut client: Client,
+    client: Client,
     read: BytesMut,
-) -> hyper::Result<()> {
-    let settings = Arc::clone(proxy.settings());
-    let guest = Arc::clone(client.place.guest());
-    let course = Arc::new(Course::new(Arc::clone(&settings), Arc::clone(&guest)));
-    client.course = Some(Arc::clone(&course));
+) -> io::Result<()> {
     let mut drain = client.drain.clone();
-    let client = Arc::new(client);
-    let socket = ClientSocket::new(Arc::clone(&client.stream), Arc::clone(&course), read);
-    let timer = HeadTimer(Arc::clone(&course));
-    let busy = Arc::clone(&guest);
-    let service = service_fn(move |request| {
-        let (proxy, client, course) = (proxy.clone(), Arc::clone(&client), Arc::clone(&course));
-        busy.is_busy();
-        async move {
-            // Only this method can stand in place of a refused head, and only the last one does.
-            let refused = (request.method() == Method::CONNECT).then(|| course.refused()).flatten();
-            let answer = proxy.answer(client, request, refused.map(Fault::from)).await;
-            course.answered();
-            answer
-        }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(timer)
-        .header_read_timeout(settings.head_timeout)
-        .max_buf_size(MAX_BUFFER.max(settings.max_head_bytes));
-    if settings.max_headers > HYPER_HEADERS {
-        http.max_headers(settings.max_headers);
-    }
-    let mut connection = pin!(http.serve_connection(TokioIo::new(socket), service).with_upgrades());
-    let served = {
-        let dismissed = pin!(Seldom::new(dismissed(&guest, &mut drain)));
-        tokio::select! {
-            biased;
-            served = connection.as_mut() => Some(served),
-            () = dismissed => None,
-        }
-    };
-    if let Some(served) = served {
-        return served;
-    }
+    let cut = pin!(Seldom::new(async move { drain.cut().await }));
     tokio::select! {
         biased;
-        served = connection.as_mut() => return served,
-        () = guest.parts() => {}
-        () = drain.cut() => return Ok(()),
+        served = Connection::new(proxy, client, &read).serve() => served,
+        () = cut => Ok(()),
     }
-    connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        served = connection => served,
-        () = drain.cut() => Ok(()),
+}
+
+struct Connection<U, M> {
+    proxy: Proxy<U, M>,
+    client: Arc<Client>,
+    guest: Arc<Guest>,
+    /// With us between two requests, and while one without a body is answered.
+    reader: Option<Box<Reader>>,
+    shelf: Shelf,
+    writer: Writer,
+    alarm: Alarm,
+    /// Ready once the client is to leave.
+    dismissal: Option<Pin<Box<Seldom<Dismissal>>>>,
+}
+
+type Dismissal = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What the client sent next.
+enum Next {
+    Request(Request),
+    Refused(BadRequest),
+    /// Nothing more, or too little in too long a time.
+    Nothing,
+}
+
+/// What becomes of the connection.
+enum After {
+    Keep,
+    Close,
+    /// Somebody else has ended it.
+    Ended,
+}
+
+impl<U: Upstreams, M: Management> Connection<U, M> {
+    fn new(proxy: Proxy<U, M>, client: Client, read: &[u8]) -> Self {
+        let guest = Arc::clone(client.place.guest());
+        let (wire, terms) = (client.wire(), Terms::of(proxy.settings()));
+        let reader = Reader::new(wire.clone(), Arc::clone(&guest), proxy.settings(), read);
+        let (waiting, mut drain) = (Arc::clone(&guest), client.drain.clone());
+        let dismissal: Dismissal = Box::pin(async move { dismissed(&waiting, &mut drain).await });
+        Self {
+            proxy,
+            client: Arc::new(client),
+            guest,
+            reader: Some(reader),
+            shelf: Shelf::default(),
+            writer: Writer { wire, terms, patience: Patience::default(), answers: 0 },
+            alarm: Alarm::default(),
+            dismissal: Some(Box::pin(Seldom::new(dismissal))),
+        }
+    }
+
+    async fn serve(mut self) -> io::Result<()> {
+        loop {
+            let after = match self.next().await? {
+                Next::Request(request) => self.exchange(request).await?,
+                Next::Refused(fault) => self.refuse(fault).await?,
+                Next::Nothing => After::Close,
+            };
+            match after {
+                After::Keep => {}
+                After::Ended => return Ok(()),
+                After::Close => break,
+            }
+        }
+        let wire = &self.writer.wire;
+        let mut linger = Linger::begin(wire)?;
+        poll_fn(|cx| linger.poll(cx, wire)).await
+    }
+
+    /// Waits for the next head.
+    async fn next(&mut self) -> io::Result<Next> {
+        let Some(mut reader) = self.reader.take() else { return Ok(Next::Nothing) };
+        let settings = Arc::clone(self.proxy.settings());
+        let now = Instant::now();
+        self.guest.is_silent(now);
+        let mut idle = self.writer.answers > 0;
+        let mut end = match idle {
+            true => now + settings.idle_timeout,
+            false => self.guest.came() + settings.head_timeout,
+        };
+        let mut parting: Option<Dismissal> = None;
+        let next = poll_fn(|cx| {
+            if let Poll::Ready(head) = reader.poll_head(cx) {
+                return Poll::Ready(match head {
+                    Ok(Some(request)) => Ok(Next::Request(request)),
+                    Ok(None) => Ok(Next::Nothing),
+                    Err(NoHead::Refused(fault)) => Ok(Next::Refused(fault)),
+                    Err(NoHead::Broken(error)) => Err(error),
+                });
+            }
+            if self.is_dismissed(cx) {
+                let guest = &self.guest;
+                let parting = parting.get_or_insert_with(|| {
+                    let guest = Arc::clone(guest);
+                    Box::pin(async move { guest.parts().await })
+                });
+                if parting.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Ok(Next::Nothing));
+                }
+            }
+            if idle && self.guest.is_heard() {
+                (idle, end) = (false, Instant::now() + settings.head_timeout);
+            }
+            match self.alarm.is_over(end, cx) {
+                true => Poll::Ready(Ok(Next::Nothing)),
+                false => Poll::Pending,
+            }
+        });
+        let next = next.await;
+        self.reader = Some(reader);
+        next
+    }
+
+    /// Whether the client is to leave, at the latest after the request that is under way.
+    fn is_dismissed(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(dismissal) = &mut self.dismissal
+            && dismissal.as_mut().poll(cx).is_ready()
+        {
+            self.dismissal = None;
+        }
+        self.dismissal.is_none()
+    }
+
+    /// Answers a head that makes no sense. What follows it cannot be read.
+    async fn refuse(&mut self, fault: BadRequest) -> io::Result<After> {
+        self.guest.is_busy();
+        let request = Request::unknown(Version::Http11);
+        let reply = self.proxy.answer(&self.client, &request, Upload::Empty, Some(fault.into()));
+        let mut reply = reply.await;
+        self.write(&request, &mut reply, false).await?;
+        Ok(After::Close)
+    }
+
+    async fn exchange(&mut self, request: Request) -> io::Result<After> {
+        self.guest.is_busy();
+        let upload = match &self.reader {
+            Some(reader) if !reader.has_whole_body() => {
+                let lent = self.reader.take().map(|reader| self.shelf.lend(reader));
+                lent.map_or(Upload::Empty, Upload::http1)
+            }
+            _ => Upload::Empty,
+        };
+        let mut reply = self.proxy.answer(&self.client, &request, upload, None).await;
+        let leaves = poll_fn(|cx| Poll::Ready(self.is_dismissed(cx))).await;
+        let keeps = request.keeps_alive() && !leaves && !reply.closes();
+        let kept = self.write(&request, &mut reply, keeps).await?;
+        if let Some(switch) = reply.take_switch() {
+            let rest = self.reader.take().map(|reader| reader.into_rest()).unwrap_or_default();
+            let (wire, drain) = (self.writer.wire.clone(), self.client.drain.clone());
+            tunnel::run((wire, rest), switch, drain).await;
+            return Ok(After::Ended);
+        }
+        drop(reply);
+        if self.reader.is_none() {
+            self.reader = self.shelf.take();
+        }
+        let Some(reader) = self.reader.as_mut().filter(|_| kept) else { return Ok(After::Close) };
+        if !reader.skip_body() {
+            return Ok(After::Close);
+        }
+        reader.reuse(request);
+        Ok(After::Keep)
+    }
+
+    /// Writes an answer; whether another can follow it.
+    async fn write(
+        &mut self,
+        request: &Request,
+        reply: &mut Reply<U::Lease>,
+        keeps: bool,
+    ) -> io::Result<bool> {
+        self.writer.answers += 1;
+        let (head, form, keeps) = reply.begin_http1(request, keeps);
+        let mut outgoing = Outgoing::new(head, form);
+        let writer = &mut self.writer;
+        let sent = poll_fn(|cx| outgoing.poll(cx, reply, writer)).await;
+        sent.map_err(|broke| broke.into_io())?;
+        Ok(keeps)
+    }
+}
+
+/// What a client of HTTP/1 is sent.
+struct Writer {
+    wire: Wire,
+    terms: Terms,
+    patience: Patience,
+    /// So far.
+    answers: u64,
+}
+
+impl Sink for Writer {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.wire.poll_write(cx, pieces);
+        self.patience.with(self.answers, self.terms, cx, written)
     }
 }

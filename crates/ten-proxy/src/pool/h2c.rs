@@ -23,6 +23,7 @@ mod upload;
 
 use std::{
     io,
+    pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -36,13 +37,13 @@ use h2::{
     Ping,
     client::{Builder, SendRequest},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub(crate) use self::exchange::{Answer, Sender};
-use crate::{
-    Lease,
-    connect::{self, Stream},
+pub(crate) use self::{
+    exchange::{Answer, Sender},
+    upload::Passing,
 };
+use crate::{Lease, connect, wire::Wire};
 
 /// Most requests at one time on one connection, if the instance allows as many. Few, because
 /// they share its fate; enough that connections cost nothing next to their requests.
@@ -131,10 +132,7 @@ impl Pool {
         if let Some(sender) = self.take() {
             return Ok(sender);
         }
-        let requests = match connect::connect(lease).await? {
-            Stream::Tcp(stream) => greet(stream).await?,
-            Stream::Unix(stream) => greet(stream).await?,
-        };
+        let requests = greet(Stream(connect::connect(lease).await?)).await?;
         let connection = Connection { requests, line: Arc::default() };
         // Given out whatever the peer allows: one that allows no stream yet may do so later.
         let sender = connection.sender();
@@ -155,10 +153,7 @@ impl Pool {
 
 /// Begins a connection and waits until the peer has shown that it speaks HTTP/2. A task of its
 /// own drives the connection from then on; it ends when nobody can send on it any more.
-async fn greet<I>(io: I) -> io::Result<SendRequest<Bytes>>
-where
-    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+async fn greet(io: Stream) -> io::Result<SendRequest<Bytes>> {
     let (requests, mut connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
@@ -193,4 +188,48 @@ fn no_greeting(error: h2::Error) -> io::Error {
     let gone = error.is_io() || (error.is_go_away() && error.is_remote());
     let kind = if gone { io::ErrorKind::ConnectionReset } else { io::ErrorKind::InvalidData };
     io::Error::new(kind, error)
+}
+
+/// A connection as h2 reads and writes it.
+struct Stream(Wire);
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        memory: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = memory.remaining();
+        self.0.poll_fill(cx, memory, room).map_ok(drop)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_write(cx, &[io::IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_write(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.end_writing())
+    }
 }

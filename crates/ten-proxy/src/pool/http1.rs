@@ -1,66 +1,67 @@
 //! HTTP/1.1: a connection carries one request at a time and is idle between two.
 //!
 //! ```text
-//!            open                       send
-//! (nothing) ─────▶ Sender in use ◀──────────── idle (last in, first out)
-//!                    │     └─ given back: request sent, answer read, to their ends ──▶ idle
+//!            open                        send
+//! (nothing) ─────▶ Connection in use ◀──────────── idle (last in, first out)
+//!                    │     └─ request sent, answer read, to their ends ──▶ idle
 //!                    └─ anything else ──▶ dropped, closed
 //! ```
 //!
-//! A [`Sender`] that is dropped takes its connection with it at once, so that no way out of an
-//! exchange leaves one behind: half an answer that the next client would get, or an upload that
-//! goes on after the instance's use has ended.
+//! A connection has no task: whoever waits for its answer reads it. Dropped in the middle of an
+//! exchange, it is closed at once, so that no way out of one leaves anything behind: half an
+//! answer that the next client would get, or an upload that goes on after the instance's use has
+//! ended.
 //!
-//! A pool has no timer: an idle connection costs the instance nothing but a descriptor, and one
-//! that the instance closes is noticed by its own task and skipped.
+//! A pool has no timer: an idle connection costs the instance nothing but a descriptor, and us no
+//! memory; one that the instance has closed is seen to be when its turn comes.
 
 use std::{
+    future::poll_fn,
     io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Mutex, PoisonError},
+    task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, StatusCode, header::UPGRADE};
-use hyper::{body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
-use tokio::{task::AbortHandle, time::timeout};
-
-use super::SendError;
+use super::{Answered, Broken, SendError};
 use crate::{
     Lease,
-    body::{MAX_BUFFER, Upload},
-    connect::{self, Stream},
+    body::{Broke, Form, Outgoing, Source},
+    buffer::Buffer,
+    check::BadResponse,
+    connect,
+    forward::Message,
+    framing::{Framing, Next},
+    head::{Response, ResponseScan},
+    upload::{Upload, UploadError},
+    wire::Wire,
 };
 
 /// Most idle connections that a worker keeps per process of an instance. As many as there can
 /// be requests at once under heavy load, so that a busy instance is not reconnected to.
 const MAX_IDLE: usize = 512;
-/// Longest wait for a connection to be ready again after the end of an answer. Most are at once.
-const RETURN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Idle connections to one process, of one worker. The lock is for the compiler: only that
 /// worker's thread ever takes it.
 #[derive(Default)]
-pub(crate) struct Pool(Mutex<Vec<Sender>>);
+pub(crate) struct Pool(Mutex<Vec<Wire>>);
 
-/// One connection.
-pub(crate) struct Sender {
-    http: http1::SendRequest<Upload>,
-    /// Drives the connection; `None` once that is a tunnel, which ends by itself.
-    task: Option<AbortHandle>,
-}
+/// A connection that is in use.
+pub(crate) struct Connection(Wire);
 
 impl Pool {
     /// The connection that was used last and still works.
-    pub(super) fn take(&self) -> Option<Sender> {
+    pub(super) fn take(&self) -> Option<Connection> {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::from_fn(|| idle.pop()).find(|sender| sender.http.is_ready())
+        std::iter::from_fn(|| idle.pop()).find(Wire::is_quiet).map(Connection)
     }
 
-    fn put(&self, sender: Sender) {
+    /// Takes the connection of an answer back, if that was read to its end and nothing came
+    /// behind it.
+    pub(super) fn take_back(&self, answer: Answer) {
+        let Answer { wire, buffer, framing, lasts } = answer;
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < MAX_IDLE {
-            idle.push(sender);
+        if lasts && framing.has_ended() && buffer.is_empty() && idle.len() < MAX_IDLE {
+            idle.push(wire);
         }
     }
 
@@ -70,67 +71,146 @@ impl Pool {
     }
 }
 
-impl Sender {
-    /// Connects anew. The connection is driven by a task of its own, which ends with it.
+impl Connection {
+    /// Connects anew.
     pub(super) async fn open(lease: &impl Lease) -> io::Result<Self> {
-        match connect::connect(lease).await? {
-            Stream::Tcp(stream) => Self::handshake(TokioIo::new(stream)).await,
-            Stream::Unix(stream) => Self::handshake(TokioIo::new(stream)).await,
-        }
+        connect::connect(lease).await.map(Self)
     }
 
-    async fn handshake<I>(io: I) -> io::Result<Self>
-    where
-        I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
-    {
-        let mut http = http1::Builder::new();
-        http.max_buf_size(MAX_BUFFER);
-        let (http, connection) = http.handshake(io).await.map_err(io::Error::other)?;
-        let task = tokio::spawn(async move {
-            if let Err(error) = connection.with_upgrades().await {
-                // Whoever waits for an answer gets the error too and reports it.
-                tracing::trace!(%error, "connection to an instance ended");
-            }
-        });
-        Ok(Self { http, task: Some(task.abort_handle()) })
-    }
-
+    /// Sends a request and waits for the head of its answer.
     pub(super) async fn send(
-        &mut self,
-        request: Request<Upload>,
-    ) -> Result<Response<Incoming>, SendError> {
-        let may_switch = request.headers().contains_key(UPGRADE);
-        let sent = self.http.try_send_request(request).await;
-        let response = sent.map_err(|mut error| match error.take_message() {
-            Some(request) => SendError::Unsent(error.into_error().into(), request),
-            None => SendError::Lost(error.into_error().into()),
-        })?;
-        if may_switch && response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            self.task = None;
-        }
-        Ok(response)
+        self,
+        message: &Message<'_>,
+        upload: Upload,
+    ) -> Result<Answered<Answer, Uploading>, SendError> {
+        let Self(wire) = self;
+        let (head, form) = message.to_http1(!upload.is_empty());
+        let mut uploading = Uploading::new(wire.clone(), head, form, upload);
+        let mut incoming = Incoming { wire, buffer: Buffer::default(), scan: Default::default() };
+        let mut sent = false;
+        let mut broke: Option<io::Error> = None;
+        let head = poll_fn(|cx| {
+            if !sent && broke.is_none() {
+                match uploading.poll(cx) {
+                    Poll::Ready(Ok(())) => sent = true,
+                    Poll::Ready(Err(Broke::Source(error))) => {
+                        return Poll::Ready(Err(Broken::Upload(error)));
+                    }
+                    // It may have answered before it closed.
+                    Poll::Ready(Err(Broke::Sink(error))) => broke = Some(error),
+                    Poll::Pending => {}
+                }
+            }
+            incoming.poll_head(cx)
+        });
+        let head = match head.await {
+            Ok(head) => head,
+            Err(broken) if uploading.outgoing.has_begun() => return Err(SendError::Lost(broken)),
+            Err(broken @ (Broken::Upload(_) | Broken::Answer(_))) => {
+                return Err(SendError::Lost(broken));
+            }
+            Err(broken) => return Err(SendError::Unsent(broken, uploading.upload)),
+        };
+        let framing = head.framing(message.request.is_head());
+        let lasts = head.keeps_alive() && head.status != 101;
+        let Incoming { wire, buffer, .. } = incoming;
+        let answer = Answer { wire, buffer, framing, lasts };
+        let uploading = (!sent).then_some(uploading);
+        Ok(Answered { head, answer, uploading })
+    }
+}
+
+/// A request that is being sent.
+pub(crate) struct Uploading {
+    wire: Wire,
+    outgoing: Outgoing,
+    upload: Upload,
+}
+
+impl Uploading {
+    fn new(wire: Wire, head: Vec<u8>, form: Form, upload: Upload) -> Self {
+        Self { wire, outgoing: Outgoing::new(head, form), upload }
     }
 
-    /// Puts the connection back, once its request was sent and its answer read to the end.
-    pub(super) fn give_back(mut self, pool: Arc<Pool>) {
-        if self.http.is_ready() {
-            pool.put(self);
-        } else if !self.http.is_closed() {
-            // Its task has not yet been to the end of the answer itself, or the last of the
-            // request still waits for a reader, who may never come.
-            tokio::spawn(async move {
-                if let Ok(Ok(())) = timeout(RETURN_TIMEOUT, self.http.ready()).await {
-                    pool.put(self);
+    /// Ready when all of it was sent.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broke<UploadError>>> {
+        self.outgoing.poll(cx, &mut self.upload, &mut &self.wire)
+    }
+}
+
+/// An answer whose head has not come.
+struct Incoming {
+    wire: Wire,
+    buffer: Buffer,
+    scan: ResponseScan,
+}
+
+impl Incoming {
+    /// The head of the answer itself; those before it say nothing that counts.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response, Broken>> {
+        loop {
+            while !self.buffer.is_empty() {
+                let Some(end) = self.scan.scan(&self.buffer)? else { break };
+                let head = self.scan.take(&mut self.buffer, end);
+                if !head.is_interim() {
+                    return Poll::Ready(Ok(head));
                 }
-            });
+            }
+            if ready!(self.wire.poll_read(cx, &mut self.buffer))? == 0 {
+                return Poll::Ready(Err(Broken::Io(io::ErrorKind::UnexpectedEof.into())));
+            }
         }
     }
 }
 
-impl Drop for Sender {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+/// The body of an answer.
+pub(crate) struct Answer {
+    wire: Wire,
+    buffer: Buffer,
+    framing: Framing,
+    /// Its connection is kept by the instance.
+    lasts: bool,
+}
+
+impl Answer {
+    pub(super) fn has_ended(&self) -> bool {
+        self.framing.has_ended()
+    }
+
+    /// The connection, once it carries another protocol.
+    pub(super) fn into_wire(self) -> (Wire, Buffer) {
+        (self.wire, self.buffer)
+    }
+}
+
+impl Source for Answer {
+    type Error = Broken;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<&[u8]>, Broken>> {
+        let here = loop {
+            match self.framing.next(&mut self.buffer) {
+                Ok(Next::Data(count)) => break count,
+                Ok(Next::End) => return Poll::Ready(Ok(None)),
+                Ok(Next::More) => {}
+                Err(_) => return Poll::Ready(Err(BadResponse::Chunks.into())),
+            }
+            if ready!(self.wire.poll_read(cx, &mut self.buffer))? == 0 {
+                self.lasts = false;
+                if self.framing.ends_with_connection() {
+                    return Poll::Ready(Ok(None));
+                }
+                return Poll::Ready(Err(Broken::Io(io::ErrorKind::UnexpectedEof.into())));
+            }
+        };
+        Poll::Ready(Ok(Some(&self.buffer[..here])))
+    }
+
+    fn take(&mut self, count: usize) {
+        self.buffer.consume(count);
+        self.framing.took(count);
+    }
+
+    fn trailers(&self) -> &[u8] {
+        self.framing.trailers()
     }
 }

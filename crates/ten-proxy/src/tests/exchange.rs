@@ -147,9 +147,9 @@ async fn a_get_keeps_its_chunked_body_and_its_trailers() {
         ))
         .await;
     let answer = client.request().await.unwrap();
-    assert!(answer.ends_with("2\r\nok\r\n0\r\nx-sum: 7\r\n\r\n"), "{answer}");
+    assert!(answer.ends_with("2\r\nok\r\n0\r\nX-Sum: 7\r\n\r\n"), "{answer}");
     let seen = seen.lock().unwrap()[0].clone();
-    assert!(seen.ends_with("3\r\nabc\r\n0\r\nx-in: 1\r\n\r\n"), "{seen}");
+    assert!(seen.ends_with("3\r\nabc\r\n0\r\nX-In: 1\r\n\r\n"), "{seen}");
 }
 
 #[tokio::test]

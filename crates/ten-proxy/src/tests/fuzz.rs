@@ -5,6 +5,7 @@
 //! that. What reads bytes has its properties beside it: `listen/framing`,
 //! `listen/opening/proxy_protocol`, `tunnel/frames`.
 
+mod bytes;
 mod headers;
 mod hosts;
 

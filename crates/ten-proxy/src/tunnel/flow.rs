@@ -16,43 +16,25 @@
 //! still carries. What is sent to it meanwhile is thrown away, because closing a socket with
 //! unread bytes makes the kernel send RST, which can destroy that last thing.
 
-use std::{
-    future::{Future, poll_fn},
-    io,
-    pin::pin,
-    time::Duration,
-};
-
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use std::{future::poll_fn, io, time::Duration};
 
 use super::frames::Frames;
-use crate::DrainSignal;
+use crate::{DrainSignal, buffer::Buffer, wire::Wire};
 
-/// Most bytes that are on their way in one direction of a tunnel.
-const BUFFER: usize = 64 << 10;
 /// Longest wait for a side's own Close after it was sent one, and for the end of a side that
 /// still sends to one that is gone.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One end of a tunnel.
-type Side = TokioIo<Upgraded>;
-
 /// From one side to the other.
 pub(super) struct Flow {
-    source: Source,
-    sink: WriteHalf<Side>,
+    from: Wire,
+    /// Read and not yet passed on. Without memory while nothing comes.
+    buffer: Buffer,
+    sink: Wire,
     frames: Frames,
     /// What a drain says to the sink.
     goodbye: Vec<u8>,
     drain: DrainSignal,
-}
-
-struct Source {
-    from: ReadHalf<Side>,
-    /// Read and not yet passed on. Without memory while nothing comes.
-    buffer: Vec<u8>,
 }
 
 /// Why no more bytes pass.
@@ -67,13 +49,13 @@ enum End {
 
 impl Flow {
     pub(super) fn new(
-        from: ReadHalf<Side>,
-        sink: WriteHalf<Side>,
+        (from, buffer): (Wire, Buffer),
+        sink: Wire,
         frames: Frames,
         goodbye: Vec<u8>,
         drain: DrainSignal,
     ) -> Self {
-        Self { source: Source { from, buffer: Vec::new() }, sink, frames, goodbye, drain }
+        Self { from, buffer, sink, frames, goodbye, drain }
     }
 
     /// Runs to the end of this direction.
@@ -82,7 +64,7 @@ impl Flow {
     /// If the source breaks.
     pub(super) async fn run(mut self) -> io::Result<()> {
         let ended = match self.pass().await? {
-            End::Source => self.sink.shutdown().await,
+            End::Source => self.sink.end_writing(),
             End::Drain if self.frames.closed() => Ok(()),
             End::Drain => self.part(true).await,
             End::Sink(error) => {
@@ -101,7 +83,7 @@ impl Flow {
             let got = tokio::select! {
                 biased;
                 () = self.drain.draining(), if self.frames.between() => return Ok(End::Drain),
-                got = self.source.fill() => got?,
+                got = fill(&self.from, &mut self.buffer) => got?,
             };
             if got == 0 {
                 return Ok(End::Source);
@@ -109,10 +91,10 @@ impl Flow {
             let draining = self.drain.has_begun();
             let mut passed = 0;
             while passed < got && !(draining && self.frames.between()) {
-                passed += self.frames.step(&self.source.buffer[passed..]);
+                passed += self.frames.step(&self.buffer[passed..]);
             }
-            let written = write(&mut self.sink, &self.source.buffer[..passed]).await;
-            self.source.buffer.drain(..passed);
+            let written = self.sink.write_all(&self.buffer[..passed]).await;
+            self.buffer.consume(passed);
             if let Err(error) = written {
                 return Ok(End::Sink(error));
             }
@@ -127,15 +109,14 @@ impl Flow {
     async fn part(&mut self, goodbye: bool) -> io::Result<()> {
         let parting = async {
             if goodbye {
-                write(&mut self.sink, &self.goodbye).await?;
+                self.sink.write_all(&self.goodbye).await?;
             }
             loop {
-                let mut rest = &self.source.buffer[..];
-                while !rest.is_empty() {
-                    rest = &rest[self.frames.step(rest)..];
+                while !self.buffer.is_empty() {
+                    let stepped = self.frames.step(&self.buffer);
+                    self.buffer.consume(stepped);
                 }
-                self.source.buffer.clear();
-                if self.frames.closed() || self.source.fill().await? == 0 {
+                if self.frames.closed() || fill(&self.from, &mut self.buffer).await? == 0 {
                     return Ok(());
                 }
             }
@@ -144,23 +125,10 @@ impl Flow {
     }
 }
 
-impl Source {
-    /// Reads what there is, 0 bytes at the end. Only after the buffer was emptied.
-    async fn fill(&mut self) -> io::Result<usize> {
-        let Self { from, buffer } = self;
-        poll_fn(|cx| {
-            buffer.reserve_exact(BUFFER);
-            let read = pin!(from.read_buf(buffer)).poll(cx);
-            if read.is_pending() {
-                *buffer = Vec::new();
-            }
-            read
-        })
-        .await
+/// Reads what there is where nothing is here; how much is here then, 0 at the end.
+async fn fill(from: &Wire, buffer: &mut Buffer) -> io::Result<usize> {
+    if buffer.is_empty() {
+        poll_fn(|cx| from.poll_read(cx, buffer)).await?;
     }
-}
-
-async fn write(sink: &mut WriteHalf<Side>, bytes: &[u8]) -> io::Result<()> {
-    sink.write_all(bytes).await?;
-    sink.flush().await
+    Ok(buffer.len())
 }

@@ -343,14 +343,19 @@ impl Host {
         named || unnamed && ten_kernel::procfs::parent(pid) == Some(self.warden.id())
     }
 
+    /// Waits until `is` holds; `story` is told where it never does.
+    pub(crate) fn wait_until(&self, is: impl Fn() -> bool, story: impl Fn() -> String) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is() {
+            assert!(Instant::now() < deadline, "{}", story());
+            std::thread::yield_now();
+        }
+    }
+
     /// Waits until the case has this many processes: a shell says "ready" before those that
     /// it put into the background have begun.
     pub(crate) fn wait_for_processes(&self, count: usize) {
-        let deadline = Instant::now() + PATIENCE;
-        while self.processes().len() < count {
-            assert!(Instant::now() < deadline, "{:?}", self.describe());
-            std::thread::yield_now();
-        }
+        self.wait_until(|| self.processes().len() >= count, || format!("{:?}", self.describe()));
     }
 
     /// Checks that the case left nothing, first with the warden there, then without.

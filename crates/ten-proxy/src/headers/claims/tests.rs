@@ -1,5 +1,6 @@
 //! Whom a list of addresses leads to, and what is not believed.
 
+use http::HeaderMap;
 use proptest::prelude::*;
 
 use super::*;
@@ -9,18 +10,16 @@ const PEER: &str = "10.0.0.1";
 fn claims(lines: &[(&'static str, &str)]) -> Claims {
     let trusted_proxies = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap()).into();
     let settings = ProxySettings { trusted_proxies, ..ProxySettings::DEFAULT };
-    let mut headers = HeaderMap::new();
-    for (name, value) in lines {
-        headers.append(*name, value.parse().unwrap());
-    }
-    Claims::of(PEER.parse().unwrap(), &headers, &settings)
+    let fields =
+        Fields::of(lines.iter().map(|(name, value)| (name.as_bytes(), trim(value.as_bytes()))));
+    Claims::of(PEER.parse().unwrap(), &fields, &settings)
 }
 
 /// The client and the list passed on, for `lines` of X-Forwarded-For.
 fn of(lines: &[&str]) -> (String, String) {
     let lines: Vec<_> = lines.iter().map(|line| ("x-forwarded-for", *line)).collect();
     let claims = claims(&lines);
-    let list = claims.hops.map_or(String::new(), |list| list.to_str().unwrap().to_owned());
+    let list = claims.hops.unwrap_or_default();
     (claims.client.to_string(), list)
 }
 
@@ -97,7 +96,7 @@ fn forwarded_is_taken_over_if_sound() {
     }
     assert!(!taken(&format!("for={}", "a".repeat(MAX_FORWARDED))));
     let both = claims(&[("forwarded", "for=a"), ("forwarded", "for=b")]);
-    assert_eq!(both.forwarded.unwrap(), "for=a, for=b");
+    assert_eq!(both.forwarded.as_deref(), Some("for=a, for=b"));
 }
 
 /// A listener for both families names its clients of IPv4 so.
@@ -115,16 +114,14 @@ fn what_is_said_stands_before_what_is_known() {
         ("x-forwarded-host", "a/b"),
         ("forwarded", "for=203.0.113.9"),
     ]);
-    let mut headers = HeaderMap::new();
-    headers.insert(X_FORWARDED_FOR, PEER.parse().unwrap());
-    headers.insert(X_FORWARDED_HOST, "a.example".parse().unwrap());
-    headers.insert(X_FORWARDED_PROTO, "http".parse().unwrap());
-    headers.insert(FORWARDED, "for=10.0.0.1".parse().unwrap());
-    said.restore(&mut headers);
-    assert_eq!(headers[X_FORWARDED_FOR], "203.0.113.9, 10.0.0.1");
-    assert_eq!(headers[X_FORWARDED_HOST], "a.example");
-    assert_eq!(headers[X_FORWARDED_PROTO], "https");
-    assert_eq!(headers[FORWARDED], "for=203.0.113.9, for=10.0.0.1");
+    let (peer, mut headers) = (Peer::new(format!("{PEER}:1").parse().unwrap()), HeaderMap::new());
+    let origin = Origin { address: said.client, claims: Some(Box::new(said)) };
+    origin.write(&peer, Some(b"own.example"), &mut headers);
+    assert_eq!(headers["x-forwarded-for"], "203.0.113.9, 10.0.0.1");
+    assert_eq!(headers["x-forwarded-host"], "own.example");
+    assert_eq!(headers["x-forwarded-proto"], "https");
+    let own = "for=10.0.0.1;host=\"own.example\";proto=http";
+    assert_eq!(headers["forwarded"], format!("for=203.0.113.9, {own}"));
 }
 
 proptest! {

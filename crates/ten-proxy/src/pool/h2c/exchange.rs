@@ -1,7 +1,7 @@
 //! One request and its answer: a stream.
 //!
-//! The request's body goes up while its answer is waited for, and goes on doing so, in a task of
-//! its own, if the head of the answer comes first. Both ends of the stream are handles; once
+//! The request's body goes up while its answer is waited for, and what is left of it while that is
+//! read, if the head of the answer comes first. Both ends of the stream are handles; once
 //! they are dropped before their time, h2 resets the stream (CANCEL) and gives the window of
 //! what nobody will read back to the connection. The connection itself is never closed here.
 
@@ -13,57 +13,60 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use h2::{Reason, RecvStream, client::SendRequest};
-use http::{
-    Request, Response, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE},
-    uri::{Authority, Scheme},
-};
-use http_body::{Body, Frame, SizeHint};
-use tokio::{task::AbortHandle, time::timeout};
+use tokio::time::timeout;
 
-use super::{super::SendError, Line, upload::Passing};
-use crate::{body::Upload, check::plain_length, pool::Broken};
+use super::{
+    super::{Answered, Broken, SendError},
+    Line,
+    upload::Passing,
+};
+use crate::{
+    body::Source, buffer::Buffer, forward::Message, head::Response, headers, upload::Upload,
+};
 
 /// Longest wait for the end of a stream whose answer is whole.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Room for one request on a connection. Dropped, it ends what is left of the upload.
+/// Room for one request on a connection.
 pub(crate) struct Sender {
     requests: SendRequest<Bytes>,
     line: Arc<Line>,
-    upload: Option<AbortHandle>,
 }
 
 /// The body of an answer.
 pub(crate) struct Answer {
     /// `None` once it is left to its end.
     stream: Option<RecvStream>,
+    piece: Bytes,
     /// What is left are trailers, or nothing.
     no_more_data: bool,
+    trailers: Option<Vec<u8>>,
     /// Bytes that are still to come, where their number was announced.
     left: Option<u64>,
+    /// Keeps its room on the connection.
+    _line: Arc<Line>,
 }
 
 impl Sender {
     pub(super) fn new(requests: SendRequest<Bytes>, line: Arc<Line>) -> Self {
-        Self { requests, line, upload: None }
+        Self { requests, line }
     }
 
     pub(crate) async fn send(
-        &mut self,
-        request: Request<Upload>,
-    ) -> Result<Response<Answer>, SendError> {
-        let head = head(&request).map_err(SendError::Lost)?;
-        let whole = request.body().is_end_stream();
-        let (mut response, stream) = match self.requests.send_request(head, whole) {
+        mut self,
+        message: &Message<'_>,
+        upload: Upload,
+    ) -> Result<Answered<Answer, Passing>, SendError> {
+        let malformed = || SendError::Lost(Broken::H2c(Reason::PROTOCOL_ERROR.into()));
+        let head = message.to_http2().ok_or_else(malformed)?;
+        let (mut response, stream) = match self.requests.send_request(head, upload.is_empty()) {
             Ok(begun) => begun,
             Err(error) if is_malformed(&error) => return Err(SendError::Lost(error.into())),
-            Err(error) => return Err(SendError::Unsent(error.into(), request)),
+            Err(error) => return Err(SendError::Unsent(error.into(), upload)),
         };
-        let (parts, body) = request.into_parts();
-        let mut passing = Passing::new(body, stream);
+        let mut passing = Passing::new(upload, stream);
         let answer = poll_fn(|cx| {
             if let Poll::Ready(Err(broken)) = passing.poll(cx) {
                 return Poll::Ready(Err(broken));
@@ -72,19 +75,23 @@ impl Sender {
         });
         match answer.await {
             Ok(answer) => {
-                if !passing.done() {
-                    let passing = tokio::spawn(async move {
-                        // Whoever reads the answer sees that the stream was reset.
-                        let _ = poll_fn(|cx| passing.poll(cx)).await;
-                    });
-                    self.upload = Some(passing.abort_handle());
-                }
-                Ok(Answer::of(answer))
+                let (head, stream) = answer.into_parts();
+                let head = read(&head).map_err(|error| SendError::Lost(error.into()))?;
+                let answer = Answer {
+                    left: head.length(),
+                    stream: Some(stream),
+                    piece: Bytes::new(),
+                    no_more_data: false,
+                    trailers: None,
+                    _line: self.line,
+                };
+                let uploading = (!passing.done()).then_some(passing);
+                Ok(Answered { head, answer, uploading })
             }
             Err(Broken::H2c(error)) if is_refusal(&error) => {
                 self.line.refuses.store(true, Relaxed);
                 Err(match passing.take_back() {
-                    Some(body) => SendError::Unsent(error.into(), Request::from_parts(parts, body)),
+                    Some(upload) => SendError::Unsent(error.into(), upload),
                     None => SendError::Lost(error.into()),
                 })
             }
@@ -93,32 +100,12 @@ impl Sender {
     }
 }
 
-impl Drop for Sender {
-    fn drop(&mut self) {
-        if let Some(upload) = &self.upload {
-            upload.abort();
-        }
-    }
-}
-
-/// The head of a request as HTTP/2 has it: the host in the target, nothing of the connection.
-/// A wish for an upgrade is left out, as whoever does not know the protocol would ignore it
-/// (RFC 9110, section 7.8).
-fn head<B>(request: &Request<B>) -> Result<Request<()>, Broken> {
-    let malformed = || Broken::H2c(Reason::PROTOCOL_ERROR.into());
-    let host = request.headers().get(HOST).ok_or_else(malformed)?;
-    let mut target = request.uri().clone().into_parts();
-    target.scheme = Some(Scheme::HTTP);
-    target.authority = Some(Authority::try_from(host.as_bytes()).map_err(|_| malformed())?);
-    let mut head = Request::new(());
-    *head.method_mut() = request.method().clone();
-    *head.uri_mut() = Uri::from_parts(target).map_err(|_| malformed())?;
-    *head.version_mut() = Version::HTTP_2;
-    *head.headers_mut() = request.headers().clone();
-    for name in [HOST, CONNECTION, UPGRADE, TRANSFER_ENCODING] {
-        head.headers_mut().remove(name);
-    }
-    Ok(head)
+/// The head of an answer in the form of HTTP/1.1.
+fn read(head: &http::response::Parts) -> Result<Response, crate::check::BadResponse> {
+    let mut text = format!("HTTP/1.1 {}\r\n", head.status.as_str()).into_bytes();
+    headers::write(&head.headers, &mut text);
+    text.extend_from_slice(b"\r\n");
+    Response::parse(Buffer::holding(&text))
 }
 
 /// Whether h2 found fault with the request itself, before it had to do with the connection.
@@ -134,43 +121,50 @@ fn is_refusal(error: &h2::Error) -> bool {
 }
 
 impl Answer {
-    fn of(response: Response<RecvStream>) -> Response<Self> {
-        let length = response.headers().get(CONTENT_LENGTH);
-        let left = length.and_then(|length| plain_length(length.as_bytes()));
-        response.map(|stream| Self { stream: Some(stream), no_more_data: false, left })
+    pub(crate) fn has_ended(&self) -> bool {
+        self.piece.is_empty() && self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
     }
+}
 
-    pub(crate) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
-        if !self.no_more_data {
-            match ready!(stream.poll_data(cx)) {
-                Some(Ok(data)) => {
+impl Source for Answer {
+    type Error = h2::Error;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<&[u8]>, h2::Error>> {
+        while self.piece.is_empty() {
+            let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(None)) };
+            if self.no_more_data {
+                if self.trailers.is_none() {
+                    let trailers = ready!(stream.poll_trailers(cx))?.unwrap_or_default();
+                    let mut lines = Vec::new();
+                    headers::write(&trailers, &mut lines);
+                    self.trailers = Some(lines);
+                }
+                return Poll::Ready(Ok(None));
+            }
+            match ready!(stream.poll_data(cx)).transpose()? {
+                Some(data) => {
                     // It is asked for once the client has taken what came before.
                     stream.flow_control().release_capacity(data.len())?;
                     // h2 holds the instance to what was announced.
                     self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                    self.piece = data;
                 }
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => self.no_more_data = true,
             }
         }
-        stream.poll_trailers(cx).map(|trailers| trailers.transpose()).map_ok(Frame::trailers)
+        Poll::Ready(Ok(Some(&self.piece)))
     }
 
-    pub(crate) fn is_end_stream(&self) -> bool {
-        self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
+    fn take(&mut self, count: usize) {
+        self.piece.advance(count);
     }
 
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        match self.left {
-            _ if self.is_end_stream() => SizeHint::with_exact(0),
-            Some(left) => SizeHint::with_exact(left),
-            None => SizeHint::default(),
-        }
+    fn trailers(&self) -> &[u8] {
+        self.trailers.as_deref().unwrap_or_default()
+    }
+
+    fn has_no_more_data(&self) -> bool {
+        self.piece.is_empty() && self.left == Some(0)
     }
 }
 

@@ -4,16 +4,13 @@
 //! h2 only once the stream has window for some of it. No window is claimed for what has not
 //! come: that would keep it from the other streams of the connection.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
-use http_body::Body;
+use http::HeaderMap;
 
-use crate::{body::Upload, pool::Broken};
+use crate::{body::Source, headers, pool::Broken, upload::Upload};
 
 /// Bytes of a body that are kept until the answer begins, to be sent again if the instance says
 /// that it has not looked at them. They are the client's buffers, shared and not copied; a
@@ -23,7 +20,7 @@ const MAX_KEPT: usize = 64 << 10;
 const PIECE: usize = size_of::<Bytes>();
 
 /// The passing of one body.
-pub(super) struct Passing {
+pub(crate) struct Passing {
     body: Upload,
     stream: SendStream<Bytes>,
     /// Waits for window.
@@ -36,7 +33,7 @@ pub(super) struct Passing {
 
 impl Passing {
     pub(super) fn new(body: Upload, stream: SendStream<Bytes>) -> Self {
-        let done = body.is_end_stream();
+        let done = body.is_empty();
         Self { body, stream, piece: None, kept: Some(Vec::new()), kept_bytes: 0, done }
     }
 
@@ -53,7 +50,7 @@ impl Passing {
     }
 
     /// Ready when all was passed on or the instance takes no more; an error is the client's.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         while !self.done {
             if let Some(piece) = self.piece.take() {
                 match self.poll_window(cx) {
@@ -85,28 +82,28 @@ impl Passing {
 
     /// The next piece from the client.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => {
+        let piece = match ready!(self.body.poll_data(cx)) {
+            Ok(data) => data.map(Bytes::copy_from_slice),
+            Err(error) => {
                 self.stream.send_reset(Reason::CANCEL);
                 self.done = true;
                 return Poll::Ready(Err(Broken::Upload(error)));
             }
-            None => {
-                self.pass(Bytes::new());
-                return Poll::Ready(Ok(()));
-            }
         };
-        match frame.into_data() {
+        if let Some(piece) = piece {
+            self.body.take(piece.len());
+            self.piece = Some(piece);
+            return Poll::Ready(Ok(()));
+        }
+        let mut trailers = HeaderMap::new();
+        headers::trailers(self.body.trailers(), &mut trailers);
+        if trailers.is_empty() {
             // An end of its own needs no window.
-            Ok(data) if data.is_empty() && self.body.is_end_stream() => self.pass(data),
-            Ok(data) => self.piece = Some(data).filter(|data| !data.is_empty()),
-            Err(frame) => {
-                (self.kept, self.done) = (None, true);
-                let trailers = frame.into_trailers().unwrap_or_default();
-                let sent = self.stream.send_trailers(trailers);
-                self.settle(sent);
-            }
+            self.pass(Bytes::new());
+        } else {
+            (self.kept, self.done) = (None, true);
+            let sent = self.stream.send_trailers(trailers);
+            self.settle(sent);
         }
         Poll::Ready(Ok(()))
     }
@@ -118,7 +115,7 @@ impl Passing {
         } else if let Some(kept) = &mut self.kept {
             kept.push(piece.clone());
         }
-        self.done = self.body.is_end_stream() || piece.is_empty();
+        self.done = piece.is_empty() || self.body.has_ended() && self.body.trailers().is_empty();
         let sent = self.stream.send_data(piece, self.done);
         self.settle(sent);
     }

@@ -98,7 +98,7 @@ fn name() -> impl Strategy<Value = String> {
     (prefix, domains).prop_map(|(prefix, domain)| prefix + domain)
 }
 
-fn table() -> RouteTable {
+pub(super) fn table() -> RouteTable {
     let mut config = config(Protocol::Http1);
     let api = Arc::clone(&config.services["api"]);
     config.services.insert("web".parse().unwrap(), api);

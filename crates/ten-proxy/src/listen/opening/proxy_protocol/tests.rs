@@ -137,3 +137,30 @@ proptest! {
         }
     }
 }
+
+/// The same, guided by coverage where `cargo bolero` runs it.
+#[test]
+fn any_bytes() {
+    bolero::check!().with_iterations(20_000).for_each(|bytes: &[u8]| {
+        for start in [
+            &b""[..],
+            V1_START,
+            b"PROXY TCP4 192.0.2.1 ",
+            V2_SIGNATURE,
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0",
+        ] {
+            let bytes = [start, bytes].concat();
+            let parsed = parse(&bytes);
+            match parsed {
+                Parsed::Header { len, .. } => assert!(len <= bytes.len()),
+                Parsed::Incomplete => assert!(bytes.len() < V2_MAX),
+                Parsed::Invalid => {}
+            }
+            for end in 0..bytes.len() {
+                // What is decided stays so, and is not decided before it is seen.
+                let early = parse(&bytes[..end]);
+                assert!(early == Parsed::Incomplete || early == parsed, "{bytes:?} to {end}");
+            }
+        }
+    });
+}

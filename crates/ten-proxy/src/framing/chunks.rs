@@ -10,12 +10,17 @@
 //! ```
 //!
 //! Stricter than the grammar in one point: no space beside a size. Chunks are not held, so the
-//! memory of this is a state and two numbers.
+//! memory of this is a state, two numbers, and the trailers.
 
-use super::head::{is_control, is_token};
+use crate::head::{is_control, is_token};
 
 /// Most digits of a size: sixteen fill 64 bits.
 const MAX_DIGITS: u8 = 16;
+/// Most bytes of all extensions of a body together. Nobody uses them, and they would be a way
+/// to send for ever without sending anything.
+const MAX_EXTENSIONS: u32 = 16 << 10;
+/// Most bytes of all trailers of a body together.
+const MAX_TRAILERS: usize = 16 << 10;
 
 /// How far a chunked body has come.
 #[derive(Debug, Default)]
@@ -24,6 +29,9 @@ pub(super) struct Chunks {
     /// Of the chunk under way: what its digits say so far, then what is left of its data.
     size: u64,
     digits: u8,
+    extensions: u32,
+    /// Lines of trailers, with their ends.
+    trailers: Vec<u8>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -44,29 +52,37 @@ enum At {
 }
 
 impl Chunks {
-    pub(super) fn ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         self.at == At::Ended
     }
 
-    /// Reads on, to the end of `bytes` or of the body. Returns how many were sound and of this
-    /// body; `Err` with that where the next one is not.
-    pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<usize, usize> {
-        let mut passed = 0;
-        while passed < bytes.len() && !self.ended() {
-            if self.at == At::Data {
-                let left = bytes.len() - passed;
-                let data = usize::try_from(self.size).map_or(left, |size| size.min(left));
-                self.size -= data as u64;
-                passed += data;
-                if self.size == 0 {
-                    self.at = At::DataCr;
-                }
-            } else {
-                self.at = self.next(bytes[passed]).ok_or(passed)?;
-                passed += 1;
-            }
+    /// How much of the chunk's data is still to come; 0 outside of data.
+    pub(super) fn data(&self) -> u64 {
+        if self.at == At::Data { self.size } else { 0 }
+    }
+
+    /// So much of the data was used.
+    pub(super) fn took(&mut self, count: u64) {
+        self.size -= count;
+        if self.size == 0 {
+            self.at = At::DataCr;
         }
-        Ok(passed)
+    }
+
+    pub(super) fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+
+    /// Reads what lies before the next data, or the end of the body; how many bytes that were.
+    /// `Err` where one is not sound.
+    pub(super) fn skip(&mut self, bytes: &[u8]) -> Result<usize, ()> {
+        for (count, byte) in bytes.iter().enumerate() {
+            if matches!(self.at, At::Data | At::Ended) {
+                return Ok(count);
+            }
+            self.at = self.next(*byte).ok_or(())?;
+        }
+        Ok(bytes.len())
     }
 
     /// Where `byte` leads; `None`: nowhere.
@@ -81,7 +97,10 @@ impl Chunks {
                 At::Size
             }
             (At::Extension, b'\r') => At::SizeEnd,
-            (At::Extension, _) if !is_control(byte) => At::Extension,
+            (At::Extension, _) if !is_control(byte) && self.extensions < MAX_EXTENSIONS => {
+                self.extensions += 1;
+                At::Extension
+            }
             (At::SizeEnd, b'\n') if self.size == 0 => At::TrailerStart,
             (At::SizeEnd, b'\n') => At::Data,
             (At::DataCr, b'\r') => At::DataLf,
@@ -90,13 +109,18 @@ impl Chunks {
                 At::Size
             }
             (At::TrailerStart, b'\r') => At::LastEnd,
-            (At::TrailerStart | At::Name, _) if is_token(byte) => At::Name,
-            (At::Name, b':') => At::Value,
-            (At::Value, b'\r') => At::TrailerEnd,
-            (At::Value, _) if !is_control(byte) => At::Value,
-            (At::TrailerEnd, b'\n') => At::TrailerStart,
+            (At::TrailerStart | At::Name, _) if is_token(byte) => self.trailer(byte, At::Name)?,
+            (At::Name, b':') => self.trailer(byte, At::Value)?,
+            (At::Value, b'\r') => self.trailer(byte, At::TrailerEnd)?,
+            (At::Value, _) if !is_control(byte) => self.trailer(byte, At::Value)?,
+            (At::TrailerEnd, b'\n') => self.trailer(byte, At::TrailerStart)?,
             (At::LastEnd, b'\n') => At::Ended,
             _ => return None,
         })
+    }
+
+    fn trailer(&mut self, byte: u8, to: At) -> Option<At> {
+        self.trailers.push(byte);
+        (self.trailers.len() < MAX_TRAILERS).then_some(to)
     }
 }

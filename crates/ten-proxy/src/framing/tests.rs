@@ -12,9 +12,20 @@ use proptest::{collection::vec, prelude::*, sample, strategy::ValueTree};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use super::*;
+use crate::{
+    check::BadRequest,
+    head::{Follows, Limits, Scan},
+};
 
 const LIMITS: Limits = Limits { bytes: MAX_HEAD, headers: 100 };
 const MAX_HEAD: usize = 64 << 10;
+
+/// Which part of a request is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Violation {
+    Head(BadRequest),
+    Body,
+}
 
 /// What came of an input that arrived in pieces.
 #[derive(Debug, PartialEq)]
@@ -26,19 +37,48 @@ struct Outcome {
     complete: bool,
 }
 
-/// Shows `input` in pieces that end at `ends`, as the socket does.
+/// Shows `input` in pieces that end at `ends`, as a reader does.
 fn read(input: &[u8], ends: &[usize]) -> Outcome {
-    let mut framing = Framing::new(LIMITS);
-    let (mut passed, mut fault) = (0, None);
+    let (mut buffer, mut scan, mut body) = (Buffer::default(), Scan::default(), Framing::nothing());
+    let (mut passed, mut heads, mut fault, mut shown) = (0, 0, None, 0);
     for end in ends.iter().copied().chain([input.len()]) {
-        if fault.is_none() && end > passed {
-            let scan = framing.scan(&input[passed..end]);
-            passed += scan.passed;
-            fault = scan.fault;
+        if end <= shown || fault.is_some() {
+            continue;
+        }
+        buffer.add(&input[shown..end]);
+        shown = end;
+        while fault.is_none() {
+            if !body.has_ended() {
+                match body.next(&mut buffer) {
+                    Ok(Next::Data(count)) => {
+                        buffer.consume(count);
+                        body.took(count);
+                    }
+                    Ok(Next::More) => break,
+                    Ok(Next::End) => {}
+                    Err(_) => fault = Some(Violation::Body),
+                }
+                continue;
+            }
+            match scan.scan(&buffer, LIMITS) {
+                Ok(Some(head)) => {
+                    heads += 1;
+                    body = match scan.take(&mut buffer, head).follows {
+                        Follows::Nothing => Framing::nothing(),
+                        Follows::Length(length) => Framing::length(length),
+                        Follows::Chunks => Framing::chunks(),
+                    };
+                }
+                Ok(None) => break,
+                Err(bad) => fault = Some(Violation::Head(bad)),
+            }
         }
     }
-    let complete = passed == input.len() && matches!(framing.state, State::Head(_));
-    Outcome { passed, heads: framing.heads, fault, complete }
+    if fault.is_none() {
+        passed = shown - buffer.len();
+    }
+    let complete = fault.is_none() && body.has_ended() && buffer.is_empty();
+    Outcome { passed, heads, fault, complete }
 }
 
 /// How many requests hyper reads from `input`, to the ends of their bodies; `Err` if it
@@ -181,24 +221,6 @@ async fn the_longest_head() {
     assert_eq!(hyper(target.into_bytes()).await.unwrap(), 1);
 }
 
-/// Until the answer is known, nothing behind the wish to switch is read as anything.
-#[test]
-fn a_switch_is_undecided_until_it_is_answered() {
-    let wish = b"GET / HTTP/1.1\r\nUpgrade: x\r\n\r\n";
-    let next = b"\x16\x03not a request";
-    for tunnel in [true, false] {
-        let mut framing = Framing::new(LIMITS);
-        let both = [&wish[..], next].concat();
-        assert_eq!(framing.scan(&both), Scan { passed: wish.len(), fault: None });
-        framing.decide(0, false);
-        assert!(framing.undecided());
-        framing.decide(1, tunnel);
-        let scan = framing.scan(next);
-        assert_eq!(scan.passed, if tunnel { next.len() } else { 0 });
-        assert_eq!(scan.fault.is_none(), tunnel);
-    }
-}
-
 /// `cargo test --release -p ten-proxy -- --ignored --nocapture cost`
 #[test]
 #[ignore = "a measurement"]
@@ -209,11 +231,13 @@ fn cost() {
                 Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\n\
                 Cookie: session=0123456789abcdef0123456789abcdef\r\nConnection: keep-alive\r\n\r\n";
     const ROUNDS: u32 = 1_000_000;
-    let mut framing = Framing::new(LIMITS);
+    let (mut scan, mut buffer) = (Scan::default(), Buffer::default());
     let start = std::time::Instant::now();
     for _ in 0..ROUNDS {
-        let scan = framing.scan(std::hint::black_box(head.as_bytes()));
-        assert_eq!(scan.passed, head.len());
+        buffer.add(std::hint::black_box(head.as_bytes()));
+        let complete = scan.scan(&buffer, LIMITS).unwrap().unwrap();
+        let request = scan.take(&mut buffer, complete);
+        scan.reuse(request);
     }
     let each = start.elapsed() / ROUNDS;
     println!("{each:?} for a head of {} bytes", head.len());

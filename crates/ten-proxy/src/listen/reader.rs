@@ -1,0 +1,193 @@
+//! What a client of HTTP/1 sends: heads, and bodies between them.
+//!
+//! ```text
+//!         ┌──────────────── no body ──────────────┐
+//!         ▼                                       │
+//!       Head ──▶ body (framing) ──its end──▶ Head ┘
+//!         └─broken rule─▶ refused: nothing is read any more
+//! ```
+//!
+//! A head is passed on only when the whole of it is sound, a body piece by piece. Nothing behind
+//! a request is read while that is answered: it may be another protocol.
+
+use std::{
+    io::{self, IoSlice},
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use ten_domain::ProxySettings;
+
+use super::{
+    patience::{Patience, Terms},
+    places::Guest,
+};
+use crate::{
+    body::Source,
+    buffer::Buffer,
+    check::BadRequest,
+    framing::{Framing, Next},
+    head::{Follows, Limits, Name, Request, Scan, Version},
+    wire::Wire,
+};
+
+/// What a client waits for before it sends a body (RFC 9110, section 10.1.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Reads one connection.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    wire: Wire,
+    guest: Arc<Guest>,
+    limits: Limits,
+    terms: Terms,
+    buffer: Buffer,
+    scan: Scan,
+    body: Framing,
+    /// Bodies so far.
+    bodies: u64,
+    patience: Patience,
+    /// What is to be said before the body is waited for.
+    invitation: &'static [u8],
+}
+
+/// Why there is no head.
+#[derive(Debug)]
+pub(super) enum NoHead {
+    Refused(BadRequest),
+    Broken(io::Error),
+}
+
+impl Reader {
+    /// Of a connection of which `read` was read already.
+    pub(super) fn new(
+        wire: Wire,
+        guest: Arc<Guest>,
+        settings: &ProxySettings,
+        read: &[u8],
+    ) -> Box<Self> {
+        Box::new(Self {
+            wire,
+            guest,
+            limits: Limits { bytes: settings.max_head_bytes, headers: settings.max_headers },
+            terms: Terms::of(settings),
+            buffer: Buffer::holding(read),
+            scan: Scan::default(),
+            body: Framing::nothing(),
+            bodies: 0,
+            patience: Patience::default(),
+            invitation: b"",
+        })
+    }
+
+    /// The next head, once the body before it has ended; `None` at the end of the connection.
+    pub(super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Request>, NoHead>> {
+        loop {
+            if !self.buffer.is_empty() {
+                self.guest.heard();
+                let head = self.scan.scan(&self.buffer, self.limits).map_err(NoHead::Refused)?;
+                if let Some(head) = head {
+                    let request = self.scan.take(&mut self.buffer, head);
+                    self.expect(&request);
+                    return Poll::Ready(Ok(Some(request)));
+                }
+            }
+            let read = ready!(self.wire.poll_read(cx, &mut self.buffer));
+            if read.map_err(NoHead::Broken)? == 0 {
+                return Poll::Ready(Ok(None));
+            }
+        }
+    }
+
+    /// The body of `request` is next.
+    fn expect(&mut self, request: &Request) {
+        self.body = match request.follows {
+            Follows::Nothing => return,
+            Follows::Length(length) => Framing::length(length),
+            Follows::Chunks => Framing::chunks(),
+        };
+        self.bodies += 1;
+        let mut expects = request.fields.all(Name::Expect);
+        let invited = request.version == Version::Http11
+            && expects.any(|value| value.eq_ignore_ascii_case(b"100-continue"));
+        self.invitation = if invited { CONTINUE } else { b"" };
+    }
+
+    /// Reads the next head with the memory of this one.
+    pub(super) fn reuse(&mut self, answered: Request) {
+        self.scan.reuse(answered);
+    }
+
+    /// Whether all of the body was taken.
+    pub(crate) fn has_whole_body(&self) -> bool {
+        self.body.has_ended()
+    }
+
+    /// Throws away what is here of the body; whether that was the rest of it.
+    pub(super) fn skip_body(&mut self) -> bool {
+        while let Ok(next) = self.body.next(&mut self.buffer) {
+            match next {
+                Next::Data(count) => self.take(count),
+                Next::End => return true,
+                Next::More => return false,
+            }
+        }
+        false
+    }
+
+    /// What was read and not used.
+    pub(super) fn into_rest(self) -> Buffer {
+        self.buffer
+    }
+
+    /// Asks for the body, unless it is here already.
+    fn poll_invite(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.invitation.is_empty() {
+            match ready!(self.wire.poll_write(cx, &[IoSlice::new(self.invitation)]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.invitation = &self.invitation[written..],
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Source for Reader {
+    type Error = io::Error;
+
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<&[u8]>>> {
+        let here = loop {
+            match self.body.next(&mut self.buffer) {
+                Ok(Next::Data(count)) => break count,
+                Ok(Next::End) => return Poll::Ready(Ok(None)),
+                Ok(Next::More) => {}
+                Err(_) => {
+                    let error = "the body is not framed as HTTP/1.1 has it";
+                    let error = io::Error::new(io::ErrorKind::InvalidData, error);
+                    return Poll::Ready(Err(error));
+                }
+            }
+            ready!(self.poll_invite(cx))?;
+            let read = self.wire.poll_read(cx, &mut self.buffer);
+            let read = self.patience.with(self.bodies, self.terms, cx, read);
+            if ready!(read)? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+            self.guest.heard();
+        };
+        self.invitation = b"";
+        Poll::Ready(Ok(Some(&self.buffer[..here])))
+    }
+
+    fn take(&mut self, count: usize) {
+        self.buffer.consume(count);
+        self.body.took(count);
+    }
+
+    fn trailers(&self) -> &[u8] {
+        self.body.trailers()
+    }
+}
