@@ -53,7 +53,7 @@ pub struct Memory {
 pub struct Sleeping {
     /// How many it knows.
     pub known: usize,
-    /// The process that starts others.
+    /// The process that starts others, and its fork that moves data.
     pub warden: Resident,
     /// The process that takes requests.
     pub front: Resident,
@@ -123,12 +123,12 @@ fn sleeping(program: &Program, known: usize) -> Result<Sleeping, Failure> {
     }
     fleet.put_first_to_sleep()?;
     thread::sleep(SETTLING);
-    let Pids { warden, front, .. } = fleet.pids()?;
+    let Pids { servants, front, .. } = fleet.pids()?;
     Ok(Sleeping {
         known,
-        warden: resident("ten", &[warden])?,
+        warden: resident("ten", &servants)?,
         front: resident("ten", &[front])?,
-        idle: idle(&[warden, front])?,
+        idle: idle(&[&servants[..], &[front]].concat())?,
         listening: listening.summary(),
         answered: answered.summary(),
     })
@@ -140,16 +140,17 @@ fn running(program: &Program, level: Level) -> Result<Running, Failure> {
     fleet.start()?;
     fleet.put_first_to_sleep()?;
     thread::sleep(SETTLING);
-    let Pids { warden, front, .. } = fleet.pids()?;
-    let before = resident("ten", &[warden, front])?;
+    let Pids { servants, front, .. } = fleet.pids()?;
+    let both = [&servants[..], &[front]].concat();
+    let before = resident("ten", &both)?;
     fleet.wake(RUNNING)?;
     thread::sleep(SETTLING);
     let Pids { inits, tenants, .. } = fleet.pids()?;
-    let own: Vec<u32> = [warden, front].into_iter().chain(inits.iter().copied()).collect();
+    let own: Vec<u32> = both.iter().chain(&inits).copied().collect();
     Ok(Running {
         level,
         before,
-        after: resident("ten", &[warden, front])?,
+        after: resident("ten", &both)?,
         inits: resident("ten", &inits)?,
         init_count: inits.len(),
         tenants: resident(program.name, &tenants)?,

@@ -32,7 +32,8 @@ pub(super) struct Fleet {
 
 /// The pids of a server, by what they are.
 pub(super) struct Pids {
-    pub(super) warden: u32,
+    /// The warden, and its keeper.
+    pub(super) servants: Vec<u32>,
     pub(super) front: u32,
     /// The other processes that run the `ten` binary.
     pub(super) inits: Vec<u32>,
@@ -102,11 +103,19 @@ impl Fleet {
             return Err(Failure::Usage { peer: "the front", pid: warden, source });
         };
         let below = descendants(warden).into_iter().filter(|pid| *pid != front);
+        let (keepers, below): (Vec<u32>, Vec<u32>) = below.partition(|pid| is_keeper(*pid));
         let binary = file(ten_binary());
-        let (inits, tenants) =
-            below.partition(|pid| binary.is_some() && file(format!("/proc/{pid}/exe")) == binary);
-        Ok(Pids { warden, front, inits, tenants })
+        let (inits, tenants) = below
+            .into_iter()
+            .partition(|pid| binary.is_some() && file(format!("/proc/{pid}/exe")) == binary);
+        let servants = keepers.into_iter().chain([warden]).collect();
+        Ok(Pids { servants, front, inits, tenants })
     }
+}
+
+/// Whether it is the fork of the warden that moves data.
+fn is_keeper(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "ten-keeper\n")
 }
 
 fn id(i: usize) -> String {
@@ -117,7 +126,10 @@ fn seed(data_dir: &Path, service: &str, known: usize) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let path = data_dir.to_path_buf();
     let runtime = runtime.map_err(|source| Failure::Path { path, source })?;
-    let store = Store::open(data_dir).map_err(Failure::Seed)?;
+    // Where the front has it; it becomes the front's when the server starts.
+    let state = data_dir.join(".state");
+    fs::create_dir_all(&state).map_err(|source| Failure::Path { path: state.clone(), source })?;
+    let store = Store::open(&state).map_err(Failure::Seed)?;
     let service = service.parse().expect("a name that the config has too");
     let written = runtime.block_on(async {
         // All at once, because what has queued up shares one transaction.

@@ -9,8 +9,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, Mode, OFlags, RenameFlags, ResolveFlags, fsync, mkdirat, openat2, renameat_with,
-        unlinkat,
+        AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, fsync, mkdirat, openat2,
+        renameat_with, statat, unlinkat,
     },
     io::Errno,
 };
@@ -53,6 +53,12 @@ impl Place {
             parent = folder(&parent, part.as_ref())?;
         }
         Ok(Self { parent, name: name.into() })
+    }
+
+    /// Whether a file is here, and not a folder or a link.
+    pub(crate) fn is_file(&self) -> Result<bool, Errno> {
+        let found = statat(&self.parent, &self.name, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(FileType::from_raw_mode(found.st_mode) == FileType::RegularFile)
     }
 
     /// Removes the folder that is here, if it is one and empty.

@@ -1,20 +1,28 @@
-//! Starting a trusted program beside the trees: same user, same environment, same stdout
-//! and stderr, one socket to talk over.
+//! Starting what is ten's own beside the trees: same user, same environment, same stdout and
+//! stderr, one socket to talk over.
 
-use std::os::{
-    fd::{AsRawFd, OwnedFd, RawFd},
-    unix::ffi::OsStrExt,
+use std::{
+    ffi::CStr,
+    io::Write,
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
 };
-use std::{io::Write, path::Path};
 
-use rustix::process::{Signal, set_parent_process_death_signal, setsid};
+use rustix::{
+    io::Errno,
+    process::{Signal, set_parent_process_death_signal, setsid},
+};
 
 use crate::{
     child::{self, Child},
     failure::Failure,
     init::{close_range, exit},
     program::{NOT_EXECUTED, duplicate, execute},
-    signals,
+    signals, title,
 };
 
 /// Where the program finds its socket.
@@ -32,11 +40,37 @@ pub fn spawn(program: &Path, argv: &[String], socket: &OwnedFd) -> Result<Child,
     }
 }
 
+/// The same without another program: `work` is done by a fork of this one, and what it returns is
+/// its status. It may start threads. `name` is what ps(1) shows.
+pub fn fork_servant(
+    name: &CStr,
+    socket: &OwnedFd,
+    work: impl FnOnce(OwnedFd) -> i32,
+) -> Result<Child, Failure> {
+    if let Some(child) = child::fork(0, None)? {
+        return Ok(child);
+    }
+    let worked = catch_unwind(AssertUnwindSafe(|| {
+        prepare(socket)?;
+        close_range(SOCKET_FD + 1, RawFd::MAX, 0)?;
+        title::set(name, &name.to_string_lossy());
+        // SAFETY: `prepare` has just made it, and whoever owned this number before is in a part
+        // of this process's memory that is never returned to.
+        Ok::<_, Errno>(work(unsafe { OwnedFd::from_raw_fd(SOCKET_FD) }))
+    }));
+    exit(worked.ok().and_then(Result::ok).unwrap_or(NOT_EXECUTED))
+}
+
+/// What every servant is, wherever it goes from here.
+fn prepare(socket: &OwnedFd) -> Result<(), Errno> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    setsid()?;
+    signals::reset()?;
+    duplicate(socket.as_raw_fd(), SOCKET_FD)
+}
+
 fn become_program(program: &Path, argv: &[String], socket: &OwnedFd) -> ! {
-    let prepared = set_parent_process_death_signal(Some(Signal::KILL))
-        .and_then(|()| setsid())
-        .and_then(|_| signals::reset())
-        .and_then(|()| duplicate(socket.as_raw_fd(), SOCKET_FD))
+    let prepared = prepare(socket)
         .and_then(|()| close_range(SOCKET_FD + 1, RawFd::MAX, libc::CLOSE_RANGE_CLOEXEC));
     let why = match prepared {
         Ok(()) => execute(program, argv, &environment()),

@@ -56,6 +56,8 @@ steps! {
     Limits = "set the resource limits",
     Workdir = "enter the working folder",
     Execute = "execute",
+    FrontTree = "build a file tree of the front's own",
+    FrontUser = "become the user of the front",
 }
 
 impl Step {

@@ -1,6 +1,6 @@
 //! As whom a tree runs, and that its folders are that user's.
 
-use std::{os::unix::fs::MetadataExt, path::Path};
+use std::{os::fd::OwnedFd, os::unix::fs::MetadataExt, path::Path};
 
 use rustix::{
     fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fchown, fstat, open, openat},
@@ -10,6 +10,7 @@ use rustix::{
 };
 
 use crate::{
+    cage::FRONT_USERS,
     failure::{Failure, Step},
     launch::Given,
     plan::{LaunchPlan, User, Walls},
@@ -17,7 +18,7 @@ use crate::{
 
 /// Uids for trees that share theirs with nobody: the part of the range of positive numbers
 /// that neither users, nor containers, nor systemd use (systemd's UIDS-GIDS).
-const OWN: std::ops::Range<u32> = 0x7000_0000..0x7fff_ffff;
+const OWN: std::ops::Range<u32> = 0x7000_0000..FRONT_USERS.start;
 
 /// Credentials that are complete.
 #[derive(Debug)]
@@ -67,17 +68,26 @@ impl Identity {
         Ok(())
     }
 
+    /// The user and the group of this number, and no other.
+    fn alone(user: u32) -> Self {
+        let (uid, gid) = (Uid::from_raw(user), Gid::from_raw(user));
+        Self { uid, gid, groups: Some(Vec::new()) }
+    }
+
     /// A folder of somebody else's with all that is in it, itself last: where that is
     /// interrupted, the next launch does it again.
     fn give_folder(&self, path: &Path) -> Result<(), Errno> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder = open(path, flags, Mode::empty())?;
-        let owner = fstat(&folder)?;
-        if owner.st_uid == self.uid.as_raw() {
-            return Ok(());
+        match fstat(&folder)?.st_uid == self.uid.as_raw() {
+            true => Ok(()),
+            false => self.give_all(&folder),
         }
-        self.give_content(&folder)?;
-        fchown(&folder, Some(self.uid), Some(self.gid))
+    }
+
+    fn give_all(&self, folder: &OwnedFd) -> Result<(), Errno> {
+        self.give_content(folder)?;
+        fchown(folder, Some(self.uid), Some(self.gid))
     }
 
     /// Never follows a link, so that nothing outside can be given away by what a tenant
@@ -107,6 +117,13 @@ impl Identity {
         set_thread_res_gid(self.gid, self.gid, self.gid)?;
         set_thread_res_uid(self.uid, self.uid, self.uid)
     }
+}
+
+/// Gives a folder with all that is in it to a user and the group of the same number, whoever had
+/// it before.
+pub fn hand_over(folder: &Path, user: u32) -> std::io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(Identity::alone(user).give_all(&open(folder, flags, Mode::empty())?)?)
 }
 
 /// The uid of a tree that shares it with nobody: the owner of its first folder, or the next

@@ -273,7 +273,10 @@ impl<'a> Init<'a> {
     fn tell_executed(&mut self) {
         let Some(executing) = self.executing.take() else { return };
         let mut frame = [0; FRAME];
-        match rustix::io::read(&executing, &mut frame) {
+        let read = rustix::io::read(&executing, &mut frame);
+        // Before anybody hears of it: init then has nothing any more that it does not need.
+        drop(executing);
+        match read {
             Ok(FRAME) => self.reporter.forward(&frame),
             _ => self.reporter.say(&Report::Started),
         }

@@ -11,6 +11,7 @@
 //! that may say `unsafe`.
 
 mod beneath;
+mod cage;
 mod cgroup;
 mod child;
 mod descendants;
@@ -28,6 +29,7 @@ mod plan;
 mod probe;
 pub mod procfs;
 mod program;
+mod reach;
 mod remedy;
 mod report;
 mod seclude;
@@ -38,15 +40,17 @@ mod trash;
 mod users;
 mod walls;
 
+pub use cage::{Cage, FRONT_USERS};
 pub use cgroup::{
     CgroupError, CgroupTree, Controller, Lack, Leaf, LimitError, Watch, foresee, limit, memory_used,
 };
 pub use child::Child;
 pub use descendants::kill_orphan;
 pub use door::{Door, Wanted, take_socket};
-pub use exec::spawn;
+pub use exec::{fork_servant, spawn};
 pub use failure::{Failure, Step};
 pub use fifo::{Fifo, make_fifo};
+pub use identity::hand_over;
 pub use inherited::take_given;
 pub use init::KILL_ORDER;
 pub use launch::{Given, Launch, launch};
@@ -55,11 +59,12 @@ pub use lock::{DirLock, LockError};
 pub use plan::{LaunchPlan, Limits, Mount, Network, User, Walls};
 pub use probe::{
     Filesystem, Holder, KvmError, absent_calls, filesystem, holder, is_writable, landlock_abi,
-    listener, release, seccomp_filters, try_kvm, try_walls,
+    listener, release, seccomp_filters, try_cage, try_kvm, try_walls,
 };
+pub use reach::reach_socket;
 pub use report::{Report, ReportEnd};
-pub use seclude::seclude;
+pub use seclude::{keep_file_rights, seclude};
 pub use signals::{Signals, raise_open_files};
 pub use sock_diag::{Listening, SockDiag};
-pub use trash::{NewEntry, PutBackError, Trash, empty_in_child};
+pub use trash::{NewEntry, PutBackError, Trash, empty_in_child, is_entry};
 pub use users::{HostUser, is_root, own_uid};

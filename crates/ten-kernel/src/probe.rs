@@ -1,7 +1,7 @@
 //! What this host can do, found by trying it wherever that changes nothing.
 //!
 //! ```text
-//! calls ── which system calls exist       trial ── one tree behind real walls
+//! calls ── which system calls exist       trial ── one tree behind real walls, one front's cage
 //! kvm ──── whether VMs can be made        holder ─ who has a port or socket
 //! disk ─── what a folder lies on
 //! ```
@@ -18,4 +18,4 @@ pub use calls::{absent_calls, landlock_abi, release, seccomp_filters};
 pub use disk::{Filesystem, filesystem, is_writable};
 pub use holder::{Holder, holder, listener};
 pub use kvm::{KvmError, try_kvm};
-pub use trial::try_walls;
+pub use trial::{try_cage, try_walls};

@@ -10,6 +10,9 @@ const NAMESPACES: &str = "run ten as root, or allow user namespaces (sysctl \
     kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0, \
     user.max_user_namespaces above 0; in a container, a seccomp profile that permits them), or \
     set isolation = \"process\"";
+/// Where root is not allowed what the front's cage takes, as in most containers.
+const FRONT: &str = "run ten as an ordinary user, or as a root that may mount and change its \
+    user (in a container: --cap-add SYS_ADMIN and a seccomp and AppArmor profile that permit it)";
 /// Where the kernel was built without.
 const KERNEL: &str = "use a kernel that has it, or set isolation = \"process\"";
 
@@ -35,6 +38,7 @@ impl Failure {
             {
                 Some(NAMESPACES)
             }
+            Step::FrontTree | Step::FrontUser if refused => Some(FRONT),
             Step::Clone | Step::Landlock | Step::Syscalls if unknown => Some(KERNEL),
             _ => None,
         }

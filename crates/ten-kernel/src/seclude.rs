@@ -7,17 +7,17 @@ use std::{
 };
 
 use landlock::{
-    ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
-    RulesetStatus, Scope,
+    ABI, Access, AccessFs, BitFlags, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetError, RulesetStatus, Scope,
 };
 use rustix::{
     fs::{Mode, OFlags, open},
     process::geteuid,
-    thread::{CapabilitySet, CapabilitySets, set_capabilities},
+    thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs},
 };
 
 /// The newest that we know; an older kernel does what it can of it.
-const KNOWN: ABI = ABI::V6;
+pub(crate) const KNOWN: ABI = ABI::V6;
 
 /// What root keeps: the files of others are its to read, write and give.
 const KEPT: CapabilitySet = CapabilitySet::DAC_OVERRIDE
@@ -33,31 +33,43 @@ const KEPT: CapabilitySet = CapabilitySet::DAC_OVERRIDE
 ///
 /// `Unsupported` where the kernel has no Landlock; nothing was given up then.
 pub fn seclude(folders: &[PathBuf]) -> io::Result<()> {
-    let handled = AccessFs::from_all(KNOWN);
-    let ruleset = Ruleset::default().handle_access(handled).map_err(io::Error::other)?;
-    let ruleset = ruleset.scope(Scope::from_all(KNOWN)).map_err(io::Error::other)?;
-    let mut rules = ruleset.create().map_err(io::Error::other)?;
-    for folder in folders {
-        rules = allow(rules, folder)?;
-    }
-    if geteuid().is_root() {
-        let none = CapabilitySet::empty();
-        set_capabilities(
-            None,
-            CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: none },
-        )?;
-    }
-    match rules.restrict_self().map_err(io::Error::other)?.ruleset {
+    keep_file_rights()?;
+    let all = folders.iter().map(|folder| (folder.as_path(), AccessFs::from_all(KNOWN)));
+    match landlock_to(all)? {
         RulesetStatus::NotEnforced => Err(io::ErrorKind::Unsupported.into()),
         RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
     }
 }
 
-fn allow(rules: landlock::RulesetCreated, folder: &Path) -> io::Result<landlock::RulesetCreated> {
-    let place = open(folder, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let added: Result<_, RulesetError> =
-        rules.add_rule(PathBeneath::new(place, AccessFs::from_all(KNOWN)));
-    added.map_err(io::Error::other)
+/// Leaves this process nothing of the file tree but these, each with these rights, as far as the
+/// kernel has Landlock.
+pub(crate) fn landlock_to<'a>(
+    places: impl Iterator<Item = (&'a Path, BitFlags<AccessFs>)>,
+) -> io::Result<RulesetStatus> {
+    let ruleset = Ruleset::default().handle_access(AccessFs::from_all(KNOWN));
+    let ruleset = ruleset.map_err(io::Error::other)?;
+    let ruleset = ruleset.scope(Scope::from_all(KNOWN)).map_err(io::Error::other)?;
+    let mut rules = ruleset.create().map_err(io::Error::other)?;
+    for (path, rights) in places {
+        let place = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let added: Result<_, RulesetError> = rules.add_rule(PathBeneath::new(place, rights));
+        rules = added.map_err(io::Error::other)?;
+    }
+    Ok(rules.restrict_self().map_err(io::Error::other)?.ruleset)
+}
+
+/// Leaves root, of its rights, those over files; nothing that this process executes gets more.
+/// Whoever is not root has none to lose. The process must have one thread.
+pub fn keep_file_rights() -> io::Result<()> {
+    if geteuid().is_root() {
+        let none = CapabilitySet::empty();
+        set_no_new_privs(true)?;
+        set_capabilities(
+            None,
+            CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: none },
+        )?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

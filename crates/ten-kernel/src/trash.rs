@@ -31,6 +31,7 @@ use rustix::{
 };
 
 pub use removal::empty_in_child;
+use serde::{Deserialize, Serialize};
 
 use crate::beneath::{self, Place};
 
@@ -59,11 +60,36 @@ pub struct Trash {
 
 /// An entry that nothing was moved into yet. Dropped, it leaves an empty entry behind that the
 /// next [`Trash::open`] removes.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Written")]
 pub struct NewEntry {
     name: String,
     /// What it is called as long as it is not whole.
     draft: String,
+}
+
+/// A new entry as somebody else says that it is.
+#[derive(Deserialize)]
+struct Written {
+    name: String,
+    draft: String,
+}
+
+impl TryFrom<Written> for NewEntry {
+    type Error = &'static str;
+
+    fn try_from(Written { name, draft }: Written) -> Result<Self, Self::Error> {
+        let ours = [NEW, IMPORT].iter().any(|beginning| draft == format!("{beginning}{name}"));
+        match ours && is_entry(&name) {
+            true => Ok(Self { name, draft }),
+            false => Err("not the name of an entry"),
+        }
+    }
+}
+
+/// Whether this can name an entry of the trash: one path component without a dot before it.
+pub fn is_entry(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0'])
 }
 
 impl NewEntry {
@@ -216,12 +242,38 @@ impl Trash {
             let Some(place) = Place::find(&self.data_dir, folder)? else { return Ok(()) };
             match place.remove_if_empty() {
                 Ok(()) | Err(Errno::NOENT) => Ok(()),
+                // A file in the place of a folder is no instance's; a link is moved as a link.
+                Err(Errno::NOTDIR) if place.is_file()? => Ok(()),
                 Err(_) => place.move_to(&draft, &number.to_string()),
             }
         });
         let kept = self.conclude(entry)?;
         moved?;
         Ok(kept)
+    }
+
+    /// Removes folders that are empty; others, and those that are missing, are left alone.
+    pub fn vacate(&self, folders: &[PathBuf]) -> io::Result<()> {
+        for folder in folders {
+            if let Some(place) = Place::find(&self.data_dir, folder)? {
+                // Full, it holds data, and stays (rmdir(2)).
+                let _ = place.remove_if_empty();
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there is anything in a folder.
+    pub fn holds_data(&self, folder: &Path) -> io::Result<bool> {
+        match beneath::folder(&self.data_dir, folder) {
+            Ok(folder) => {
+                let mut entries = Dir::read_from(folder)?;
+                let inner = |name: &std::ffi::CStr| name != c"." && name != c"..";
+                Ok(entries.any(|entry| entry.is_ok_and(|entry| inner(entry.file_name()))))
+            }
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Gives an entry its name where something is in it, or removes it. [`Self::fill`] has done

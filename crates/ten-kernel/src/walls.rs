@@ -15,6 +15,11 @@ mod syscalls;
 
 use std::{fs, os::fd::OwnedFd};
 
+pub(crate) use self::{
+    mounts::replace as replace_tree,
+    syscalls::{Keeps, refuse},
+};
+
 use rustix::{
     io::Errno,
     process::{getegid, geteuid},
@@ -67,7 +72,7 @@ pub(crate) fn close(
     pipes: [&OwnedFd; 2],
 ) -> Result<(), Failure> {
     places::confine(mounts, pipes)?;
-    syscalls::refuse(network).map_err(Failure::of(Step::Syscalls))
+    syscalls::refuse(Keeps::Programs(network)).map_err(Failure::of(Step::Syscalls))
 }
 
 /// Makes once, before a fork, what every wall needs.
@@ -106,7 +111,7 @@ fn map(Ids { uid, gid }: Ids) -> Result<(), Failure> {
 }
 
 /// First of the five sets (capabilities(7)), while we still may.
-fn drop_bounding_set() -> Result<(), Errno> {
+pub(crate) fn drop_bounding_set() -> Result<(), Errno> {
     for bit in 0..CAPABILITY_BITS {
         match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit)) {
             // The kernel knows no further one.
@@ -118,7 +123,7 @@ fn drop_bounding_set() -> Result<(), Errno> {
 }
 
 /// The other four.
-fn drop_capabilities() -> Result<(), Errno> {
+pub(crate) fn drop_capabilities() -> Result<(), Errno> {
     clear_ambient_capability_set()?;
     let none = CapabilitySet::empty();
     set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })

@@ -18,7 +18,12 @@ mod preflight;
 mod program;
 mod walls;
 
-use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
 
 use ten_domain::{InstanceName, Listen, ResourceLimits, ServiceName, ServiceSpec};
 use ten_kernel::{LaunchPlan, Limits};
@@ -44,14 +49,13 @@ pub struct Ground {
     pub services: Vec<ServiceName>,
 }
 
-/// A plan, and what it means for those who want to reach the instance.
-#[derive(Debug, Clone)]
-pub struct Planned {
-    /// How to start it.
-    pub plan: LaunchPlan,
+/// What of an instance can be told without looking at the host: where it may listen, and its
+/// folders below the data folder, its own `{instance_dir}` first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outline {
     /// Where it may listen.
     pub listener: Listener,
-    /// Its folders below the data folder, its own `{instance_dir}` first.
+    /// Its folders.
     pub folders: Vec<PathBuf>,
 }
 
@@ -190,7 +194,7 @@ pub fn plan(
     name: &InstanceName,
     port: u16,
     extra: &BTreeMap<String, String>,
-) -> Result<Planned, PlanError> {
+) -> Result<LaunchPlan, PlanError> {
     let places = places::Places::new(ground, spec, name, port)?;
     let person = person::Person::of(ground, spec, places.instance_dir())?;
     let env = environment::build(ground, spec, name, &places, &person, extra)?;
@@ -206,21 +210,10 @@ pub fn plan(
         preflight::check(view, &person, &program, &places.workdir, &env)?;
     }
 
-    let uses_port = matches!(spec.listen, Listen::Auto | Listen::Port);
-    let uses_socket = matches!(spec.listen, Listen::Auto | Listen::Socket | Listen::Activation);
-    if uses_socket
-        && spec.listen != Listen::Auto
-        && places.socket.as_os_str().len() > MAX_SOCKET_PATH
-    {
-        return Err(PlanError::SocketTooLong { path: places.socket });
-    }
-    let listener = Listener {
-        tcp: uses_port.then(|| SocketAddr::from(([127, 0, 0, 1], port))),
-        unix: uses_socket.then(|| walls.socket.clone()),
-    };
+    listener(spec, &places, &walls.socket)?;
     let mut created = places.folders.clone();
     created.extend(walls.folder);
-    let plan = LaunchPlan {
+    Ok(LaunchPlan {
         name: name.to_string(),
         program,
         argv,
@@ -233,8 +226,38 @@ pub fn plan(
         user: person.user,
         walls: walls.walls,
         limits: limits(&spec.limits),
-    };
-    Ok(Planned { plan, listener, folders: places.folders })
+    })
+}
+
+/// The same without a look at the host.
+pub fn outline(
+    ground: &Ground,
+    spec: &ServiceSpec,
+    name: &InstanceName,
+    port: u16,
+) -> Result<Outline, PlanError> {
+    let places = places::Places::new(ground, spec, name, port)?;
+    let socket = walls::socket(ground, spec, name, &places)?.0;
+    Ok(Outline { listener: listener(spec, &places, &socket)?, folders: places.folders })
+}
+
+fn listener(
+    spec: &ServiceSpec,
+    places: &places::Places,
+    socket: &Path,
+) -> Result<Listener, PlanError> {
+    let uses_port = matches!(spec.listen, Listen::Auto | Listen::Port);
+    let uses_socket = matches!(spec.listen, Listen::Auto | Listen::Socket | Listen::Activation);
+    if uses_socket
+        && spec.listen != Listen::Auto
+        && places.socket.as_os_str().len() > MAX_SOCKET_PATH
+    {
+        return Err(PlanError::SocketTooLong { path: places.socket.clone() });
+    }
+    Ok(Listener {
+        tcp: uses_port.then(|| SocketAddr::from(([127, 0, 0, 1], places.port()))),
+        unix: uses_socket.then(|| socket.into()),
+    })
 }
 
 /// The folders of an instance below the data folder, its own `{instance_dir}` first.

@@ -51,12 +51,12 @@ fn ground() -> Ground {
     }
 }
 
-fn plan_of(spec: &ServiceSpec, name: &str) -> Result<Planned, PlanError> {
+fn plan_of(spec: &ServiceSpec, name: &str) -> Result<LaunchPlan, PlanError> {
     plan(&ground(), spec, &name.parse().unwrap(), 30123, &BTreeMap::new())
 }
 
-fn env<'a>(planned: &'a Planned, name: &str) -> Option<&'a str> {
-    planned.plan.env.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+fn env<'a>(plan: &'a LaunchPlan, name: &str) -> Option<&'a str> {
+    plan.env.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
 }
 
 #[test]
@@ -65,16 +65,16 @@ fn the_environment_is_built_from_nothing() {
     spec.env_pass = vec![EnvPattern::Prefix("APP_".into())];
     spec.env = vec![("DB".into(), Template::parse("{instance_dir}/app.db").unwrap())];
     let extra = [("DB".to_string(), "over".to_string())].into();
-    let planned = plan(&ground(), &spec, &"api:prod".parse().unwrap(), 30123, &extra).unwrap();
-    let names: Vec<_> = planned.plan.env.iter().map(|(name, _)| name.as_str()).collect();
+    let plan = plan(&ground(), &spec, &"api:prod".parse().unwrap(), 30123, &extra).unwrap();
+    let names: Vec<_> = plan.env.iter().map(|(name, _)| name.as_str()).collect();
     let want =
         ["APP_X", "DATA_DIR", "DB", "LC_ALL", "PATH", "PORT", "SOCKET_PATH", "TENEMENT_INSTANCE"];
     assert_eq!(names, want);
-    assert_eq!(env(&planned, "DATA_DIR"), Some("/srv/data/api/prod"));
-    assert_eq!(env(&planned, "SOCKET_PATH"), Some("/tmp/tenement/api-prod.sock"));
-    assert_eq!(env(&planned, "DB"), Some("over"));
-    assert_eq!(planned.plan.argv, ["sh", "--port=30123"]);
-    assert_eq!(planned.plan.program, std::path::Path::new("/usr/bin/sh"));
+    assert_eq!(env(&plan, "DATA_DIR"), Some("/srv/data/api/prod"));
+    assert_eq!(env(&plan, "SOCKET_PATH"), Some("/tmp/tenement/api-prod.sock"));
+    assert_eq!(env(&plan, "DB"), Some("over"));
+    assert_eq!(plan.argv, ["sh", "--port=30123"]);
+    assert_eq!(plan.program, std::path::Path::new("/usr/bin/sh"));
 }
 
 #[test]
@@ -82,11 +82,11 @@ fn folders_named_with_the_id_become_the_instances_own() {
     let with = |value: &str, name: &str| {
         let mut spec = spec(Isolation::Namespace);
         spec.env = vec![("DB".into(), Template::parse(value).unwrap())];
-        plan_of(&spec, name)
+        outline(&ground(), &spec, &name.parse().unwrap(), 30123)
     };
     let folders = |value: &str| -> Vec<String> {
-        let planned = with(value, "api:prod").unwrap();
-        planned.folders.iter().map(|f| f.display().to_string()).collect()
+        let outline = with(value, "api:prod").unwrap();
+        outline.folders.iter().map(|f| f.display().to_string()).collect()
     };
     assert_eq!(folders("{data_dir}/{id}/app.db"), ["/srv/data/api/prod", "/srv/data/prod"]);
     assert_eq!(folders("{data_dir}/{id}"), ["/srv/data/api/prod", "/srv/data/prod"]);
@@ -109,11 +109,13 @@ fn folders_named_with_the_id_become_the_instances_own() {
 
 #[test]
 fn namespaces_hide_the_data_folder_and_show_the_instances_own() {
-    let planned = plan_of(&spec(Isolation::Namespace), "api:prod").unwrap();
-    let Walls::Namespaces { hostname, network, mounts } = &planned.plan.walls else { panic!() };
+    let name = "api:prod".parse().unwrap();
+    let outlined = outline(&ground(), &spec(Isolation::Namespace), &name, 30123).unwrap();
+    let plan = plan_of(&spec(Isolation::Namespace), "api:prod").unwrap();
+    let Walls::Namespaces { hostname, network, mounts } = &plan.walls else { panic!() };
     assert_eq!((hostname.as_str(), *network), ("prod", ten_kernel::Network::Host));
     let alone = ServiceSpec { network: Network::None, ..spec(Isolation::Namespace) };
-    let alone = plan_of(&alone, "api:prod").unwrap().plan.walls;
+    let alone = plan_of(&alone, "api:prod").unwrap().walls;
     let own = ten_kernel::Network::Loopback;
     assert!(matches!(alone, Walls::Namespaces { network, .. } if network == own));
     let hides = mounts.iter().position(
@@ -125,8 +127,8 @@ fn namespaces_hide_the_data_folder_and_show_the_instances_own() {
     assert!(hides.unwrap() < shows.unwrap());
     // The folder that others cannot see is where the socket really is.
     let outside = PathBuf::from("/srv/data/.run/scratch/api:prod/api-prod.sock");
-    assert_eq!(planned.listener.unix.as_ref(), Some(&outside));
-    assert_eq!(planned.plan.socket, Some(outside));
+    assert_eq!(outlined.listener.unix.as_ref(), Some(&outside));
+    assert_eq!(plan.socket, Some(outside));
 }
 
 /// A config beside its data, in a hidden place: showing the workdir must not show the data.

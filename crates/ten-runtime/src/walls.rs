@@ -61,15 +61,16 @@ pub(crate) fn raise(
     places: &Places,
     folder: Option<&Path>,
 ) -> Result<Raised, PlanError> {
+    let (socket, scratch) = socket(ground, spec, name, places)?;
     match spec.isolation {
         Isolation::Process => Ok(Raised {
             walls: Walls::Bare,
             view: None,
-            socket: places.socket.clone(),
-            scratch: None,
-            folder: places.socket.parent().map(Path::to_path_buf),
+            folder: socket.parent().map(Path::to_path_buf),
+            socket,
+            scratch,
         }),
-        Isolation::Namespace => namespaces(ground, spec, name, places, folder),
+        Isolation::Namespace => namespaces(ground, spec, name, places, folder, (socket, scratch)),
     }
 }
 
@@ -79,8 +80,8 @@ fn namespaces(
     name: &InstanceName,
     places: &Places,
     folder: Option<&Path>,
+    (socket, scratch): (PathBuf, Option<PathBuf>),
 ) -> Result<Raised, PlanError> {
-    let (socket, scratch) = socket(ground, name, places)?;
     let mut layers = hidden(ground);
     let hides = layers.clone();
     let is_hidden = |path: &Path| hides.iter().any(|layer| path.starts_with(&layer.at));
@@ -212,12 +213,16 @@ impl Layer {
 }
 
 /// Where the socket is outside, and the folder that has to be shown as its folder inside.
-fn socket(
+pub(crate) fn socket(
     ground: &Ground,
+    spec: &ServiceSpec,
     name: &InstanceName,
     places: &Places,
 ) -> Result<(PathBuf, Option<PathBuf>), PlanError> {
     let inside = &places.socket;
+    if spec.isolation == Isolation::Process {
+        return Ok((inside.clone(), None));
+    }
     let misplaced = || PlanError::SocketPlace { path: inside.clone() };
     let (Some(folder), Some(file)) = (inside.parent(), inside.file_name()) else {
         return Err(misplaced());

@@ -19,10 +19,9 @@ use std::{
 use rustix::net::Shutdown;
 
 use ten_domain::{AccessLog, Config, RouteTable};
-use ten_kernel::Trash;
 use ten_logs::Logs;
 use ten_proxy::{AccessLogger, Drain, DrainSignal, Drained, ErrorPages, Proxy, Workers};
-use ten_runtime::{Ground, HostEnvironment};
+use ten_runtime::HostEnvironment;
 use ten_store::Store;
 use ten_supervisor::{Beginning, Fleet};
 use ten_warden::{Boot, Event, LaunchId, WardenHandle};
@@ -36,7 +35,7 @@ use crate::{
     convert::Site,
     handlers::{self, Api},
     management::ToApi,
-    serve::Birth,
+    serve::{Birth, ground},
     upstreams::ToFleet,
 };
 
@@ -57,23 +56,16 @@ impl App {
     pub(crate) async fn start(
         config: Config,
         birth: Birth,
+        pages: ErrorPages,
         boot: Boot,
         warden: WardenHandle,
         launches: mpsc::Receiver<Event>,
     ) -> Result<Self, FrontError> {
         let config = Arc::new(config);
-        let store = Store::open(&birth.data_dir)?;
+        let store = Store::open(&birth.state_dir)?;
         let io = |what| move |source| FrontError::Io { what, source };
-        let trash = Trash::open(&birth.data_dir).map_err(io("open the trash"))?;
-        let archives = Archives::open(&birth.run_dir).map_err(io("make a folder for backups"))?;
         let logs = Logs::new();
-        let ground = Ground {
-            folder: config.folder.clone(),
-            data_dir: birth.data_dir.clone(),
-            run_dir: birth.run_dir.clone(),
-            environment: HostEnvironment::new(std::env::vars_os()),
-            services: config.services.keys().cloned().collect(),
-        };
+        let ground = ground(&config, &birth, HostEnvironment::default());
         let beginning = Beginning {
             config: Arc::clone(&config),
             ground,
@@ -82,7 +74,7 @@ impl App {
             living: boot.living,
             known: store.all().await?,
             store: store.clone(),
-            trash,
+            keeper: boot.keeper,
             logs: logs.clone(),
         };
         let fleet = Fleet::start(beginning, launches);
@@ -97,10 +89,10 @@ impl App {
         let api = handlers::router(Api {
             fleet: fleet.clone(),
             logs,
-            archives: Arc::new(archives),
+            archives: Arc::new(Archives::default()),
             config: Arc::clone(&config),
             site: Arc::new(Site { domain: birth.domain.clone(), port }),
-            auth: Arc::new(Auth::new(rustix::process::geteuid().as_raw(), verifier)),
+            auth: Arc::new(Auth::new(birth.operator, verifier)),
             stopping: stopping.clone(),
         });
         let routes = Arc::new(RouteTable::new(&birth.domain, &config));
@@ -109,7 +101,6 @@ impl App {
         let settings = Arc::new(config.settings.proxy.clone());
         let access_log = access_log(settings.access_log).map_err(io("write the access log"))?;
         let observers = access_log.iter().map(AccessLogger::observer).collect();
-        let pages = error_pages(settings.error_pages.as_deref());
         let api_of_clients = ToApi(api.clone());
         let proxy = Proxy::new(upstreams, api_of_clients, workers, settings, pages, observers);
         let (drain, signal) = Drain::new();
@@ -166,7 +157,7 @@ fn access_log(format: AccessLog) -> io::Result<Option<AccessLogger>> {
 
 /// The pages of the folder, which were fine when `ten serve` began. A front that comes after
 /// does not stay away because of them.
-fn error_pages(folder: Option<&Path>) -> ErrorPages {
+pub(crate) fn error_pages(folder: Option<&Path>) -> ErrorPages {
     let pages = folder.map_or_else(|| Ok(ErrorPages::default()), ErrorPages::load);
     pages.unwrap_or_else(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "errors are told in ten's words");

@@ -1,34 +1,32 @@
 //! Backups: data of an instance as a stream, and back.
 //!
 //! ```text
-//! GET data ◀─ stdout ─ ten archive pack    (a process that can reach these folders only)
-//! PUT data ──▶ stdin ─▶ ten archive unpack ──▶ an entry of the trash ──▶ put back
+//! GET data ◀─ pipe ─ ten archive pack    (a process that can reach these folders only)
+//! PUT data ──▶ pipe ─▶ ten archive unpack ──▶ an entry of the trash ──▶ put back
 //! ```
 //!
 //! Tenants may change their folders while they are read, and a database of theirs is opened by
 //! SQLite. So it is done by a process of its own, which gives up the rest of the file tree
-//! before it looks at anything ([`ten_kernel::seclude`]). Nothing here holds more than a block
-//! in memory.
+//! before it looks at anything ([`ten_kernel::seclude`]); the keeper of the data starts it, for the
+//! front may not. Nothing here holds more than a block in memory.
 
 use std::{
-    fs,
     io::{self, Write},
-    path::{Path, PathBuf},
-    process::{ExitCode, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
 };
 
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
+use rustix::pipe::{PipeFlags, pipe_with};
 use ten_domain::InstanceName;
-use ten_supervisor::Import;
+use ten_supervisor::{Fleet, Import};
+use ten_warden::Cancel;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::unix::pipe,
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinHandle,
 };
@@ -108,44 +106,33 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Where archives are made.
+/// How many archives are made and read at a time.
 #[derive(Debug)]
-pub struct Archives {
-    /// A folder for each that is being packed.
-    folder: PathBuf,
-    number: AtomicU64,
-    places: Arc<Semaphore>,
+pub struct Archives(Arc<Semaphore>);
+
+/// With nobody at work.
+impl Default for Archives {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
 }
 
 impl Archives {
-    /// Makes the scratch folder anew.
-    pub fn open(run_dir: &Path) -> io::Result<Self> {
-        let folder = run_dir.join("archives");
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => fs::create_dir_all(&folder)?,
-        }
-        let places = Arc::new(Semaphore::new(AT_ONCE));
-        Ok(Self { folder, number: AtomicU64::new(0), places })
-    }
-
     /// The folders as a stream, which breaks off where packing fails.
     pub(crate) async fn pack(
         &self,
+        fleet: &Fleet,
         name: &InstanceName,
-        folders: Vec<PathBuf>,
+        folders: &[PathBuf],
     ) -> io::Result<Body> {
         let place = self.place().await?;
-        let scratch = self.folder.join(self.number.fetch_add(1, Ordering::Relaxed).to_string());
-        fs::create_dir(&scratch)?;
-        let scratch = Scratch(scratch);
-        let mut command = command();
-        command.arg("pack").arg(&scratch.0).args(folders);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-        let taken = child.stdout.take().zip(child.stderr.take());
-        let (archive, said) = taken.ok_or(io::ErrorKind::BrokenPipe)?;
-        tokio::spawn(tell(name.clone(), said));
-        let packing = Packing { child, archive, over: false, _scratch: scratch, _place: place };
+        let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
+        let pending = fleet.pack(folders, &theirs)?;
+        // The keeper's is the only one left, so its end is the archive's.
+        drop(theirs);
+        let archive = pipe::Receiver::from_owned_fd(ours)?;
+        let ended = tokio::task::spawn_blocking(move || pending.wait());
+        let packing = Packing { name: name.clone(), archive, ended, over: false, _place: place };
         Ok(Body::from_stream(stream::unfold(packing, Packing::next)))
     }
 
@@ -156,74 +143,55 @@ impl Archives {
         archive: Body,
     ) -> io::Result<Result<(), String>> {
         let _place = self.place().await?;
-        let mut command = command();
-        command.arg("unpack").arg(import.path()).arg(import.folders().to_string());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-        let taken = child.stdin.take().zip(child.stderr.take());
-        let (input, said) = taken.ok_or(io::ErrorKind::BrokenPipe)?;
-        let said: JoinHandle<io::Result<String>> = tokio::spawn(async move {
-            let mut text = String::new();
-            said.take(BLOCK as u64).read_to_string(&mut text).await?;
-            Ok(text)
-        });
-        let fed = feed(archive.into_data_stream(), input).await;
+        let (theirs, ours) = pipe_with(PipeFlags::CLOEXEC)?;
+        let pending = import.unpack(&theirs)?;
+        drop(theirs);
+        let cancel = pending.cancel()?;
+        let ended = tokio::task::spawn_blocking(move || pending.wait());
+        let input = pipe::Sender::from_owned_fd(ours)?;
+        let fed = feed(archive.into_data_stream(), input, cancel).await;
+        let ended = ended.await.map_err(io::Error::other)?;
         if let Err(broken) = fed {
-            // Half an archive must not look like a whole one.
-            child.kill().await?;
             return Ok(Err(broken.to_string()));
         }
-        let ended = child.wait().await?;
-        let said = said.await.map_err(io::Error::other)??;
-        Ok(if ended.success() { Ok(()) } else { Err(said.trim().to_owned()) })
+        Ok(ended?.map(drop))
     }
 
     async fn place(&self) -> io::Result<OwnedSemaphorePermit> {
-        Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)
+        Arc::clone(&self.0).acquire_owned().await.map_err(io::Error::other)
     }
 }
 
-fn command() -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg(ARCHIVE_VERB).stderr(Stdio::piped()).kill_on_drop(true);
-    command
-}
-
-/// Passes a body on until it ends; whoever reads may have enough before.
-async fn feed(mut body: BodyDataStream, mut input: ChildStdin) -> Result<(), axum::Error> {
+/// Passes a body on until it ends; whoever reads may have enough before. One that breaks off is
+/// taken back before its pipe ends: half an archive must not look like a whole one.
+async fn feed(
+    mut body: BodyDataStream,
+    mut input: pipe::Sender,
+    cancel: Cancel,
+) -> Result<(), axum::Error> {
     while let Some(block) = body.next().await {
-        if input.write_all(&block?).await.is_err() {
+        match block {
             // Why is told by its end.
-            return Ok(());
+            Ok(block) if input.write_all(&block).await.is_err() => return Ok(()),
+            Ok(_) => {}
+            Err(broken) => {
+                cancel.cancel();
+                return Err(broken);
+            }
         }
     }
     Ok(())
 }
 
-/// What was left out of a backup, a line each.
-async fn tell(name: InstanceName, said: ChildStderr) {
-    let mut lines = BufReader::new(said).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        tracing::warn!(instance = %name, "backup: {line}");
-    }
-}
-
-/// A folder that goes with its backup.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!("cannot remove {}: {error}", self.0.display());
-        }
-    }
-}
+/// What an archiver said, or why it failed, once it has ended.
+type Ended = JoinHandle<io::Result<Result<Vec<String>, String>>>;
 
 /// An archive on its way out.
 struct Packing {
-    child: Child,
-    archive: ChildStdout,
+    name: InstanceName,
+    archive: pipe::Receiver,
+    ended: Ended,
     over: bool,
-    _scratch: Scratch,
     _place: OwnedSemaphorePermit,
 }
 
@@ -234,9 +202,17 @@ impl Packing {
         }
         let mut block = BytesMut::with_capacity(BLOCK);
         let end = match self.archive.read_buf(&mut block).await {
-            Ok(0) => match self.child.wait().await {
-                Ok(status) if status.success() => return None,
-                Ok(status) => io::Error::other(format!("packing ended with {status}")),
+            Ok(0) => match (&mut self.ended).await.map_err(io::Error::other).and_then(|end| end) {
+                Ok(Ok(left_out)) => {
+                    for line in left_out {
+                        tracing::warn!(instance = %self.name, "backup: {line}");
+                    }
+                    return None;
+                }
+                Ok(Err(why)) => {
+                    tracing::warn!(instance = %self.name, "backup: {why}");
+                    io::Error::other("packing failed")
+                }
                 Err(error) => error,
             },
             Ok(_) => return Some((Ok(block.freeze()), self)),

@@ -1,13 +1,17 @@
 //! The front's process: everything that meets the network, and all policy.
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 
 use ten_config::{ConfigErrors, Source};
+use ten_kernel::Cage;
 use ten_store::StoreError;
 use ten_warden::{ConnectError, Event};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{app::App, serve::Birth};
+use crate::{
+    app::{App, error_pages},
+    serve::Birth,
+};
 
 /// How long connections may go on once the server has been told to stop. Then what they
 /// wait for is stopped too.
@@ -32,6 +36,9 @@ pub enum FrontError {
     /// The store cannot be used.
     #[error("cannot use the store")]
     Store(#[from] StoreError),
+    /// The cage cannot be entered, and outside of it no stranger is met.
+    #[error("cannot give up what a front must not have: {0}")]
+    Cage(#[source] ten_kernel::Failure),
     /// Something the kernel refused.
     #[error("cannot {what}")]
     Io {
@@ -66,7 +73,9 @@ pub fn front() -> Result<ExitCode, FrontError> {
         let (to_fleet, launches) = mpsc::channel(EVENTS);
         let (terminate, terminated) = oneshot::channel();
         let mut listening = tokio::spawn(sort(events, to_fleet, terminate));
-        let app = App::start(config, birth, boot, warden.clone(), launches).await?;
+        let pages = error_pages(config.settings.proxy.error_pages.as_deref());
+        encage(&birth)?;
+        let app = App::start(config, birth, pages, boot, warden.clone(), launches).await?;
         tokio::select! {
             _ = &mut listening => {
                 // Its tenants live on for the next one; we cannot.
@@ -83,6 +92,26 @@ pub fn front() -> Result<ExitCode, FrontError> {
         })?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// What the front reads beside its own folder: random numbers, what its threads may use of the
+/// processors, and what instances use of the memory.
+const READS: [&str; 3] = ["/dev/urandom", "/proc/self/cgroup", "/sys/fs/cgroup"];
+
+/// Gives up all that the front does not need, before the first byte of a stranger's. Still the
+/// process has one thread, and all later ones are in the cage too.
+fn encage(birth: &Birth) -> Result<(), FrontError> {
+    if ten_kernel::landlock_abi().is_none() {
+        tracing::warn!(
+            "this kernel has no Landlock: the front goes without that layer of its cage (ten doctor)"
+        );
+    }
+    let cage = Cage {
+        user: birth.front_user,
+        home: birth.state_dir.clone(),
+        reads: READS.map(PathBuf::from).into(),
+    };
+    cage.enter().map_err(FrontError::Cage)
 }
 
 /// Events on their way to the supervisor. Past this many, the warden's wait in its own queue.

@@ -17,7 +17,9 @@ pub mod convert;
 mod front;
 pub mod handlers;
 mod management;
+mod planner;
 mod serve;
+mod state;
 pub mod telemetry;
 mod upstreams;
 

@@ -1,7 +1,6 @@
 //! `ten serve`, the warden's process.
 
 use std::{
-    hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -9,8 +8,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use ten_config::Source;
+use ten_domain::Config;
 use ten_proxy::{ErrorPages, ErrorPagesError};
-use ten_warden::{FrontCommand, OpenError, Options, Warden};
+use ten_runtime::{Ground, HostEnvironment};
+use ten_warden::{FrontCommand, Keeping, OpenError, Options, Warden};
+
+use crate::{archive::ARCHIVE_VERB, planner::Planner, state};
 
 /// The hidden verb with which the warden starts the front.
 pub const FRONT_VERB: &str = "front";
@@ -25,16 +28,16 @@ const RUN_DIR: &str = ".run";
 /// What `ten serve` was told.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
-    /// The config, valid.
+    /// The config, and what it means.
     pub source: Source,
+    /// What it means.
+    pub config: Config,
     /// Where everything that must last lives. Absolute.
     pub data_dir: PathBuf,
     /// Where requests arrive.
     pub listen: Vec<SocketAddr>,
     /// The domain under which instances have their hosts.
     pub domain: String,
-    /// The folder with pages in place of ten's own, which every front reads.
-    pub error_pages: Option<PathBuf>,
 }
 
 /// Why there is no server.
@@ -43,6 +46,15 @@ pub enum ServeError {
     /// The warden cannot have what it needs.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The front's own folder cannot be had.
+    #[error("cannot prepare {path}")]
+    State {
+        /// Where it is to be.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// Which boot this is cannot be told.
     #[error("cannot read the boot id of this machine")]
     Boot(#[source] std::io::Error),
@@ -60,6 +72,11 @@ impl ServeError {
         match self {
             Self::Open(error) => Some(error.remedy()),
             Self::ErrorPages(_) => Some("mend the folder `error_pages`, or remove the key"),
+            Self::State { .. } => Some(
+                "run ten as the user that owns data_dir, or name another one; of two databases, \
+                 remove the one that is not meant; a root who has not all users (in a container \
+                 with a user namespace) runs it as an ordinary user",
+            ),
             Self::Boot(_) | Self::Note(_) => None,
         }
     }
@@ -73,6 +90,12 @@ pub(crate) struct Birth {
     pub(crate) config_text: String,
     pub(crate) data_dir: PathBuf,
     pub(crate) run_dir: PathBuf,
+    /// The folder that is the front's own.
+    pub(crate) state_dir: PathBuf,
+    /// Whom it belongs to where ten is root.
+    pub(crate) front_user: u32,
+    /// As whom `ten serve` was started.
+    pub(crate) operator: u32,
     pub(crate) domain: String,
 }
 
@@ -83,33 +106,62 @@ pub(crate) struct Birth {
 ///
 /// Where the data folder or an address is in use, or something cannot be had. Nothing runs then.
 pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
-    let ServeOptions { source, data_dir, listen, domain, error_pages } = options;
-    if let Some(folder) = error_pages {
-        ErrorPages::load(&folder)?;
+    let ServeOptions { source, config, data_dir, listen, domain } = options;
+    if let Some(folder) = &config.settings.proxy.error_pages {
+        ErrorPages::load(folder)?;
     }
     let boot_id = ten_kernel::procfs::boot_id().map_err(ServeError::Boot)?;
     let run_dir = data_dir.join(RUN_DIR).join(boot_id.get(..8).unwrap_or(&boot_id));
+    let state_failed = |source| ServeError::State { path: state::folder(&data_dir), source };
+    let state_dir = state::prepare(&data_dir).map_err(state_failed)?;
+    state::hand_over(&data_dir).map_err(state_failed)?;
     let birth = Birth {
         config_path: source.path().into(),
         config_text: source.text().into(),
         data_dir: data_dir.clone(),
         run_dir: run_dir.clone(),
+        state_dir,
+        front_user: state::user(&data_dir),
+        operator: ten_kernel::own_uid(),
         domain,
     };
     let note = serde_json::to_vec(&birth).map_err(ServeError::Note)?;
+    let environment = HostEnvironment::new(std::env::vars_os());
+    let planner = Planner { ground: ground(&config, &birth, environment), config };
     let warden = Warden::open(Options {
         run_dir,
         cgroup_name: cgroup_name(&data_dir),
         listen,
         admin_socket: data_dir.join(ADMIN_SOCKET),
-        front: FrontCommand {
-            program: "/proc/self/exe".into(),
-            argv: vec!["ten".into(), FRONT_VERB.into()],
+        front: own(FRONT_VERB),
+        front_group: ten_kernel::is_root().then_some(birth.front_user),
+        keeping: Keeping {
+            data_dir: data_dir.clone(),
+            scratch: birth.run_dir.join("archives"),
+            archiver: own(ARCHIVE_VERB),
         },
         note,
+        planner: Box::new(planner),
         data_dir,
     })?;
     Ok(warden.run())
+}
+
+/// This same binary with a hidden verb, even if its file was replaced meanwhile.
+fn own(verb: &str) -> FrontCommand {
+    let argv = vec!["ten".into(), verb.into()];
+    FrontCommand { program: "/proc/self/exe".into(), argv }
+}
+
+/// What all launches of a server have in common. The front plans nothing, and needs no environment.
+pub(crate) fn ground(config: &Config, birth: &Birth, environment: HostEnvironment) -> Ground {
+    Ground {
+        folder: config.folder.clone(),
+        data_dir: birth.data_dir.clone(),
+        run_dir: birth.run_dir.clone(),
+        environment,
+        services: config.services.keys().cloned().collect(),
+    }
 }
 
 /// Servers of one host must not share a folder of cgroups. The usual data folder has the
@@ -118,8 +170,5 @@ fn cgroup_name(data_dir: &Path) -> String {
     if data_dir == Path::new(DEFAULT_DATA_DIR) {
         return "tenement".into();
     }
-    // Keyed with zeros, hence the same in every run; no secret and no promise depends on it.
-    let mut hasher = DefaultHasher::new();
-    data_dir.hash(&mut hasher);
-    format!("tenement-{:08x}", hasher.finish() as u32)
+    format!("tenement-{:08x}", state::hash(data_dir) as u32)
 }

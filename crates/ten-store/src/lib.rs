@@ -1,5 +1,5 @@
 //! Small facts that must outlive a restart and a power cut: which instances are known, with
-//! which weight, and which tokens are valid. One SQLite file, `ten.db` in the data dir.
+//! which weight, and which tokens are valid. One SQLite file, `ten.db` in the front's folder.
 //!
 //! ```text
 //! Store (any number of clones) ──Request──▶ one thread, one connection ──▶ ten.db

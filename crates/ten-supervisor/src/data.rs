@@ -6,8 +6,9 @@
 //! Fleet: find an entry    ─► driver: PutBack::carry_out            ─► Fleet: sync, answer
 //! ```
 //!
-//! What may take long (finding, writing, syncing, purging) happens here, on threads that may
-//! block; the driver only renames, at a moment when nothing of the instance runs and before
+//! All of it is done by the keeper ([`Keeper`]), whom the folders are open to. What may take long
+//! (finding, writing, syncing, purging) is asked for here, on threads that may block; the driver
+//! only has renamed, at a moment when nothing of the instance runs and before
 //! anything starts again. Nobody else in this crate touches data: sleep, crash, restart,
 //! rollout and shutdown have no way to.
 
@@ -16,6 +17,7 @@ mod purge;
 
 use std::{
     io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -27,8 +29,9 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use ten_domain::{Config, InstanceName, ServiceName};
-use ten_kernel::{NewEntry, PutBackError, Trash};
+use ten_kernel::{NewEntry, PutBackError};
 use ten_runtime::Ground;
+use ten_warden::{Keeper, Pending};
 use tokio::sync::oneshot;
 
 pub use self::import::Import;
@@ -91,7 +94,7 @@ struct Note {
 /// All that is known of the data of instances.
 #[derive(Debug)]
 pub(crate) struct Data {
-    trash: Trash,
+    trash: Keeper,
     ground: Ground,
     config: Arc<Config>,
     /// Something new may have to be removed earlier than all else.
@@ -212,7 +215,7 @@ impl PutBack {
 
 impl Data {
     /// Takes over the trash, and begins to remove what was in it long enough.
-    pub(crate) fn start(trash: Trash, ground: Ground, config: Arc<Config>) -> Arc<Self> {
+    pub(crate) fn start(trash: Keeper, ground: Ground, config: Arc<Config>) -> Arc<Self> {
         let (changed, changes) = mpsc::sync_channel(1);
         let data = Arc::new(Self { trash, ground, config, changed });
         let tended = Arc::downgrade(&data);
@@ -302,6 +305,33 @@ impl Data {
     pub(crate) fn places(&self, name: &InstanceName) -> Result<Vec<PathBuf>, Denied> {
         let folders = self.folders(name).map_err(|error| not_moved(name, &error))?;
         Ok(folders.iter().map(|folder| self.ground.data_dir.join(folder)).collect())
+    }
+
+    /// Whether any of the instance's folders has something in it.
+    pub(crate) async fn exist(self: &Arc<Self>, name: &InstanceName) -> Result<bool, Denied> {
+        let (data, owner) = (Arc::clone(self), name.clone());
+        let exist = blocking(move || {
+            let mut folders = data.folders(&owner)?.into_iter();
+            folders.try_fold(false, |any, folder| Ok(any || data.trash.holds_data(&folder)?))
+        });
+        exist.await.map_err(|error| not_moved(name, &error))
+    }
+
+    /// Removes folders of an instance that is forgotten, as far as they are empty. Does not wait.
+    pub(crate) fn vacate(&self, folders: &[PathBuf]) {
+        let below =
+            |folder: &PathBuf| folder.strip_prefix(&self.ground.data_dir).ok().map(Path::to_owned);
+        let below: Vec<_> = folders.iter().filter_map(below).collect();
+        if let Err(error) = self.trash.vacate(&below) {
+            tracing::warn!("empty folders are left: {error}");
+        }
+    }
+
+    /// Packs folders of instances, named as by [`Self::places`].
+    pub(crate) fn pack(&self, folders: &[PathBuf], archive: &OwnedFd) -> io::Result<Pending> {
+        let below = folders.iter().map(|folder| folder.strip_prefix(&self.ground.data_dir));
+        let below: Result<Vec<_>, _> = below.map(|folder| folder.map(Path::to_owned)).collect();
+        self.trash.pack(&below.map_err(io::Error::other)?, archive)
     }
 
     fn folders(&self, name: &InstanceName) -> io::Result<Vec<PathBuf>> {

@@ -45,7 +45,7 @@ use tokio_util::time::DelayQueue;
 use crate::{
     Denied, Done,
     admission::{Census, Newcomers},
-    data::{Discard, PutBack},
+    data::{Data, Discard, PutBack},
     instance::{Goal, Instance},
     machine::{Event, Machine, Phase, Rules, Then},
     ports::Ports,
@@ -130,6 +130,7 @@ pub(crate) struct Parts {
     pub(crate) next_launch: LaunchId,
     pub(crate) published: Arc<Published>,
     pub(crate) scribe: Scribe,
+    pub(crate) data: Arc<Data>,
     pub(crate) logs: Logs,
 }
 

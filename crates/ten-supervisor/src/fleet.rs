@@ -7,11 +7,10 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use ten_domain::{
     Config, InstanceName, Listen, OnDemand, Refusal, ServiceName, ServiceSpec, Target, Weight,
 };
-use ten_kernel::Trash;
 use ten_logs::Logs;
 use ten_runtime::Ground;
 use ten_store::{KnownInstance, Store};
-use ten_warden::{Event as WardenEvent, LaunchId, Living, WardenHandle};
+use ten_warden::{Event as WardenEvent, Keeper, LaunchId, Living, WardenHandle};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout_at},
@@ -57,8 +56,8 @@ pub struct Beginning {
     pub known: Vec<KnownInstance>,
     /// Where facts are written.
     pub store: Store,
-    /// Where data go that operators give up.
-    pub trash: Trash,
+    /// Who moves data that operators give up.
+    pub keeper: Keeper,
     /// Where output goes.
     pub logs: Logs,
 }
@@ -66,7 +65,7 @@ pub struct Beginning {
 impl Fleet {
     /// Starts the driver. `events` is what the warden has to say about launches.
     pub fn start(beginning: Beginning, events: mpsc::Receiver<WardenEvent>) -> Self {
-        let Beginning { config, ground, warden, next_launch, living, known, store, trash, logs } =
+        let Beginning { config, ground, warden, next_launch, living, known, store, keeper, logs } =
             beginning;
         // A service that is not configured any more may come back: its instances stay
         // remembered, but nobody can ask for them.
@@ -77,7 +76,7 @@ impl Fleet {
         let scribe = Scribe::start(store);
         let (mailbox, commands) = mpsc::channel(MAILBOX);
         let (notices, noticed) = mpsc::unbounded_channel();
-        let data = Data::start(trash, ground.clone(), Arc::clone(&config));
+        let data = Data::start(keeper, ground.clone(), Arc::clone(&config));
         let parts = Parts {
             config: Arc::clone(&config),
             ground,
@@ -85,6 +84,7 @@ impl Fleet {
             next_launch,
             published: Arc::clone(&published),
             scribe: scribe.clone(),
+            data: Arc::clone(&data),
             logs,
         };
         let mut driver = Driver::new(parts, notices);

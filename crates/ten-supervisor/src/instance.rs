@@ -1,6 +1,9 @@
 //! What the driver keeps of one instance: its machine, its process, and who waits for it.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, net::SocketAddr, os::fd::OwnedFd, path::PathBuf, sync::Arc,
+    time::Duration,
+};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -8,7 +11,11 @@ use ten_domain::{Health, HealthRun, InstanceName, ServiceSpec, State};
 use ten_kernel::Door;
 use ten_runtime::Listener;
 use ten_warden::{Cgroup, LaunchId};
-use tokio::{sync::oneshot, task::AbortHandle, time::Instant};
+use tokio::{
+    sync::{oneshot, watch},
+    task::AbortHandle,
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, time::delay_queue};
 
 use crate::{
@@ -51,6 +58,8 @@ pub(crate) struct Process {
     /// The host's port that it was given.
     pub(crate) port: Option<u16>,
     pub(crate) listener: Listener,
+    /// Its Unix socket, as the warden found it last.
+    pub(crate) socket: watch::Sender<Option<Arc<OwnedFd>>>,
     pub(crate) launched: Instant,
     pub(crate) pid: Option<u32>,
     /// Its cgroup, where it has one: by its number a listener is known to be its own.
@@ -80,6 +89,7 @@ impl Process {
             launch,
             port,
             listener,
+            socket: watch::Sender::new(None),
             launched: Instant::now(),
             pid: None,
             cgroup: None,

@@ -18,6 +18,7 @@ mod gate;
 mod inside;
 mod instance;
 mod machine;
+mod order;
 mod ports;
 mod probe;
 mod publish;
@@ -28,6 +29,7 @@ mod view;
 pub use data::{Import, Reason, Trashed};
 pub use fleet::{Beginning, Ended, Fleet, Restored};
 pub use gate::Lease;
+pub use order::Order;
 pub use view::{Denied, Done, InstanceView};
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::{AsRawFd, OwnedFd},
-    path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -24,13 +23,14 @@ use hyper::{
     header,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags};
 use ten_domain::{Address, HealthCheck, Protocol};
 use ten_kernel::{Door, SockDiag};
 use ten_runtime::Listener;
+use ten_warden::{LaunchId, WardenHandle};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpSocket, TcpStream, UnixStream},
+    sync::watch,
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
@@ -51,14 +51,20 @@ pub(crate) struct Place {
     cgroup: Option<u64>,
     /// The way in, where it listens in a network of its own.
     door: Option<Arc<Door>>,
+    launch: LaunchId,
+    warden: WardenHandle,
+    socket: watch::Sender<Option<Arc<OwnedFd>>>,
 }
 
 impl Place {
-    pub(crate) fn of(process: &Process) -> Self {
+    pub(crate) fn of(process: &Process, warden: &WardenHandle) -> Self {
         Self {
             listener: process.listener.clone(),
             cgroup: process.cgroup.as_ref().map(|cgroup| cgroup.id),
             door: process.door.clone(),
+            launch: process.launch,
+            warden: warden.clone(),
+            socket: process.socket.clone(),
         }
     }
 }
@@ -108,15 +114,20 @@ pub(crate) async fn accepting(place: &Place) -> Reached {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut inside = None;
+    let mut search = Search::begin(place);
     loop {
-        ticks.tick().await;
+        match &mut search {
+            None => drop(ticks.tick().await),
+            Some(search) => tokio::select! {
+                _ = ticks.tick() => {}
+                () = search.news() => {}
+            },
+        }
         if let Some(path) = &place.listener.unix
-            && let Ok(Ok(socket)) = timeout(CONNECT_TIMEOUT, unix_accepts(path)).await
+            && let Some(search) = &mut search
+            && let Some(socket) = search.accepting().await
         {
-            return Reached {
-                address: Address::Unix(path.clone()),
-                by: By::Socket(Arc::new(socket)),
-            };
+            return Reached { address: Address::Unix(path.clone()), by: By::Socket(socket) };
         }
         let Some(at) = place.listener.tcp else { continue };
         match &place.door {
@@ -131,26 +142,51 @@ pub(crate) async fn accepting(place: &Place) -> Reached {
     }
 }
 
-async fn unix_accepts(path: &Path) -> io::Result<OwnedFd> {
-    let socket = open_socket(path)?;
-    UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await?;
-    Ok(socket)
+/// The search for the Unix socket of one process. Its folder is closed to us, so the warden looks
+/// for it, for as long as this lives.
+struct Search<'a> {
+    place: &'a Place,
+    found: watch::Receiver<Option<Arc<OwnedFd>>>,
 }
 
-/// Opens the socket itself, not what a link leads to. Its folder is ours or the instance's
-/// own, and nobody inside the walls can put another in its place; what is in it is up to the
-/// tenant.
-fn open_socket(path: &Path) -> io::Result<OwnedFd> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let path_only = OFlags::PATH | OFlags::CLOEXEC;
-    let folder = fs::open(folder, path_only | OFlags::DIRECTORY, Mode::empty())?;
-    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let socket = fs::openat2(&folder, name, path_only | OFlags::NOFOLLOW, Mode::empty(), within)?;
-    match FileType::from_raw_mode(fs::fstat(&socket)?.st_mode) {
-        FileType::Socket => Ok(socket),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a socket")),
+impl<'a> Search<'a> {
+    /// `None` where it has none.
+    fn begin(place: &'a Place) -> Option<Self> {
+        place.listener.unix.as_ref()?;
+        // What was found before is not what is looked for.
+        let found = place.socket.subscribe();
+        place.warden.seek(place.launch, true);
+        Some(Self { place, found })
+    }
+
+    /// One that has been found and accepts. One that does not yet is looked for again: another
+    /// may take its place.
+    async fn accepting(&mut self) -> Option<Arc<OwnedFd>> {
+        if !self.found.has_changed().unwrap_or(false) {
+            return None;
+        }
+        let socket = self.found.borrow_and_update().clone()?;
+        let accepts = UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd()));
+        if matches!(timeout(CONNECT_TIMEOUT, accepts).await, Ok(Ok(_))) {
+            return Some(socket);
+        }
+        self.place.warden.seek(self.place.launch, true);
+        None
+    }
+
+    /// Waits until there is something to try.
+    async fn news(&mut self) {
+        // The sender is dropped with the process; whoever waits for that process is then, too.
+        if self.found.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.found.mark_changed();
+    }
+}
+
+impl Drop for Search<'_> {
+    fn drop(&mut self) {
+        self.place.warden.seek(self.place.launch, false);
     }
 }
 
@@ -283,27 +319,11 @@ fn not_itself(stream: TcpStream) -> io::Result<TcpStream> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        convert::Infallible,
-        os::unix::{fs::symlink, net::UnixListener},
-    };
+    use std::convert::Infallible;
 
     use hyper::{Version, server::conn::http2 as serving, service::service_fn};
 
     use super::*;
-
-    #[test]
-    fn only_a_socket_is_opened_and_never_through_a_link() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let _ours = UnixListener::bind(at("ours")).unwrap();
-        assert!(open_socket(&at("ours")).is_ok());
-        symlink(at("ours"), at("link")).unwrap();
-        std::fs::write(at("file"), "").unwrap();
-        for wrong in ["link", "file", "nothing"] {
-            assert!(open_socket(&at(wrong)).is_err(), "{wrong}");
-        }
-    }
 
     /// Answers one connection over HTTP/2: 204 to what it should be asked, else 500.
     async fn serve_http2(listener: tokio::net::UnixListener) {

@@ -14,10 +14,11 @@ use std::{
     },
 };
 
-use ten_kernel::{Door, LaunchPlan};
+use ten_kernel::Door;
 use tokio::{io::Interest, net::UnixDatagram, sync::mpsc};
 
 use crate::{
+    keeper::Keeper,
     protocol::{Cgroup, Exit, LaunchId, ToFront, ToWarden},
     wire::{self, ReceiveError},
 };
@@ -36,6 +37,8 @@ pub struct Boot {
     pub next_launch: LaunchId,
     /// What `ten serve` decided before it became the warden.
     pub note: Vec<u8>,
+    /// Whoever does what is to be done with the data of instances.
+    pub keeper: Keeper,
     /// Trees that run already.
     pub living: Vec<Living>,
 }
@@ -82,6 +85,13 @@ pub enum Event {
         /// The way into its network, where that is its own.
         door: Option<Door>,
     },
+    /// Its Unix socket is there, which was asked for with [`WardenHandle::seek`].
+    Found {
+        /// Which launch.
+        launch: LaunchId,
+        /// The socket's file, for connecting to as `/proc/self/fd/N`.
+        socket: OwnedFd,
+    },
     /// It could not be started.
     LaunchFailed {
         /// Which launch.
@@ -116,8 +126,13 @@ impl WardenHandle {
     }
 
     /// Starts a tree.
-    pub fn launch(&self, launch: LaunchId, plan: LaunchPlan, note: Vec<u8>) {
-        self.send(ToWarden::Launch { launch, plan: Box::new(plan), note });
+    pub fn launch(&self, launch: LaunchId, order: Vec<u8>, note: Vec<u8>) {
+        self.send(ToWarden::Launch { launch, order, note });
+    }
+
+    /// Has a tree's Unix socket looked for, or not any more.
+    pub fn seek(&self, launch: LaunchId, wanted: bool) {
+        self.send(ToWarden::Seek { launch, wanted });
     }
 
     /// Sends a signal to every process of a tree.
@@ -236,7 +251,7 @@ async fn say(socket: &UnixDatagram, message: ToWarden) -> Result<Option<Event>, 
     let bytes = match (wire::encode(&message), message) {
         (Ok(bytes), _) => bytes,
         (Err(error), ToWarden::Launch { launch, .. }) => {
-            let reason = format!("cannot send the launch plan: {error}");
+            let reason = format!("cannot send the order: {error}");
             return Ok(Some(Event::LaunchFailed { launch, reason, disk_full: false }));
         }
         (Err(error), message) => {
@@ -269,6 +284,11 @@ fn event(message: ToFront, fds: Vec<OwnedFd>) -> Result<Event, ConnectError> {
             let (output, door) = unpack_ends(fds)?;
             Event::Launched { launch, pid, cgroup, output, door }
         }
+        ToFront::Found { launch } => {
+            let [socket] =
+                <[OwnedFd; 1]>::try_from(fds).map_err(|fds| wrong_fds(fds.len(), "a socket"))?;
+            Event::Found { launch, socket }
+        }
         ToFront::LaunchFailed { launch, reason, disk_full } => {
             Event::LaunchFailed { launch, reason, disk_full }
         }
@@ -287,12 +307,15 @@ fn unpack_boot(
     note_len: usize,
     mut fds: Vec<OwnedFd>,
 ) -> Result<Boot, ConnectError> {
-    if fds.len() != tcp_listeners.saturating_add(2) {
-        return Err(wrong_fds(fds.len(), "the listeners, the admin socket and the note"));
+    if fds.len() != tcp_listeners.saturating_add(3) {
+        return Err(wrong_fds(
+            fds.len(),
+            "the listeners, the admin socket, the note and the keeper",
+        ));
     }
     let rest = fds.split_off(tcp_listeners);
-    let Ok([admin, file]) = <[OwnedFd; 2]>::try_from(rest) else {
-        return Err(wrong_fds(0, "the admin socket and the note"));
+    let Ok([admin, file, keeper]) = <[OwnedFd; 3]>::try_from(rest) else {
+        return Err(wrong_fds(0, "the admin socket, the note and the keeper"));
     };
     let mut note = vec![0; note_len];
     File::from(file).read_exact_at(&mut note, 0).map_err(ConnectError::Socket)?;
@@ -301,6 +324,7 @@ fn unpack_boot(
         admin: UnixListener::from(admin),
         next_launch,
         note,
+        keeper: Keeper::new(keeper).map_err(ConnectError::Socket)?,
         living: Vec::new(),
     })
 }

@@ -1,5 +1,5 @@
-//! The front as the warden sees it: a process that may die at any moment, and a connection
-//! to it that is never waited for.
+//! The front as the warden sees it: a process that may die at any moment, its keeper, which goes
+//! with it, and a connection to it that is never waited for.
 //!
 //! ```text
 //! absent ──spawn──► booting ──every launch of its predecessor decided──► ready
@@ -18,10 +18,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::io::Errno;
+use rustix::{io::Errno, process::WaitIdStatus};
 use ten_kernel::{Child, Failure, spawn};
 
 use crate::{
+    keeper::{self, Keeping},
     protocol::{LaunchId, ToFront},
     tree::Ends,
     wire,
@@ -49,13 +50,19 @@ pub struct FrontCommand {
 pub(crate) enum Beside {
     Nothing,
     Ends(Rc<Ends>),
-    Boot(Rc<Vec<OwnedFd>>),
+    /// What all fronts get, and the keeper of this one.
+    Boot(Rc<Vec<OwnedFd>>, Rc<OwnedFd>),
+    Socket(Rc<OwnedFd>),
 }
 
 /// A running front.
 #[derive(Debug)]
 pub(crate) struct Front {
     child: Child,
+    /// How it ended, once it has.
+    status: Option<WaitIdStatus>,
+    /// Until it has been reaped.
+    keeper: Option<Child>,
     socket: OwnedFd,
     born: Instant,
     /// What the socket had no room for.
@@ -66,20 +73,77 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Starts one.
-    pub(crate) fn start(command: &FrontCommand) -> Result<Self, Failure> {
+    /// Starts one; with it comes the front's end of its keeper.
+    pub(crate) fn start(
+        command: &FrontCommand,
+        keeping: &Keeping,
+    ) -> Result<(Self, OwnedFd), Failure> {
         let (ours, theirs) = wire::pair().map_err(|errno| Failure {
             step: ten_kernel::Step::Descriptors,
             errno: errno.raw_os_error(),
             detail: String::new(),
         })?;
-        Ok(Self {
-            child: spawn(&command.program, &command.argv, &theirs)?,
+        let (keeper, asked) = keeper::start(keeping)?;
+        let child = match spawn(&command.program, &command.argv, &theirs) {
+            Ok(child) => child,
+            Err(failure) => {
+                // Nobody will ask it anything; it hears so when `asked` is closed.
+                drop(asked);
+                let _ = keeper.wait();
+                return Err(failure);
+            }
+        };
+        let front = Self {
+            child,
+            status: None,
+            keeper: Some(keeper),
             socket: ours,
             born: Instant::now(),
             queue: VecDeque::new(),
             undecided: Some(BTreeSet::new()),
-        })
+        };
+        Ok((front, asked))
+    }
+
+    /// Looks whether it or its keeper has ended, and sees to it that then both do. `forget` is told
+    /// of each that has: its pidfd would be readable for ever.
+    pub(crate) fn reap(&mut self, forget: impl Fn(&Child)) {
+        let ended = |child: &Child| child.try_wait().ok().flatten();
+        if self.status.is_none()
+            && let Some(status) = ended(&self.child)
+        {
+            self.status = Some(status);
+            forget(&self.child);
+            // It must not go on while the next one begins.
+            if let Some(Err(error)) = self.keeper.as_ref().map(Child::kill) {
+                tracing::error!(%error, "cannot kill the keeper of the data");
+            }
+        }
+        let Some((keeper, status)) = self.keeper.as_ref().and_then(|k| Some((k, ended(k)?))) else {
+            return;
+        };
+        forget(keeper);
+        self.keeper = None;
+        // One that ends well was let go by a front that is about to end, too.
+        if self.status.is_none() && status.exit_status() != Some(0) {
+            tracing::error!("the keeper of the data ended; its front goes with it");
+            self.kill();
+        }
+    }
+
+    /// How it ended, once nothing is left of it and its keeper.
+    pub(crate) fn ended(&self) -> Option<&WaitIdStatus> {
+        self.status.as_ref().filter(|_| self.keeper.is_none())
+    }
+
+    /// The processes that are there.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = u32> {
+        let keeper = self.keeper.as_ref().map(Child::pid);
+        [Some(self.child.pid()), keeper].into_iter().flatten()
+    }
+
+    pub(crate) fn keeper(&self) -> Option<&Child> {
+        self.keeper.as_ref()
     }
 
     pub(crate) fn child(&self) -> &Child {
@@ -140,7 +204,10 @@ impl Front {
                     fds.extend(ends.door.as_ref().map(AsFd::as_fd));
                     fds
                 }
-                Beside::Boot(fds) => fds.iter().map(AsFd::as_fd).collect(),
+                Beside::Socket(socket) => vec![socket.as_fd()],
+                Beside::Boot(fds, keeper) => {
+                    fds.iter().chain([&**keeper]).map(AsFd::as_fd).collect()
+                }
             };
             match wire::send(&self.socket, bytes, &fds) {
                 Err(Errno::AGAIN) => return,

@@ -1,7 +1,8 @@
 //! Clearing away what a warden that was killed left behind.
 //!
-//! Its front dies with it, but may take a moment to let go of the sockets. Its trees live on. Until they can be adopted they are ended here, before
-//! anything else is started: two processes on one data folder must never happen.
+//! Its front and its keeper die with it, but may take a moment to let go of sockets and folders.
+//! Its trees live on. Until they can be adopted they are ended here, before anything else is
+//! started: two processes on one data folder must never happen.
 
 use std::{
     io,
@@ -17,7 +18,7 @@ use rustix::{
 };
 use ten_kernel::{CgroupError, Child, KILL_ORDER, Leaf};
 
-use crate::record::{Record, RunDir};
+use crate::record::{Record, RunDir, Servant};
 
 /// How long killed processes may take to be gone. One that takes longer hangs in the kernel
 /// (a dead network file system), and to start its successor would be wrong.
@@ -82,9 +83,11 @@ pub(crate) fn clear(run_dir: &Path, folders: &RunDir, boot_id: &str) -> Result<(
         let path = path.to_path_buf();
         move |source| LeftoverError::Record { path, source }
     };
-    let front = folders.front().map_err(unreadable(&run_dir.join("front.json")))?;
-    if let Some(front) = front.and_then(|front| front.find(boot_id)) {
-        end_process("the front", &front, Child::kill)?;
+    for servant in Servant::ALL {
+        let named = folders.servant(servant).map_err(unreadable(run_dir))?;
+        if let Some(process) = named.and_then(|named| named.find(boot_id)) {
+            end_process("a process of ten's own", &process, Child::kill)?;
+        }
     }
     for (path, record) in folders.records().map_err(unreadable(run_dir))? {
         let record = record.map_err(unreadable(&path))?;

@@ -2,18 +2,21 @@
 //!
 //! ```text
 //! Warden::open ── lock, leftovers, sockets
-//! Warden::run ─── front (a child, restarted when it dies) ◄── seqpacket ──► client::connect
+//! Warden::run ─┬─ front (a child, restarted when it dies) ◄── seqpacket ──► client::connect
+//!             ├─ keeper (a fork, gone with its front) ◄─── seqpacket ──► keeper::Keeper
 //!             └── trees (children: an init each)
 //! ```
 //!
 //! Mechanism only: it does what the front asks and reports what happens. It knows no
 //! service, no instance and no policy, parses nothing from a network, and has one thread.
-//! The one part that runs elsewhere is [`client`], the front's end.
+//! What runs elsewhere is the front's end of both: [`client`] and [`Keeper`].
 
 pub mod client;
 mod front;
+mod keeper;
 mod leftovers;
 mod open;
+mod planner;
 pub mod protocol;
 mod record;
 mod source;
@@ -23,8 +26,10 @@ mod wire;
 
 pub use client::{Boot, ConnectError, Event, Living, Output, WardenHandle, connect};
 pub use front::FrontCommand;
+pub use keeper::{Cancel, Keeper, Keeping, Pending};
 pub use leftovers::LeftoverError;
 pub use open::{OpenError, Options};
+pub use planner::Planner;
 pub use protocol::{Cgroup, Exit, LaunchId, ToFront, ToWarden};
 pub use warden::Warden;
 pub use wire::{EncodeError, MESSAGE_MAX, ReceiveError};

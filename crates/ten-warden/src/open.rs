@@ -20,15 +20,20 @@ use ten_kernel::{
 
 use crate::{
     front::FrontCommand,
+    keeper::Keeping,
     leftovers::{self, LeftoverError},
+    planner::Planner,
     record::{RunDir, make_private_folder},
     tree::Places,
     warden::Warden,
     wire::FDS_MAX,
 };
 
+/// Descriptors beside `Boot` that are no listeners: the admin socket, the note, the keeper.
+const BOOT_FDS: usize = 3;
+
 /// What a warden is told.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Options {
     /// The folder that only one warden may serve.
     pub data_dir: PathBuf,
@@ -43,8 +48,14 @@ pub struct Options {
     pub admin_socket: PathBuf,
     /// How to start the front.
     pub front: FrontCommand,
+    /// The group of the front, where it is not the warden's own: trees' sockets are given to it.
+    pub front_group: Option<u32>,
+    /// What its keeper does.
+    pub keeping: Keeping,
     /// What every front is told at birth; the warden does not look inside.
     pub note: Vec<u8>,
+    /// What the front's orders mean.
+    pub planner: Box<dyn Planner>,
 }
 
 /// Why there is no warden.
@@ -89,7 +100,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// More addresses than can be passed on.
-    #[error("{count} addresses to listen on, and at most {} are possible", FDS_MAX - 2)]
+    #[error("{count} addresses to listen on, and at most {} are possible", FDS_MAX - BOOT_FDS)]
     TooManyListeners {
         /// How many were asked for.
         count: usize,
@@ -167,7 +178,7 @@ fn take(data_dir: &Path) -> Result<DirLock, OpenError> {
 /// The addresses that were bound, and what goes beside `Boot`: the listeners, the admin
 /// socket, the note.
 fn boot_fds(options: &Options) -> Result<(Vec<SocketAddr>, Vec<OwnedFd>), OpenError> {
-    if options.listen.len() > FDS_MAX - 2 {
+    if options.listen.len() > FDS_MAX - BOOT_FDS {
         return Err(OpenError::TooManyListeners { count: options.listen.len() });
     }
     let mut addresses = Vec::new();

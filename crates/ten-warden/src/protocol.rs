@@ -8,7 +8,6 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use ten_kernel::LaunchPlan;
 
 /// Names one launch for as long as the warden lives. Chosen by the front, ever rising,
 /// below 2^62.
@@ -36,8 +35,9 @@ pub enum ToWarden {
     Launch {
         /// Its name from now on.
         launch: LaunchId,
-        /// How.
-        plan: Box<LaunchPlan>,
+        /// What to start, as the warden's [`Planner`](crate::Planner) understands it. No plan
+        /// comes from the front: it chooses what is started, not how.
+        order: Vec<u8>,
         /// What a later front must know of it; the warden does not look inside.
         note: Vec<u8>,
     },
@@ -55,6 +55,14 @@ pub enum ToWarden {
         /// Which tree.
         launch: LaunchId,
     },
+    /// Look for the tree's Unix socket, or look no more. Answered by `Found`, once for each time
+    /// that it is asked for, as soon as there is one.
+    Seek {
+        /// Whose.
+        launch: LaunchId,
+        /// Whether it is wanted.
+        wanted: bool,
+    },
     /// Everything is stopped and stored: the front is about to exit for good, and so may the warden.
     Farewell,
 }
@@ -62,13 +70,15 @@ pub enum ToWarden {
 /// What the warden tells the front.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToFront {
-    /// The first message. Beside it: the TCP listeners, then the admin socket's listener.
+    /// The first message. Beside it: the TCP listeners, the admin socket's listener, the
+    /// front's note, and the keeper of the data.
     Boot {
         /// How many of the fds are TCP listeners.
         tcp_listeners: usize,
         /// The lowest launch id that was never used.
         next_launch: LaunchId,
-        /// Length of the front's own note, which is read from the memfd that is the last fd.
+        /// Length of the front's own note, which is read from the memfd that is the last fd but
+        /// one.
         note_len: usize,
     },
     /// A tree that runs already. Beside it: its stdout, its stderr, and the door to its
@@ -93,6 +103,12 @@ pub enum ToFront {
         pid: u32,
         /// Its cgroup, where it has one.
         cgroup: Option<Cgroup>,
+    },
+    /// There is a socket where the tree's should be; whether anybody accepts on it is for the
+    /// front to find out. Beside it is the socket's file (O_PATH).
+    Found {
+        /// Whose.
+        launch: LaunchId,
     },
     /// It could not be started; nothing of it is left.
     LaunchFailed {

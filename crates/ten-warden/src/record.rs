@@ -60,11 +60,29 @@ pub(crate) struct Record {
     pub(crate) socket: Option<PathBuf>,
 }
 
-/// Where traces are: `{run_dir}/launches`, `{run_dir}/output`, the front's record, and
+/// A process of the warden's own that is no tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Servant {
+    Front,
+    Keeper,
+}
+
+impl Servant {
+    pub(crate) const ALL: [Self; 2] = [Self::Front, Self::Keeper];
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::Front => "front.json",
+            Self::Keeper => "keeper.json",
+        }
+    }
+}
+
+/// Where traces are: `{run_dir}/launches`, `{run_dir}/output`, the servants' records, and
 /// `{run_dir}/trash` for what takes long to remove.
 #[derive(Debug)]
 pub(crate) struct RunDir {
-    front: PathBuf,
+    path: PathBuf,
     launches: PathBuf,
     output: PathBuf,
     trash: PathBuf,
@@ -77,7 +95,7 @@ impl RunDir {
     /// Makes the folders where they are missing.
     pub(crate) fn open(run_dir: &Path) -> io::Result<Self> {
         let folders = Self {
-            front: run_dir.join("front.json"),
+            path: run_dir.into(),
             launches: run_dir.join("launches"),
             output: run_dir.join("output"),
             trash: run_dir.join("trash"),
@@ -163,22 +181,22 @@ impl RunDir {
         write_whole(&self.record(&record.name), record)
     }
 
-    /// Writes the front's record.
-    pub(crate) fn write_front(&self, front: &Named) -> io::Result<()> {
-        write_whole(&self.front, front)
+    /// Writes a servant's record.
+    pub(crate) fn write_servant(&self, servant: Servant, named: &Named) -> io::Result<()> {
+        write_whole(&self.path.join(servant.file()), named)
     }
 
-    /// The front's record, if there is one.
-    pub(crate) fn front(&self) -> io::Result<Option<Named>> {
-        match fs::read(&self.front) {
+    /// A servant's record, if there is one.
+    pub(crate) fn servant(&self, servant: Servant) -> io::Result<Option<Named>> {
+        match fs::read(self.path.join(servant.file())) {
             Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
             read => Ok(Some(serde_json::from_slice(&read?)?)),
         }
     }
 
-    /// Removes the front's record.
-    pub(crate) fn remove_front(&self) -> io::Result<()> {
-        remove_file(&self.front)
+    /// Removes the servants' records.
+    pub(crate) fn remove_servants(&self) -> io::Result<()> {
+        Servant::ALL.iter().try_for_each(|servant| remove_file(&self.path.join(servant.file())))
     }
 
     /// All records, with the files that they are in. Drafts of a killed warden are removed:

@@ -11,7 +11,11 @@
 
 mod launch;
 
-use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
+use std::{
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 use rustix::process::Signal;
 use ten_kernel::{
@@ -88,6 +92,11 @@ pub(crate) struct Tree {
 impl Tree {
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where its Unix socket will be.
+    pub(crate) fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
     }
 
     /// Readable when init ends.

@@ -9,10 +9,12 @@
 //!  cgroup is empty ─┘
 //! ```
 //!
-//! No event is waited for in the middle of another, no process is looked for by polling,
-//! and nothing that comes from a network is ever parsed here.
+//! No event is waited for in the middle of another, no process is looked for by polling, and
+//! nothing that comes from a network is ever parsed here. Sockets are looked for (`sockets.rs`),
+//! while somebody wants to know.
 
 mod shutdown;
+mod sockets;
 mod trees;
 
 use std::{
@@ -33,14 +35,16 @@ use rustix::{
     io::Errno,
     process::Signal,
 };
-use ten_kernel::{DirLock, Signals, procfs, remove_socket};
+use ten_kernel::{Child, DirLock, Signals, procfs, remove_socket};
 
-use self::shutdown::Shutdown;
+use self::{shutdown::Shutdown, sockets::Sought};
 use crate::{
     front::{Beside, Front, FrontCommand, Restarts},
+    keeper::Keeping,
     open::Options,
+    planner::Planner,
     protocol::{LaunchId, ToFront, ToWarden},
-    record::Named,
+    record::{Named, Servant},
     source::Source,
     tree::{Places, Tree},
     wire::{self, ReceiveError},
@@ -65,7 +69,11 @@ pub struct Warden {
     next_front: Option<Instant>,
     restarts: Restarts,
     shutdown: Shutdown,
+    sought: Sought,
+    planner: Box<dyn Planner>,
     command: FrontCommand,
+    keeping: Keeping,
+    front_group: Option<u32>,
     addresses: Vec<SocketAddr>,
     boot: Rc<Vec<OwnedFd>>,
     note_len: usize,
@@ -98,7 +106,11 @@ impl Warden {
             next_front: Some(Instant::now()),
             restarts: Restarts::default(),
             shutdown: Shutdown::No,
+            sought: Sought::default(),
+            planner: options.planner,
             command: options.front,
+            keeping: options.keeping,
+            front_group: options.front_group,
             addresses,
             boot: Rc::new(boot),
             note_len: options.note.len(),
@@ -163,15 +175,20 @@ impl Warden {
 
     fn start_front(&mut self) {
         self.next_front = None;
-        let started = Front::start(&self.command).map_err(|failure| failure.to_string());
-        let listened = started.and_then(|front| {
+        let started = Front::start(&self.command, &self.keeping);
+        let started = started.map_err(|failure| failure.to_string());
+        let listened = started.and_then(|(front, keeper)| {
             self.listen_to(front.child(), Source::FrontExit, EventFlags::IN)
+                .and_then(|()| match front.keeper() {
+                    Some(keeper) => self.listen_to(keeper, Source::FrontExit, EventFlags::IN),
+                    None => Ok(()),
+                })
                 .and_then(|()| self.listen_to(front.socket(), Source::FrontSocket, FRONT_FLAGS))
-                .map(|()| front)
+                .map(|()| (front, keeper))
                 .map_err(|errno| errno.to_string())
         });
         match listened {
-            Ok(front) => self.brief(front),
+            Ok((front, keeper)) => self.brief(front, keeper),
             Err(error) => {
                 let delay = self.restarts.after(Duration::ZERO);
                 tracing::error!(error, ?delay, "cannot start the front");
@@ -181,18 +198,25 @@ impl Warden {
     }
 
     /// Puts a new front on record and tells it about the present.
-    fn brief(&mut self, mut front: Front) {
-        if let Some(named) = Named::of(front.child(), &self.places.boot_id)
-            && let Err(error) = self.places.folders.write_front(&named)
-        {
-            tracing::warn!(%error, "cannot put the front on record");
+    fn brief(&mut self, mut front: Front, keeper: OwnedFd) {
+        let named = |child: &Child| Named::of(child, &self.places.boot_id);
+        let servants = [
+            (Servant::Front, named(front.child())),
+            (Servant::Keeper, front.keeper().and_then(named)),
+        ];
+        for (servant, named) in servants {
+            if let Some(named) = named
+                && let Err(error) = self.places.folders.write_servant(servant, &named)
+            {
+                tracing::warn!(%error, ?servant, "cannot be put on record");
+            }
         }
         let boot = ToFront::Boot {
             tcp_listeners: self.addresses.len(),
             next_launch: self.next_launch,
             note_len: self.note_len,
         };
-        front.say(&boot, Beside::Boot(self.boot.clone()));
+        front.say(&boot, Beside::Boot(self.boot.clone(), Rc::new(keeper)));
         for tree in self.trees.values() {
             match tree.is_launching() {
                 true => front.await_decision(tree.launch),
@@ -241,10 +265,12 @@ impl Warden {
     }
 
     fn on_front_exit(&mut self) {
-        let Some(Ok(Some(status))) = self.front.as_ref().map(|front| front.child().try_wait())
-        else {
-            return;
-        };
+        let Some(front) = &mut self.front else { return };
+        // It can only be missing where adding it failed.
+        front.reap(|child| {
+            let _ = epoll::delete(&self.epoll, child);
+        });
+        let Some(status) = front.ended().copied() else { return };
         // Its last words may be a farewell.
         self.on_front_socket();
         let Some(front) = self.front.take() else { return };
@@ -261,11 +287,12 @@ impl Warden {
 
     fn obey(&mut self, message: ToWarden) {
         match message {
-            ToWarden::Launch { launch, plan, note } => self.launch(launch, &plan, note),
+            ToWarden::Launch { launch, order, note } => self.launch(launch, &order, note),
             ToWarden::Signal { launch, signal } => {
                 self.with_tree(launch, |tree| tree.signal(signal));
             }
             ToWarden::Kill { launch } => self.with_tree(launch, Tree::kill),
+            ToWarden::Seek { launch, wanted } => self.seek(launch, wanted),
             ToWarden::Farewell => self.farewell(),
         }
     }
@@ -298,11 +325,13 @@ impl Warden {
         if self.next_front.is_some_and(|at| at <= now) {
             self.start_front();
         }
+        self.look_for_sockets(now);
         self.act_on_deadline(now);
     }
 
     fn timeout(&self) -> Option<Timespec> {
-        let next = [self.next_front, self.shutdown.deadline()].into_iter().flatten().min()?;
+        let next = [self.next_front, self.shutdown.deadline(), self.sought.next()];
+        let next = next.into_iter().flatten().min()?;
         let left = next.saturating_duration_since(Instant::now());
         Some(Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() })
     }
@@ -312,9 +341,9 @@ impl Warden {
             cgroups.remove();
         }
         let removed =
-            remove_socket(&self.admin_socket).and_then(|()| self.places.folders.remove_front());
+            remove_socket(&self.admin_socket).and_then(|()| self.places.folders.remove_servants());
         if let Err(error) = removed {
-            tracing::warn!(%error, "cannot remove the admin socket and the front's record");
+            tracing::warn!(%error, "cannot remove the admin socket and the servants' records");
         }
     }
 }

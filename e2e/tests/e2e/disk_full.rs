@@ -178,7 +178,7 @@ fn a_full_disk_stops_what_must_be_stored_and_nothing_else() {
 fn what_cannot_be_stored_now_is_stored_later() {
     let mut ten = Ten::with_config(&app("", "")).start();
     done(&ten.cli(&["spawn", "app:a"]));
-    let other = rusqlite::Connection::open(ten.data_dir().join("ten.db")).unwrap();
+    let other = rusqlite::Connection::open(ten.data_dir().join(".state/ten.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let weighed = ten.cli(&["weight", "app:a", "7"]);
     assert_eq!(weighed.code, Some(1), "{weighed:?}");

@@ -26,7 +26,9 @@ fn a_server_that_runs_lacks_nothing() {
     let ten = Ten::with_config(&app("", "")).start();
     let found = doctor(&ten);
     assert_eq!(found.code, Some(0), "{found:?}");
-    for name in ["system calls", "seccomp", "namespace", "own network", "data_dir", "app"] {
+    for name in
+        ["system calls", "seccomp", "namespace", "own network", "data_dir", "front's cage", "app"]
+    {
         assert_eq!(check(&found.stdout, name)["ok"], true, "{name}: {}", found.stdout);
     }
     // Its own port is not somebody else's.

@@ -4,6 +4,7 @@
 
 mod api;
 mod backup;
+mod cage;
 mod cli;
 mod data;
 mod disk_full;

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use ten_testkit::{Response, http, http::Request, process, ten_binary, tenant_binary};
 
 /// nobody, nogroup.
-const UID: u32 = 65534;
+pub(crate) const UID: u32 = 65534;
 
 /// A server of an ordinary user. Dropping it stops it and checks that nothing is left.
 pub(crate) struct Rootless {
@@ -74,7 +74,7 @@ impl Rootless {
         self.address
     }
 
-    fn home(&self) -> PathBuf {
+    pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }
 }
@@ -103,12 +103,16 @@ fn an_ordinary_user_serves_behind_namespaces() {
     let ten = Rootless::start(config, |_| ());
     let woken = ten.get("a.app.localhost", "/");
     assert_eq!((woken.status, woken.text().as_str()), (200, "app:a"));
+    let is_front = |p: &process::Process| {
+        p.parent == ten.server.id() && p.argv.iter().any(|arg| arg == "front")
+    };
+    crate::cage::gave_up(process::all().into_iter().find(is_front).expect("a front").pid);
     assert_eq!(ten.get("a.app.localhost", "/proc").text().lines().count(), 2);
     assert_eq!(ten.get("a.app.localhost", "/pid").text(), "2");
     let planted = ten.get("a.app.localhost", "/write?path=/tmp/planted&text=x");
     assert_eq!(planted.status, 200, "{}", planted.text());
     assert!(!fs::exists("/tmp/planted").unwrap());
-    let secret = ten.home().join("data/ten.db").display().to_string();
+    let secret = ten.home().join("data/.state/ten.db").display().to_string();
     assert_eq!(ten.get("a.app.localhost", &format!("/read?path={secret}")).status, 403);
     ten.get("a.app.localhost", "/fork?kind=daemon");
 }

@@ -26,3 +26,12 @@ pub(crate) fn named(name: &str, args: &str, keys: &str) -> String {
 pub(crate) fn once(host: &str, path: &str) -> Request {
     Request::post(host, path, "")
 }
+
+/// Whether a test that takes root can go on; says so where it cannot.
+pub(crate) fn has_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        println!("SKIP this takes root");
+    }
+    root
+}

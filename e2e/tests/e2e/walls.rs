@@ -68,7 +68,7 @@ fn it_cannot_read_or_write_what_belongs_to_others() {
     assert_eq!(std::fs::read_to_string(&own).unwrap(), "a");
     for path in [
         secret.as_str(),
-        &data.join("ten.db").display().to_string(),
+        &data.join(".state/ten.db").display().to_string(),
         &data.join("ten.sock").display().to_string(),
         &data.join(".run").display().to_string(),
         &data.join("app/b/s").display().to_string(),

@@ -2,6 +2,8 @@
 //! outcome, compared with `walls_matrix/expected.txt`. An attempt that comes further than it
 //! did fails here. `UPDATE_FIXTURES=1` writes the table anew, to be read and judged.
 
+mod bubblewrap;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -29,16 +31,7 @@ const COLUMNS: [&str; 5] = ["root", "root, inherit", "rootless", "network: none"
 #[test]
 fn nobody_gets_further_than_the_table_says() {
     let outside = Outside::open();
-    let config = |keys: &str| {
-        format!(
-            "[service.app]\ncommand = \"{PYTHON} probe.py\"\nlisten = \"port\"\n{keys}\n\
-             [service.app.env]\nPROBE_OUTSIDE = \"{}\"\nPROBE_OUTSIDE_PORT = \"{}\"\n\
-             PROBE_HOST_ADDRESS = \"{}\"\n",
-            outside.name,
-            outside.tcp.local_addr().unwrap().port(),
-            host_address(),
-        )
-    };
+    let config = |keys: &str| config(&outside, keys);
     let as_root = |keys: &str| {
         let mut ten = Ten::with_config(&config(keys)).prepare();
         place_probe(ten.config_path().parent().unwrap());
@@ -59,6 +52,18 @@ fn nobody_gets_further_than_the_table_says() {
         fs::write(EXPECTED, &table).unwrap();
     }
     assert_eq!(table, fs::read_to_string(EXPECTED).unwrap(), "\n{table}");
+}
+
+/// A service whose instances are the probe.
+fn config(outside: &Outside, keys: &str) -> String {
+    format!(
+        "[service.app]\ncommand = \"{PYTHON} probe.py\"\nlisten = \"port\"\n{keys}\n\
+         [service.app.env]\nPROBE_OUTSIDE = \"{}\"\nPROBE_OUTSIDE_PORT = \"{}\"\n\
+         PROBE_HOST_ADDRESS = \"{}\"\n",
+        outside.name,
+        outside.port(),
+        host_address(),
+    )
 }
 
 fn said(response: &Response) -> String {
@@ -125,6 +130,12 @@ impl Outside {
         };
         fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
         outside
+    }
+}
+
+impl Outside {
+    fn port(&self) -> u16 {
+        self.tcp.local_addr().unwrap().port()
     }
 }
 

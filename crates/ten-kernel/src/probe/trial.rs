@@ -13,18 +13,20 @@ use rustix::{
 };
 
 use crate::{
+    cage::{Cage, FRONT_USERS},
+    child::fork,
     failure::{Failure, Step},
+    init::exit,
     launch::{Given, launch},
     plan::{LaunchPlan, Limits, Mount, Network, User, Walls},
-    report::{Report, ReportEnd},
+    report::{Report, ReportEnd, Reporter},
     users::is_root,
 };
 
 /// A start takes some milliseconds. A machine on which it takes this long has other troubles.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The uid of the trial where this process is root: the highest that trees are given, and so the
-/// last that one will have.
+/// The uid of the trial where this process is root: beyond those of trees and fronts.
 const STRANGER: u32 = 0x7fff_fffe;
 
 /// Starts this same program with `--version` behind the walls of a level, in this process's own
@@ -70,6 +72,26 @@ pub fn try_walls(network: Network) -> Result<(), Failure> {
     started
 }
 
+/// Lets a child of this process enter a front's cage, and end there.
+///
+/// The calling process must have one thread.
+pub fn try_cage() -> Result<(), Failure> {
+    let (report, reporter) = Reporter::pair().map_err(Failure::of(Step::Report))?;
+    let home = env::temp_dir();
+    let cage = Cage { user: FRONT_USERS.end, home, reads: vec!["/proc/self/cgroup".into()] };
+    let Some(child) = fork(0, None)? else {
+        reporter.say(&match cage.enter() {
+            Ok(()) => Report::Started,
+            Err(failure) => Report::Failed(failure),
+        });
+        exit(0);
+    };
+    drop(reporter);
+    let entered = outcome(&report);
+    child.wait().map_err(Failure::of(Step::Signals))?;
+    entered
+}
+
 /// One that has failed already has gone, and left word.
 fn go(report: &ReportEnd) -> Result<(), Failure> {
     match report.go() {
@@ -108,7 +130,6 @@ fn outcome(report: &ReportEnd) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Reporter;
 
     #[test]
     fn an_init_that_goes_without_a_word_is_not_waited_for() {

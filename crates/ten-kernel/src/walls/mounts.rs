@@ -26,6 +26,7 @@ use rustix::{
         OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change,
         move_mount, open_tree,
     },
+    process::{chroot, fchdir},
 };
 
 use crate::{
@@ -39,6 +40,10 @@ use crate::{
 const PRIVATE_SIZE: &str = "256m";
 /// Files in a private place: each costs about a KiB of memory that the size does not count.
 const PRIVATE_FILES: &str = "65536";
+/// A tree in which there are only places to mount on.
+const ROOT_SIZE: &str = "1m";
+const ROOT_FILES: &str = "1024";
+
 /// Turns this mount namespace, a copy of the host's, into the tree that the plan describes.
 pub(super) fn make(network: Network, mounts: &[Mount]) -> Result<(), Failure> {
     let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
@@ -53,6 +58,29 @@ pub(super) fn make(network: Network, mounts: &[Mount]) -> Result<(), Failure> {
             (Mount::Private { at, mode }, _) => private_place(at, *mode)?,
             (Mount::Bind { from, at, writable }, Some(tree)) => bind(&tree, from, at, *writable)?,
             (Mount::Bind { .. }, None) => unreachable!("every bind has a source"),
+        }
+    }
+    Ok(())
+}
+
+/// Puts an empty tree in the place of the host's, with a /proc that tells of this process alone
+/// and with what these binds show. Only root of the host can.
+///
+/// The old tree lies beneath and stays what it was, but no name leads there, and whoever has no
+/// capabilities cannot take the new one off. What the host unmounts later goes from there too.
+pub(crate) fn replace(binds: &[Mount]) -> Result<(), Failure> {
+    let failed = || Failure::of(Step::FrontTree);
+    let follow = MountPropagationFlags::REC | MountPropagationFlags::DOWNSTREAM;
+    mount_change("/", follow).map_err(failed())?;
+    let sources = binds.iter().map(source).collect::<Result<Vec<_>, _>>()?;
+    let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    let root = tmpfs(0o755, ROOT_SIZE, ROOT_FILES, flags).map_err(failed())?;
+    move_to(&root, &open_path("/".as_ref()).map_err(failed())?).map_err(failed())?;
+    fchdir(&root).and_then(|()| chroot(".")).map_err(failed())?;
+    kernel::own_proc()?;
+    for (mount, source) in binds.iter().zip(sources) {
+        if let (Mount::Bind { from, at, writable }, Some(tree)) = (mount, source) {
+            bind(&tree, from, at, *writable)?;
         }
     }
     Ok(())

@@ -9,6 +9,7 @@
 //! ioctl                     ──► EPERM    when it types into a terminal
 //! socket, socketpair        ──► EAFNOSUPPORT  in a network of its own: unless in FAMILIES
 //! ioctl                     ──► EPERM         in a network of its own: when in DEVICES
+//! in PROGRAMS, clone        ──► EPERM         for who keeps threads: unless it makes a thread
 //! anything else             ──► allowed
 //! ```
 //!
@@ -106,6 +107,65 @@ const FORBIDDEN: &[c_long] = &[
     libc::SYS_ioperm,
 ];
 
+/// What only those need who start programs, look into processes, or act for other users: refused
+/// to whoever keeps nothing but its threads.
+const PROGRAMS: &[c_long] = &[
+    libc::SYS_execve,
+    libc::SYS_execveat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_fork,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_vfork,
+    libc::SYS_unshare,
+    // Other processes.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_kcmp,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    // Other users.
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setreuid,
+    libc::SYS_setregid,
+    libc::SYS_setresuid,
+    libc::SYS_setresgid,
+    libc::SYS_setfsuid,
+    libc::SYS_setfsgid,
+    libc::SYS_setgroups,
+    libc::SYS_capset,
+    // Files of other kinds and of other owners.
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_mknod,
+    libc::SYS_mknodat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_chown,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_lchown,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_symlink,
+    libc::SYS_symlinkat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_link,
+    libc::SYS_linkat,
+    libc::SYS_fanotify_init,
+    // Memory and messages that are shared by name.
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_semget,
+    libc::SYS_msgget,
+    libc::SYS_mq_open,
+    libc::SYS_personality,
+];
+
 /// Flags of clone(2) and unshare(2) that make a namespace.
 const NEW_NAMESPACE: u32 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
@@ -139,21 +199,34 @@ const ARGUMENTS: [u32; 2] = [16, 24];
 const FAMILIES: [c_int; 5] =
     [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_PACKET];
 
-static FILTER: LazyLock<Vec<sock_filter>> = LazyLock::new(|| filter(Network::Host));
+/// What a filter leaves to whoever gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    /// All that programs need, in this network.
+    Programs(Network),
+    /// Threads: no program is ever executed, no process made.
+    Threads,
+}
+
+static FILTER: LazyLock<Vec<sock_filter>> =
+    LazyLock::new(|| filter(Keeps::Programs(Network::Host)));
 static FILTER_OF_OWN_NETWORK: LazyLock<Vec<sock_filter>> =
-    LazyLock::new(|| filter(Network::Loopback));
+    LazyLock::new(|| filter(Keeps::Programs(Network::Loopback)));
+static FILTER_OF_THREADS: LazyLock<Vec<sock_filter>> = LazyLock::new(|| filter(Keeps::Threads));
 
 /// Makes the filters, which every later fork has. Called before the first.
 pub(crate) fn prepare() {
     LazyLock::force(&FILTER);
     LazyLock::force(&FILTER_OF_OWN_NETWORK);
+    LazyLock::force(&FILTER_OF_THREADS);
 }
 
 /// Puts the filter on this process. Needs no_new_privs.
-pub(crate) fn refuse(network: Network) -> Result<(), Errno> {
-    let filter = match network {
-        Network::Host => &FILTER,
-        Network::Loopback => &FILTER_OF_OWN_NETWORK,
+pub(crate) fn refuse(keeps: Keeps) -> Result<(), Errno> {
+    let filter = match keeps {
+        Keeps::Programs(Network::Host) => &FILTER,
+        Keeps::Programs(Network::Loopback) => &FILTER_OF_OWN_NETWORK,
+        Keeps::Threads => &FILTER_OF_THREADS,
     };
     let program = libc::sock_fprog {
         len: u16::try_from(filter.len()).map_err(|_| Errno::TOOBIG)?,
@@ -167,7 +240,7 @@ pub(crate) fn refuse(network: Network) -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
-fn filter(network: Network) -> Vec<sock_filter> {
+fn filter(keeps: Keeps) -> Vec<sock_filter> {
     let mut code = vec![
         load(ARCH),
         jump(BPF_JEQ, ARCHITECTURE, 1, 0),
@@ -176,10 +249,16 @@ fn filter(network: Network) -> Vec<sock_filter> {
         jump(BPF_JGE, X32, 0, 1),
         fail(Errno::NOSYS),
     ];
-    for (calls, errno) in [(ABSENT, Errno::NOSYS), (FORBIDDEN, Errno::PERM)] {
+    let programs = if keeps == Keeps::Threads { PROGRAMS } else { &[] };
+    for (calls, errno) in
+        [(ABSENT, Errno::NOSYS), (FORBIDDEN, Errno::PERM), (programs, Errno::PERM)]
+    {
         for call in calls {
             code.extend([jump(BPF_JEQ, number(*call), 0, 1), fail(errno)]);
         }
+    }
+    if keeps == Keeps::Threads {
+        code.extend(only_threads());
     }
     for (call, flags) in
         [(libc::SYS_clone, NEW_NAMESPACE), (libc::SYS_unshare, NEW_NAMESPACE | NEW_TIME)]
@@ -192,7 +271,7 @@ fn filter(network: Network) -> Vec<sock_filter> {
             allow(),
         ]);
     }
-    if network != Network::Host {
+    if keeps != Keeps::Programs(Network::Host) {
         code.extend([libc::SYS_socket, libc::SYS_socketpair].into_iter().flat_map(only_families));
         code.extend(no_devices());
     }
@@ -205,6 +284,17 @@ fn filter(network: Network) -> Vec<sock_filter> {
         allow(),
     ]);
     code
+}
+
+/// What follows looks at clone(2) again.
+fn only_threads() -> [sock_filter; 5] {
+    [
+        jump(BPF_JEQ, number(libc::SYS_clone), 0, 4),
+        load(ARGUMENTS[0]),
+        jump(BPF_JSET, libc::CLONE_THREAD as u32, 1, 0),
+        fail(Errno::PERM),
+        load(NUMBER),
+    ]
 }
 
 fn only_families(call: c_long) -> Vec<sock_filter> {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, io::ErrorKind, path::Path};
 
 use ten_domain::{Config, InstanceName};
 
-use super::{Check, Running, Services};
+use super::{Check, Running, SERVE, Services};
 use crate::{Ground, INSTANCE_PORTS, plan};
 
 /// Stands for all instances of a service.
@@ -30,7 +30,30 @@ pub(super) fn checks(services: Services<'_>, socket: &Path, running: &Running) -
         None => Check::missing("config", "there is none with a service, so none was looked at")
             .fix("`ten init` writes a tenement.toml; --config names one"),
     };
-    vec![admin, config]
+    vec![admin, cage(), config]
+}
+
+/// Whether a front could give up what it must not have; without, none serves.
+fn cage() -> Check {
+    let name = "front's cage";
+    let has = match ten_kernel::is_root() {
+        true => "a user and a file tree of its own, no capabilities, no other processes",
+        false => "no other processes, no other files; a user of its own takes root",
+    };
+    match ten_kernel::try_cage() {
+        Ok(()) if ten_kernel::landlock_abi().is_none() => {
+            let detail = match ten_kernel::is_root() {
+                true => "a trial went in, but without Landlock, its second layer before files",
+                false => "a trial went in, but without Landlock, its only wall before files",
+            };
+            Check::missing(name, detail).fix(super::kernel::LANDLOCK)
+        }
+        Ok(()) => Check::works(name, format!("a trial went in: {has}")),
+        Err(failure) => {
+            let check = Check::missing(name, failure.reason()).needed_by(Some(SERVE.into()));
+            failure.remedy().map(|fix| check.clone().fix(fix)).unwrap_or(check)
+        }
+    }
 }
 
 /// Whether each service's command would be found and executed, as a start finds out.
@@ -41,9 +64,7 @@ pub(super) fn starts(services: Option<(&Config, &Ground)>) -> Vec<Check> {
         let name = InstanceName { service: spec.name.clone(), id };
         let named = spec.name.as_str();
         match plan(ground, spec, &name, *INSTANCE_PORTS.start(), &BTreeMap::new()) {
-            Ok(planned) => {
-                Check::works(named, format!("would execute {}", planned.plan.program.display()))
-            }
+            Ok(plan) => Check::works(named, format!("would execute {}", plan.program.display())),
             Err(error) => Check::missing(named, error.to_string()).needed_by(Some(named.into())),
         }
     };

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use ten_store::{Store, StoreError, Token};
 
 use super::token;
-use crate::convert::is_full;
+use crate::{convert::is_full, state};
 
 /// Where the operator's newest token is kept for `ten` itself, inside the data dir.
 pub const TOKEN_FILE: &str = "api_token";
@@ -87,13 +87,9 @@ pub async fn issue(
     now: Timestamp,
     expires_at: Option<Timestamp>,
 ) -> Result<Issued, IssueError> {
-    // As `ten serve` makes it.
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(data_dir)
-        .map_err(IssueError::save(data_dir))?;
-    let store = Store::open(data_dir)?;
+    // As `ten serve` makes them.
+    let state_dir = state::prepare(data_dir).map_err(IssueError::save(data_dir))?;
+    let store = Store::open(&state_dir)?;
     let text = token::generate()?;
     let prefix = text[..token::PREFIX_LEN].to_owned();
     let hash: PasswordHash = Argon2::default().hash_password(text.as_bytes())?;

@@ -49,7 +49,8 @@ async fn every_bad_token_gets_the_same_answer() {
     let unknown = token::generate().unwrap();
     let wrong = format!("{}{}", &good[..12], &expired[12..]);
 
-    let verifier = Verifier::new(Store::open(folder.path()).unwrap()).unwrap();
+    let verifier =
+        Verifier::new(Store::open(&crate::state::folder(folder.path())).unwrap()).unwrap();
     let auth = Auth::new(998, verifier);
     let of = async |token: &str| {
         let mut fields = HeaderMap::new();

@@ -20,7 +20,7 @@ pub(super) async fn backup(
     let folders = api.fleet.folders(&name).map_err(|denied| Refused(convert::denied(denied)))?;
     // It changes nothing, and so is no command; but who takes all data is worth a line.
     tracing::info!(instance = %name, "a backup is taken");
-    let archive = api.archives.pack(&name, folders).await;
+    let archive = api.archives.pack(&api.fleet, &name, &folders).await;
     let mut response = Response::new(archive.map_err(|error| Refused(convert::failed(&error)))?);
     let media_type = header::HeaderValue::from_static(MEDIA_TYPE);
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);

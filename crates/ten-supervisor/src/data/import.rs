@@ -1,10 +1,11 @@
 //! Data that come from elsewhere, such as a backup: they are put together in the trash, where
 //! nobody sees half of them, and take the way back from there.
 
-use std::{path::PathBuf, sync::Arc, thread};
+use std::{io, os::fd::OwnedFd, sync::Arc, thread};
 
 use ten_domain::InstanceName;
 use ten_kernel::NewEntry;
+use ten_warden::Pending;
 
 use super::{Data, Reason, Trashed, blocking, not_moved};
 use crate::Denied;
@@ -19,14 +20,11 @@ pub struct Import {
 }
 
 impl Import {
-    /// Where the folders belong, with their numbers as names.
-    pub fn path(&self) -> PathBuf {
-        self.entry.as_ref().map(|entry| self.data.trash.path(entry)).unwrap_or_default()
-    }
-
-    /// How many folders there may be.
-    pub fn folders(&self) -> usize {
-        self.trashed.folders.len()
+    /// Begins to unpack an archive, read from a pipe: its folders have numbers as names, in their
+    /// order.
+    pub fn unpack(&self, archive: &OwnedFd) -> io::Result<Pending> {
+        let entry = self.entry.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        self.data.trash.unpack(entry, self.trashed.folders.len(), archive)
     }
 
     /// Makes an entry of it; there were data, or it is none.

@@ -4,7 +4,7 @@ use ten_domain::{Backoff, CrashLimit, ProxySettings, Routing, ServiceSpec, Setti
 use ten_runtime::HostEnvironment;
 
 use super::*;
-use crate::tests::house::{name, spec};
+use crate::tests::house::{keeper, name, spec};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -43,7 +43,7 @@ impl House {
             environment: HostEnvironment::default(),
             services: config.services.keys().cloned().collect(),
         };
-        let trash = Trash::open(folder.path()).unwrap();
+        let trash = keeper(folder.path());
         Self { data: Data::start(trash, ground, Arc::new(config)), folder }
     }
 
@@ -138,7 +138,7 @@ async fn a_folder_in_a_folder_comes_back() {
         ("TWO".into(), value("{data_dir}/{id}/db")),
     ];
     config.services = [(spec.name.clone(), Arc::new(spec))].into();
-    let trash = Trash::open(house.folder.path()).unwrap();
+    let trash = keeper(house.folder.path());
     let data = Data::start(trash, house.data.ground.clone(), Arc::new(config));
     let house = House { folder: house.folder, data };
     house.write("x/x/db");

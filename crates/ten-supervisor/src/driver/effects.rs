@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Alarm, Driver, Notice};
 use crate::{
-    Denied, Done,
+    Denied, Done, Order,
     gate::{Birth, Generation},
     instance::{Goal, Note, Process, Timer, Watch},
     machine::{Effect, Event, Why},
@@ -71,8 +71,8 @@ impl Driver {
         };
         let port = held.unwrap_or(IN_A_NETWORK_OF_ITS_OWN);
         let extra = &instance.extra_env;
-        let planned = ten_runtime::plan(&self.parts.ground, &instance.spec, name, port, extra);
-        let planned = planned.map_err(|error| {
+        let outline = ten_runtime::outline(&self.parts.ground, &instance.spec, name, port);
+        let outline = outline.map_err(|error| {
             if let Some(port) = held {
                 self.ports.give_back(port);
             }
@@ -80,10 +80,11 @@ impl Driver {
         })?;
         let launch = self.parts.next_launch;
         self.parts.next_launch = LaunchId(launch.0 + 1);
-        let note = Note::of(name, held, &planned.listener, extra);
-        instance.folders = planned.folders;
-        self.parts.warden.launch(launch, planned.plan, note);
-        instance.process = Some(Process::new(launch, held, planned.listener));
+        let note = Note::of(name, held, &outline.listener, extra);
+        let order = Order { name: name.clone(), port, env: extra.clone() };
+        instance.folders = outline.folders;
+        self.parts.warden.launch(launch, order.write(), note);
+        instance.process = Some(Process::new(launch, held, outline.listener));
         self.launches.insert(launch, name.clone());
         self.census.got_process(&name.service);
         Ok(())
@@ -112,7 +113,7 @@ impl Driver {
         let listens = instance.spec.listen != Listen::None;
         let Some(process) = instance.process.as_mut() else { return };
         let (name, launch) = (name.clone(), process.launch);
-        let place = Place::of(process);
+        let place = Place::of(process, &self.parts.warden);
         let task = tokio::spawn(async move {
             if !listens {
                 return report(&notices, Notice::Ready(name, launch, None));
@@ -227,7 +228,7 @@ impl Driver {
         let Some(process) = instance.process.as_mut().filter(|p| p.launch == launch) else {
             return;
         };
-        let (name, place) = (name.clone(), Place::of(process));
+        let (name, place) = (name.clone(), Place::of(process, &self.parts.warden));
         let task = tokio::spawn(async move {
             // A process that is just dying may still have an open socket.
             tokio::time::sleep(EXIT_GRACE).await;
@@ -328,10 +329,9 @@ impl Driver {
         if stored {
             self.parts.scribe.write(name, Fact::Forgotten);
         }
-        let folders = self.instances.get(name).map(|instance| &instance.folders);
-        for folder in folders.into_iter().flatten() {
-            // Empty, it says nothing to anybody; else it holds data, and stays (rmdir(2)).
-            let _ = std::fs::remove_dir(folder);
+        // Empty, they say nothing to anybody; else they hold data, and stay.
+        if let Some(instance) = self.instances.get(name).filter(|found| !found.folders.is_empty()) {
+            self.parts.data.vacate(&instance.folders);
         }
         let shown = self.parts.published.get(name);
         self.parts.published.remove(name);

@@ -207,6 +207,12 @@ impl Driver {
                     driver.launched(name, pid, cgroup, door, output);
                 });
             }
+            WardenEvent::Found { launch, socket } => self.with_process(launch, |driver, name| {
+                let process = driver.instances.get(name).and_then(|found| found.process.as_ref());
+                if let Some(process) = process {
+                    process.socket.send_replace(Some(Arc::new(socket)));
+                }
+            }),
             WardenEvent::LaunchFailed { launch, reason, disk_full } => {
                 self.with_process(launch, |driver, name| {
                     driver.process_ended(name, launch, reason);

@@ -1,9 +1,10 @@
 //! Data of instances: given up with a stop or a removal, listed, and brought back.
 
-use std::path::PathBuf;
+use std::{io, os::fd::OwnedFd, path::PathBuf};
 
 use jiff::Timestamp;
 use ten_domain::{InstanceName, State};
+use ten_warden::Pending;
 use tokio::sync::oneshot;
 
 use super::Fleet;
@@ -122,8 +123,13 @@ impl Fleet {
         self.data.places(name)
     }
 
+    /// Packs folders of an instance into an archive, which is written to a pipe.
+    pub fn pack(&self, folders: &[PathBuf], archive: &OwnedFd) -> io::Result<Pending> {
+        self.data.pack(folders, archive)
+    }
+
     /// Begins to bring data of an instance from elsewhere, where [`Fleet::restore`] would not
-    /// refuse. Whoever fills [`Import::path`] then calls [`Fleet::end_import`].
+    /// refuse. Whoever fills it ([`Import::unpack`]) then calls [`Fleet::end_import`].
     pub async fn import(&self, name: &InstanceName, replace: bool) -> Result<Import, Denied> {
         if !self.config.services.contains_key(&name.service) {
             return Err(Denied::UnknownService(name.service.clone()));
@@ -132,10 +138,7 @@ impl Fleet {
         if !matches!(state, None | Some(State::Sleeping | State::Failed)) {
             return Err(Denied::Awake(name.clone()));
         }
-        let filled = |folder: &PathBuf| {
-            std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
-        };
-        if !replace && self.data.places(name)?.iter().any(filled) {
+        if !replace && self.data.exist(name).await? {
             return Err(Denied::HasData(name.clone()));
         }
         self.data.prepare_import(name).await

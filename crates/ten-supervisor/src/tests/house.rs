@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -12,7 +12,9 @@ use ten_domain::*;
 use ten_logs::Logs;
 use ten_runtime::{Ground, HostEnvironment};
 use ten_store::{KnownInstance, Store};
-use ten_warden::{Event, Exit, LaunchId, Living, Output, ToWarden, WardenHandle};
+use ten_warden::{
+    Event, Exit, FrontCommand, Keeper, Keeping, LaunchId, Living, Output, ToWarden, WardenHandle,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixListener,
@@ -21,7 +23,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{Beginning, Fleet};
+use crate::{Beginning, Fleet, Order};
 
 pub(crate) fn name(text: &str) -> InstanceName {
     text.parse().unwrap()
@@ -67,6 +69,7 @@ struct Tenant {
 
 #[derive(Debug)]
 struct World {
+    folder: PathBuf,
     script: Script,
     health_checks: usize,
     launches: usize,
@@ -117,6 +120,7 @@ impl House {
         let store = Store::open(folder.path()).unwrap();
         let (events, seen) = mpsc::channel(64);
         let world = World {
+            folder: folder.path().into(),
             script: Script::default(),
             health_checks: 0,
             launches: 0,
@@ -152,7 +156,7 @@ impl House {
             living,
             known: store.all().await.unwrap(),
             store: store.clone(),
-            trash: ten_kernel::Trash::open(folder.path()).unwrap(),
+            keeper: keeper(folder.path()),
             logs: Logs::new(),
         };
         let fleet = Fleet::start(beginning, seen);
@@ -247,15 +251,16 @@ impl House {
 async fn obey(world: Arc<Mutex<World>>, mut inbox: mpsc::UnboundedReceiver<ToWarden>) {
     while let Some(message) = inbox.recv().await {
         match message {
-            ToWarden::Launch { launch, plan, note } => {
+            ToWarden::Launch { launch, order, note } => {
+                let name = Order::read(&order).unwrap().name.to_string();
                 let (events, script) = {
                     let mut world = world.lock().unwrap();
-                    let socket = plan.socket.clone().unwrap();
-                    let tenant =
-                        Tenant { instance: plan.name.clone(), note, socket, serving: None };
+                    let id = name.split(':').next_back().unwrap();
+                    let socket = world.folder.join("api").join(id).join("s");
+                    let tenant = Tenant { instance: name.clone(), note, socket, serving: None };
                     world.living.insert(launch, tenant);
                     world.launches += 1;
-                    let same = |tenant: &&Tenant| tenant.instance == plan.name;
+                    let same = |tenant: &&Tenant| tenant.instance == name;
                     let at_once = world.living.values().filter(same).count();
                     world.most_at_once = world.most_at_once.max(at_once);
                     (world.events.clone(), world.script)
@@ -281,8 +286,28 @@ async fn obey(world: Arc<Mutex<World>>, mut inbox: mpsc::UnboundedReceiver<ToWar
                 }
             }
             ToWarden::Kill { launch } => end(Arc::clone(&world), launch, Exit::Signal(9)).await,
-            ToWarden::Farewell => {}
+            ToWarden::Seek { launch, wanted: true } => {
+                tokio::spawn(find(Arc::clone(&world), launch));
+            }
+            // Who looks in vain looks until the end.
+            ToWarden::Seek { wanted: false, .. } | ToWarden::Farewell => {}
         }
+    }
+}
+
+/// Looks for the socket of a tenant as long as that lives.
+async fn find(world: Arc<Mutex<World>>, launch: LaunchId) {
+    loop {
+        let (socket, events) = {
+            let world = world.lock().unwrap();
+            let Some(tenant) = world.living.get(&launch) else { return };
+            (tenant.socket.clone(), world.events.clone())
+        };
+        if let Ok(socket) = ten_kernel::reach_socket(&socket, None) {
+            // The front may be gone.
+            return drop(events.send(Event::Found { launch, socket }).await);
+        }
+        sleep(Duration::from_millis(1)).await;
     }
 }
 
@@ -334,6 +359,13 @@ async fn end(world: Arc<Mutex<World>>, launch: LaunchId, exit: Exit) {
     }
     // The front may be gone.
     let _ = events.send(Event::Exited { launch, exit }).await;
+}
+
+/// Whoever moves the data below a folder.
+pub(crate) fn keeper(folder: &Path) -> Keeper {
+    let archiver = FrontCommand { program: "/nowhere".into(), argv: vec![] };
+    let scratch = folder.join(".run/archives");
+    Keeper::in_thread(&Keeping { data_dir: folder.into(), scratch, archiver }).unwrap()
 }
 
 fn output() -> Output {

@@ -32,6 +32,8 @@ pub(crate) enum LaunchError {
     Name { name: String },
     #[error("a tree named {name} is still there")]
     Taken { name: String },
+    #[error("{0}")]
+    Plan(String),
     #[error("ten is stopping")]
     Stopping,
     #[error("cannot prepare {path}")]

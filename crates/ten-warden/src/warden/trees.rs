@@ -17,15 +17,12 @@ use crate::{
 };
 
 impl Warden {
-    pub(super) fn launch(&mut self, launch: LaunchId, plan: &LaunchPlan, note: Vec<u8>) {
+    pub(super) fn launch(&mut self, launch: LaunchId, order: &[u8], note: Vec<u8>) {
         self.next_launch = self.next_launch.max(LaunchId(launch.0.saturating_add(1)));
-        let taken = |tree: &Tree| tree.launch == launch || tree.name() == plan.name;
-        let launched = if !self.shutdown.leaves_room_for_a_front() {
-            Err(LaunchError::Stopping)
-        } else if self.trees.values().any(taken) {
-            Err(LaunchError::Taken { name: plan.name.clone() })
-        } else {
-            Tree::launch(launch, plan, note, &self.places)
+        let launched = match self.planner.plan(order) {
+            _ if !self.shutdown.leaves_room_for_a_front() => Err(LaunchError::Stopping),
+            Err(why) => Err(LaunchError::Plan(why)),
+            Ok(plan) => self.carry_out(launch, &plan, note),
         };
         let tree = match launched {
             Ok(tree) => tree,
@@ -48,6 +45,19 @@ impl Warden {
             // is started again. The kernel refuses this only where it is out of memory.
             tracing::error!(tree = tree.name(), %error, "cannot watch a new tree");
             tree.kill();
+        }
+    }
+
+    fn carry_out(
+        &self,
+        launch: LaunchId,
+        plan: &LaunchPlan,
+        note: Vec<u8>,
+    ) -> Result<Tree, LaunchError> {
+        let taken = |tree: &Tree| tree.launch == launch || tree.name() == plan.name;
+        match self.trees.values().any(taken) {
+            true => Err(LaunchError::Taken { name: plan.name.clone() }),
+            false => Tree::launch(launch, plan, note, &self.places),
         }
     }
 
@@ -143,9 +153,9 @@ impl Warden {
     fn sweep(&self) -> bool {
         let me = std::process::id();
         let inits = self.trees.values().map(|tree| tree.init().pid());
-        let front = self.front.as_ref().map(|front| front.child().pid());
+        let servants = self.front.iter().flat_map(Front::pids);
         let sweeper = self.places.folders.sweeper();
-        let own = inits.chain(front).chain(sweeper);
+        let own = inits.chain(servants).chain(sweeper);
         let known: HashSet<_> = own.chain(self.strangers.iter().copied()).collect();
         let mut left = false;
         for pid in procfs::children(me).into_iter().filter(|pid| !known.contains(pid)) {

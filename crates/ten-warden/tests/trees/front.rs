@@ -165,7 +165,8 @@ async fn obey(
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str(&line).unwrap() {
             Order::Launch { launch, plan } => {
-                warden.launch(LaunchId(launch), *plan, launch.to_string().into_bytes());
+                let order = serde_json::to_vec(&plan).unwrap();
+                warden.launch(LaunchId(launch), order, launch.to_string().into_bytes());
             }
             Order::Signal { launch, signal } => warden.signal(LaunchId(launch), signal),
             Order::Kill { launch } => warden.kill(LaunchId(launch)),
@@ -193,6 +194,7 @@ async fn relay_events(
                 doors.lock().unwrap().extend(door.map(|door| (launch.0, Arc::new(door))));
                 Line::Launched { launch: launch.0, pid }
             }
+            Event::Found { .. } => continue,
             Event::LaunchFailed { launch, reason, .. } => Line::Failed { launch: launch.0, reason },
             Event::Exited { launch, exit } => Line::Exited { launch: launch.0, exit },
             Event::Terminate => Line::Terminate,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use ten_kernel::{LaunchPlan, Limits, Mount, Network, Walls};
-use ten_warden::{FrontCommand, Options, Warden};
+use ten_warden::{FrontCommand, Keeping, Options, Planner, Warden};
 
 use crate::front::{Line, Order};
 
@@ -78,6 +78,11 @@ pub(crate) fn warden(args: Vec<String>) -> ExitCode {
     let [folder, cgroup_name, address] = args.try_into().expect("three arguments");
     let folder = PathBuf::from(folder);
     let program = PathBuf::from("/proc/self/exe");
+    let keeping = Keeping {
+        data_dir: folder.join("data"),
+        scratch: folder.join("run/archives"),
+        archiver: FrontCommand { program: program.clone(), argv: vec!["none".into()] },
+    };
     let opened = Warden::open(Options {
         data_dir: folder.join("data"),
         run_dir: folder.join("run"),
@@ -86,6 +91,9 @@ pub(crate) fn warden(args: Vec<String>) -> ExitCode {
         admin_socket: folder.join("data/ten.sock"),
         front: FrontCommand { program, argv: vec!["test-front".into(), "front".into()] },
         note: b"a note".to_vec(),
+        planner: Box::new(Obedient),
+        keeping,
+        front_group: None,
     });
     match opened {
         Ok(warden) => warden.run(),
@@ -93,6 +101,16 @@ pub(crate) fn warden(args: Vec<String>) -> ExitCode {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// An order is a plan.
+#[derive(Debug)]
+struct Obedient;
+
+impl Planner for Obedient {
+    fn plan(&self, order: &[u8]) -> Result<LaunchPlan, String> {
+        serde_json::from_slice(order).map_err(|error| error.to_string())
     }
 }
 
@@ -312,11 +330,17 @@ impl Host {
                 fs::read(format!("/proc/{pid}/environ"))
                     .is_ok_and(|env| env.split(|b| *b == 0).any(|v| v == tag.as_bytes()))
             })
-            .filter(|pid| {
-                !fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                    .is_ok_and(|line| line.starts_with("test-front"))
-            })
+            .filter(|pid| !self.is_servant(*pid))
             .collect()
+    }
+
+    /// Whether it is the front or its keeper, which until they have a name of their own have that of
+    /// the warden whose fork they are.
+    fn is_servant(&self, pid: u32) -> bool {
+        let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let named = ["test-front", "ten-keeper"].iter().any(|name| line.starts_with(name));
+        let unnamed = line.contains("\0warden\0");
+        named || unnamed && ten_kernel::procfs::parent(pid) == Some(self.warden.id())
     }
 
     /// Waits until `is` holds; `story` is told where it never does.

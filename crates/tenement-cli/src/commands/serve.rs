@@ -50,13 +50,12 @@ impl Serve {
         }
         let source = connect::read(&connect::locate(global)?)?;
         let config = config::parse(&source, &|name| env::var(name).ok())?;
-        let data_dir = global.data_dir.clone().unwrap_or(config.settings.data_dir);
+        let data_dir = global.data_dir.clone().unwrap_or(config.settings.data_dir.clone());
         let data_dir = connect::absolute(&data_dir)?;
         let listen = self.listen.addresses();
         let domain = self.listen.domain;
         ten_server::telemetry::start();
-        let error_pages = config.settings.proxy.error_pages;
-        let options = ServeOptions { source, data_dir, listen, domain, error_pages };
+        let options = ServeOptions { source, config, data_dir, listen, domain };
         ten_server::serve(options).map_err(|error| {
             let remedy = error.remedy();
             let failure = Failure::new("cannot serve").because(error);

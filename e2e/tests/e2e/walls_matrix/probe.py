@@ -259,7 +259,7 @@ ATTEMPTS = {
     "list /run": lambda: anything_in("/run"),
     "list the data folder's .run": lambda: anything_in(data + "/.run"),
     "list another tenant's folder": lambda: anything_in(data + "/app/other"),
-    "read ten's store": lambda: read(data + "/ten.db"),
+    "read ten's store": lambda: read(data + "/.state/ten.db"),
     "connect to ten's admin socket": lambda: connect(data + "/ten.sock"),
     "connect to an abstract socket outside": lambda: connect_by_name(outside),
     "connect to a socket in the host's /tmp": lambda: connect("/tmp/" + outside),

@@ -5,7 +5,7 @@ use std::path::Path;
 use rustix::{
     fs::fstatfs,
     io::Errno,
-    mount::{FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsopen, open_tree},
+    mount::{FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_set_string, fsopen, open_tree},
 };
 
 use super::{attach, folder_or_file, mount, move_to, open_path, set_attributes, tmpfs};
@@ -48,6 +48,17 @@ fn inert() -> MountAttrFlags {
     MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC
+}
+
+/// A /proc in which a process without capabilities sees itself, and nothing of the machine
+/// (proc(5): hidepid, subset).
+pub(super) fn own_proc() -> Result<(), Failure> {
+    let at = Path::new("/proc");
+    let failed = || Failure::on(Step::MountProc, at);
+    let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed())?;
+    fsconfig_set_string(&fs, "hidepid", "invisible").map_err(failed())?;
+    fsconfig_set_string(&fs, "subset", "pid").map_err(failed())?;
+    attach(&mount(&fs, inert()).map_err(failed())?, at, true, Step::MountProc)
 }
 
 /// Where the host's own /proc is partly hidden from us, the kernel refuses a new one in a

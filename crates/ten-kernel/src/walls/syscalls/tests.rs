@@ -32,8 +32,9 @@ fn answer_of(code: &[sock_filter], architecture: u32, number: u32, arguments: [u
 
 /// What it answers in either kind of network.
 fn answer(architecture: u32, number: u32, arguments: [u64; 2]) -> u32 {
-    let [host, own] = [Network::Host, Network::Loopback]
-        .map(|network| answer_of(&filter(network), architecture, number, arguments));
+    let [host, own] = [Network::Host, Network::Loopback].map(|network| {
+        answer_of(&filter(Keeps::Programs(network)), architecture, number, arguments)
+    });
     assert_eq!(host, own);
     host
 }
@@ -98,7 +99,7 @@ fn other_conventions_do_not_pass() {
 fn in_a_network_of_ones_own_only_its_families_have_sockets() {
     for call in [libc::SYS_socket, libc::SYS_socketpair] {
         let answer = |network, family: u64| {
-            answer_of(&filter(network), ARCHITECTURE, number(call), [family, 0])
+            answer_of(&filter(Keeps::Programs(network)), ARCHITECTURE, number(call), [family, 0])
         };
         for family in 0..64 {
             let known = FAMILIES.map(|known| known as u64).contains(&family);
@@ -113,7 +114,12 @@ fn in_a_network_of_ones_own_only_its_families_have_sockets() {
 #[test]
 fn in_a_network_of_ones_own_no_socket_is_asked_about_devices() {
     let answer = |network, request: u64| {
-        answer_of(&filter(network), ARCHITECTURE, number(libc::SYS_ioctl), [0, request])
+        answer_of(
+            &filter(Keeps::Programs(network)),
+            ARCHITECTURE,
+            number(libc::SYS_ioctl),
+            [0, request],
+        )
     };
     // SIOCATMARK, FIONREAD and what is next to the devices.
     for request in [0x8905, 0x541b, 0x890f, 0x8c00] {
@@ -126,4 +132,24 @@ fn in_a_network_of_ones_own_no_socket_is_asked_about_devices() {
             assert_eq!(answer(Network::Loopback, request), refused(Errno::PERM), "{request:x}");
         }
     }
+}
+
+#[test]
+fn who_keeps_threads_starts_no_program_and_no_process() {
+    let code = filter(Keeps::Threads);
+    let answer = |call, first: u64| answer_of(&code, ARCHITECTURE, number(call), [first, 0]);
+    for call in PROGRAMS.iter().chain(FORBIDDEN) {
+        assert_eq!(answer(*call, 0), refused(Errno::PERM), "{call}");
+    }
+    let thread = libc::CLONE_THREAD as u64 | libc::CLONE_VM as u64;
+    assert_eq!(answer(libc::SYS_clone, thread), libc::SECCOMP_RET_ALLOW);
+    for not_a_thread in [0, libc::SIGCHLD as u64, thread | libc::CLONE_NEWUSER as u64] {
+        assert_eq!(answer(libc::SYS_clone, not_a_thread), refused(Errno::PERM), "{not_a_thread:x}");
+    }
+    for call in [libc::SYS_read, libc::SYS_futex, libc::SYS_connect, libc::SYS_tgkill] {
+        assert_eq!(answer(call, u64::MAX), libc::SECCOMP_RET_ALLOW, "{call}");
+    }
+    let family = |family: i32| answer(libc::SYS_socket, family as u64);
+    assert_eq!(family(libc::AF_INET), libc::SECCOMP_RET_ALLOW);
+    assert_eq!(family(libc::AF_VSOCK), refused(Errno::AFNOSUPPORT));
 }

@@ -1,0 +1,65 @@
+//! What the front's orders mean, in the warden's process: the config and the ground of all plans
+//! are those that `ten serve` began with, and no front can change them.
+
+use ten_domain::Config;
+use ten_kernel::LaunchPlan;
+use ten_runtime::Ground;
+use ten_supervisor::Order;
+
+/// Plans what is configured.
+#[derive(Debug)]
+pub(crate) struct Planner {
+    pub(crate) config: Config,
+    pub(crate) ground: Ground,
+}
+
+impl ten_warden::Planner for Planner {
+    fn plan(&self, order: &[u8]) -> Result<LaunchPlan, String> {
+        let Order { name, port, env } = Order::read(order).ok_or("the order cannot be read")?;
+        let spec = self.config.services.get(&name.service);
+        let spec = spec.ok_or_else(|| format!("no service {} is configured", name.service))?;
+        let plan = ten_runtime::plan(&self.ground, spec, &name, port, &env);
+        plan.map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ten_runtime::HostEnvironment;
+    use ten_warden::Planner as _;
+
+    use super::*;
+
+    fn planner() -> Planner {
+        let text = "[service.app]\ncommand = \"/bin/sh -c true\"\nisolation = \"process\"\n";
+        let source = ten_config::Source::from_text("/etc/tenement.toml".as_ref(), text);
+        let config = ten_config::parse(&source.unwrap(), &|_| None).unwrap();
+        let ground = Ground {
+            folder: "/".into(),
+            data_dir: "/data".into(),
+            run_dir: "/data/.run".into(),
+            environment: HostEnvironment::default(),
+            services: config.services.keys().cloned().collect(),
+        };
+        Planner { config, ground }
+    }
+
+    /// Whoever orders chooses an instance, a port and variables, and nothing else of a plan.
+    #[test]
+    fn only_what_is_configured_is_planned() {
+        let order = |name: &str, env: BTreeMap<String, String>| {
+            Order { name: name.parse().unwrap(), port: 30000, env }.write()
+        };
+        let plan = planner().plan(&order("app:a", BTreeMap::new())).unwrap();
+        assert_eq!((plan.program.to_str(), plan.argv.len()), (Some("/bin/sh"), 3));
+        let unknown = planner().plan(&order("other:a", BTreeMap::new())).unwrap_err();
+        assert!(unknown.contains("no service other"), "{unknown}");
+        let variable = BTreeMap::from([("A=B".to_owned(), String::new())]);
+        assert!(planner().plan(&order("app:a", variable)).is_err());
+        for noise in ["", "{}", "app:a"] {
+            assert!(planner().plan(noise.as_bytes()).is_err());
+        }
+    }
+}

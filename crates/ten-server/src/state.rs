@@ -1,0 +1,95 @@
+//! The folder in the data dir that is the front's own: what it remembers, and all that it may
+//! write to.
+
+use std::{
+    fs::{self, DirBuilder},
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use ten_kernel::FRONT_USERS;
+
+/// In the data dir. No service and no instance is called so.
+const FOLDER: &str = ".state";
+/// Files that earlier versions kept beside it, the database last: it is moved when all that
+/// belongs to it has been.
+const EARLIER: [&str; 3] = ["ten.db-wal", "ten.db-shm", "ten.db"];
+
+/// Where it is.
+pub(crate) fn folder(data_dir: &Path) -> PathBuf {
+    data_dir.join(FOLDER)
+}
+
+/// Makes it where it is missing, with the data dir, and brings in what an earlier version kept
+/// elsewhere.
+pub(crate) fn prepare(data_dir: &Path) -> io::Result<PathBuf> {
+    let folder = folder(data_dir);
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    for name in EARLIER {
+        let (from, to) = (data_dir.join(name), folder.join(name));
+        match renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(errno) => {
+                let text = format!("cannot move {} to {}", from.display(), to.display());
+                return Err(io::Error::new(io::Error::from(errno).kind(), text));
+            }
+        }
+    }
+    Ok(folder)
+}
+
+/// Gives all of it to the front's user, where ten is root and so has one.
+pub(crate) fn hand_over(data_dir: &Path) -> io::Result<()> {
+    match ten_kernel::is_root() {
+        true => ten_kernel::hand_over(&fs::canonicalize(folder(data_dir))?, user(data_dir)),
+        false => Ok(()),
+    }
+}
+
+/// The user of a server's front: a uid for each data dir, so that the fronts of two servers are
+/// strangers. The same in every run, since the folder belongs to it.
+pub(crate) fn user(data_dir: &Path) -> u32 {
+    FRONT_USERS.start + (hash(data_dir) % u64::from(FRONT_USERS.end - FRONT_USERS.start)) as u32
+}
+
+/// A number for a data dir. Keyed with zeros, hence the same in every run; no secret and no
+/// promise depends on it.
+pub(crate) fn hash(data_dir: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    data_dir.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_version_kept_is_brought_in_once() {
+        let data = tempfile::tempdir().unwrap();
+        for name in EARLIER {
+            fs::write(data.path().join(name), name).unwrap();
+        }
+        let folder = prepare(data.path()).unwrap();
+        for name in EARLIER {
+            assert_eq!(fs::read_to_string(folder.join(name)).unwrap(), name);
+            assert!(!data.path().join(name).exists());
+        }
+        prepare(data.path()).unwrap();
+        // Two databases: nobody guesses which of them is meant.
+        fs::write(data.path().join("ten.db"), "another").unwrap();
+        let error = prepare(data.path()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(folder.join("ten.db")).unwrap(), "ten.db");
+    }
+
+    #[test]
+    fn each_data_dir_has_a_front_of_its_own() {
+        let [a, b] = ["/var/lib/tenement", "/srv/other"].map(|path| user(path.as_ref()));
+        assert_ne!(a, b);
+        assert!(FRONT_USERS.contains(&a) && FRONT_USERS.contains(&b));
+    }
+}

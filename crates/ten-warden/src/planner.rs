@@ -1,0 +1,19 @@
+//! From an order to a plan: the one thing that whoever makes a warden has to bring along.
+
+use std::fmt::Debug;
+
+use ten_kernel::LaunchPlan;
+
+/// Knows what an order of the front's means.
+///
+/// It runs in the warden, so that nothing that the front says can make the warden start a
+/// program, become a user or show a folder which was not configured. What it does must not wait:
+/// it may look at files.
+pub trait Planner: Debug {
+    /// How to start what was ordered.
+    ///
+    /// # Errors
+    ///
+    /// Why that cannot be, in one line for operators.
+    fn plan(&self, order: &[u8]) -> Result<LaunchPlan, String>;
+}
