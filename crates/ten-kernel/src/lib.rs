@@ -24,6 +24,7 @@ mod init;
 mod launch;
 mod listen;
 mod lock;
+mod netlink;
 mod plan;
 mod probe;
 pub mod procfs;
@@ -35,6 +36,7 @@ mod signals;
 mod sock_diag;
 mod title;
 mod trash;
+mod uplink;
 mod users;
 mod walls;
 
@@ -55,11 +57,12 @@ pub use lock::{DirLock, LockError};
 pub use plan::{LaunchPlan, Limits, Mount, Network, User, Walls};
 pub use probe::{
     Filesystem, Holder, KvmError, absent_calls, filesystem, holder, is_writable, landlock_abi,
-    listener, release, seccomp_filters, try_kvm, try_walls,
+    listener, release, seccomp_filters, try_kvm, try_walls, try_way_out,
 };
 pub use report::{Report, ReportEnd};
 pub use seclude::seclude;
 pub use signals::{Signals, raise_open_files};
 pub use sock_diag::{Listening, SockDiag};
 pub use trash::{NewEntry, PutBackError, Trash, empty_in_child};
+pub use uplink::{Link, Uplink, uplink_reaches};
 pub use users::{HostUser, is_root, own_uid};

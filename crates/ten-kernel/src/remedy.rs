@@ -10,6 +10,15 @@ const NAMESPACES: &str = "run ten as root, or allow user namespaces (sysctl \
     kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0, \
     user.max_user_namespaces above 0; in a container, a seccomp profile that permits them), or \
     set isolation = \"process\"";
+/// Where a host keeps what it receives to itself.
+const FORWARDING: &str = "sysctl net.ipv4.ip_forward=1, and write the same into a file of \
+    /etc/sysctl.d to keep it; or set network = \"none\" or \"host\"";
+/// Where networks cannot be made or connected.
+const NETWORKS: &str = "run ten as root; in a container, with CAP_NET_ADMIN, CAP_SYS_ADMIN and a \
+    writable /proc/sys/net; or set network = \"none\" or \"host\"";
+/// Where the kernel was built without what those take.
+const NETWORK_MODULES: &str = "use a kernel with veth, nf_tables, nf_nat, nft_masq, nft_fib_ipv4, \
+    nft_ct and nft_reject_ipv4; or set network = \"none\" or \"host\"";
 /// Where the kernel was built without.
 const KERNEL: &str = "use a kernel that has it, or set isolation = \"process\"";
 
@@ -34,6 +43,19 @@ impl Failure {
                 if refused =>
             {
                 Some(NAMESPACES)
+            }
+            Step::Forwarding => Some(FORWARDING),
+            Step::Link | Step::Uplink | Step::UplinkRules if refused || errno == Errno::ROFS => {
+                Some(NETWORKS)
+            }
+            Step::Link | Step::Uplink | Step::UplinkRules
+                if unknown
+                    || matches!(
+                        errno,
+                        Errno::NOENT | Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT
+                    ) =>
+            {
+                Some(NETWORK_MODULES)
             }
             Step::Clone | Step::Landlock | Step::Syscalls if unknown => Some(KERNEL),
             _ => None,

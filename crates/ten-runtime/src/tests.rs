@@ -147,7 +147,7 @@ fn a_workdir_around_the_data_folder_does_not_uncover_it() {
                 Mount::Bind { at, .. } | Mount::Private { at, .. } => {
                     std::path::Path::new(path).starts_with(at)
                 }
-                Mount::Proc | Mount::Sys | Mount::Devices => false,
+                Mount::Proc | Mount::Sys | Mount::Devices | Mount::Text { .. } => false,
             };
             mounts.iter().rfind(covers).cloned()
         };

@@ -153,7 +153,7 @@ pub(crate) fn prepare() {
 pub(crate) fn refuse(network: Network) -> Result<(), Errno> {
     let filter = match network {
         Network::Host => &FILTER,
-        Network::Loopback => &FILTER_OF_OWN_NETWORK,
+        Network::Loopback | Network::Uplink => &FILTER_OF_OWN_NETWORK,
     };
     let program = libc::sock_fprog {
         len: u16::try_from(filter.len()).map_err(|_| Errno::TOOBIG)?,

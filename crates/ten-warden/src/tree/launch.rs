@@ -138,7 +138,8 @@ fn begin(
     activation: Option<&OwnedFd>,
     [stdout, stderr]: [&Fifo; 2],
 ) -> Result<Launch, LaunchError> {
-    let given = Given { cgroup, stdout: &stdout.writer, stderr: &stderr.writer, activation };
+    let (stdout, stderr) = (&stdout.writer, &stderr.writer);
+    let given = Given { cgroup, stdout, stderr, activation, link: None };
     let begun = launch(plan, &given)?;
     let recorded = || {
         places
