@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use ten_config::Source;
 use ten_proxy::{ErrorPages, ErrorPagesError};
-use ten_warden::{FrontCommand, OpenError, Options, Warden};
+use ten_warden::{FrontCommand, OpenError, Options, Warden, WayOutOptions};
 
 /// The hidden verb with which the warden starts the front.
 pub const FRONT_VERB: &str = "front";
@@ -33,6 +33,8 @@ pub struct ServeOptions {
     pub listen: Vec<SocketAddr>,
     /// The domain under which instances have their hosts.
     pub domain: String,
+    /// Whether a service asks for a private network.
+    pub private_networks: bool,
     /// The folder with pages in place of ten's own, which every front reads.
     pub error_pages: Option<PathBuf>,
 }
@@ -83,7 +85,7 @@ pub(crate) struct Birth {
 ///
 /// Where the data folder or an address is in use, or something cannot be had. Nothing runs then.
 pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
-    let ServeOptions { source, data_dir, listen, domain, error_pages } = options;
+    let ServeOptions { source, data_dir, listen, domain, private_networks, error_pages } = options;
     if let Some(folder) = error_pages {
         ErrorPages::load(&folder)?;
     }
@@ -99,7 +101,8 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     let note = serde_json::to_vec(&birth).map_err(ServeError::Note)?;
     let warden = Warden::open(Options {
         run_dir,
-        cgroup_name: cgroup_name(&data_dir),
+        cgroup_name: own_name("tenement", &data_dir),
+        way_out: WayOutOptions { device: own_name("ten", &data_dir), expected: private_networks },
         listen,
         admin_socket: data_dir.join(ADMIN_SOCKET),
         front: FrontCommand {
@@ -112,14 +115,14 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     Ok(warden.run())
 }
 
-/// Servers of one host must not share a folder of cgroups. The usual data folder has the
-/// plain name; others are told apart by a hash of their path.
-fn cgroup_name(data_dir: &Path) -> String {
+/// Servers of one host must share neither a folder of cgroups nor a network device. The usual
+/// data folder has the plain name; others are told apart by a hash of their path.
+fn own_name(prefix: &str, data_dir: &Path) -> String {
     if data_dir == Path::new(DEFAULT_DATA_DIR) {
         return "tenement".into();
     }
     // Keyed with zeros, hence the same in every run; no secret and no promise depends on it.
     let mut hasher = DefaultHasher::new();
     data_dir.hash(&mut hasher);
-    format!("tenement-{:08x}", hasher.finish() as u32)
+    format!("{prefix}-{:08x}", hasher.finish() as u32)
 }

@@ -15,13 +15,14 @@ use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
 
 use rustix::process::Signal;
 use ten_kernel::{
-    CgroupError, CgroupTree, Child, Door, Failure, KILL_ORDER, Leaf, Report, ReportEnd, Watch,
+    CgroupError, CgroupTree, Child, Door, Failure, KILL_ORDER, Leaf, Link, Report, ReportEnd, Watch,
 };
 
 pub(crate) use self::launch::LaunchError;
 use crate::{
     protocol::{Cgroup, Exit, LaunchId},
     record::RunDir,
+    way_out::WayOut,
 };
 
 /// Where trees leave traces, and in which boot.
@@ -29,6 +30,7 @@ use crate::{
 pub(crate) struct Places {
     pub(crate) folders: RunDir,
     pub(crate) cgroups: Option<CgroupTree>,
+    pub(crate) way_out: WayOut,
     pub(crate) boot_id: String,
 }
 
@@ -71,6 +73,8 @@ pub(crate) struct Tree {
     report: ReportEnd,
     cgroup: Option<Leaf>,
     cgroup_name: Option<Cgroup>,
+    /// Its place at the uplink, given back with the tree.
+    _link: Option<Link>,
     /// There from the moment that init has gone and its cgroup is not empty.
     watch: Option<Watch>,
     /// The main process, once it exists.

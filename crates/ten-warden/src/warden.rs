@@ -311,6 +311,7 @@ impl Warden {
         if let Some(cgroups) = &self.places.cgroups {
             cgroups.remove();
         }
+        self.places.way_out.remove();
         let removed =
             remove_socket(&self.admin_socket).and_then(|()| self.places.folders.remove_front());
         if let Err(error) = removed {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use ten_domain::Host;
+use ten_domain::{Host, Network, ServiceSpec};
 use ten_server::ServeOptions;
 
 use super::config;
@@ -56,7 +56,10 @@ impl Serve {
         let domain = self.listen.domain;
         ten_server::telemetry::start();
         let error_pages = config.settings.proxy.error_pages;
-        let options = ServeOptions { source, data_dir, listen, domain, error_pages };
+        let is_private = |spec: &ServiceSpec| matches!(spec.network, Network::Private { .. });
+        let private_networks = config.services.values().any(|spec| is_private(spec));
+        let options =
+            ServeOptions { source, data_dir, listen, domain, private_networks, error_pages };
         ten_server::serve(options).map_err(|error| {
             let remedy = error.remedy();
             let failure = Failure::new("cannot serve").because(error);
