@@ -112,6 +112,9 @@ pub enum Failure {
     /// The instances that a server is to know cannot be written down for it.
     #[error("cannot write instances into the store")]
     Seed(#[source] ten_store::StoreError),
+    /// The measurement cannot have a network of its own.
+    #[error("cannot measure in a network of its own, which needs root, unshare and ip")]
+    OwnNetwork(#[source] io::Error),
     /// Nothing to compare with.
     #[error("nginx is not installed; on Debian it is the package nginx-light")]
     NoNginx,

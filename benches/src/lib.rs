@@ -15,6 +15,7 @@
 pub mod build;
 pub mod machine;
 pub mod memory;
+pub mod own_network;
 pub mod proxy;
 pub mod report;
 pub mod summary;

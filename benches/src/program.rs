@@ -18,11 +18,13 @@ pub enum Level {
     Namespace,
     /// The same in a network of its own.
     OwnNetwork,
+    /// The same in one that leads out.
+    Private,
 }
 
 impl Level {
     /// Every level, weakest first.
-    pub const ALL: [Self; 3] = [Self::Process, Self::Namespace, Self::OwnNetwork];
+    pub const ALL: [Self; 4] = [Self::Process, Self::Namespace, Self::OwnNetwork, Self::Private];
 
     /// Its name in the report.
     pub fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Level {
             Self::Process => "process",
             Self::Namespace => "namespace",
             Self::OwnNetwork => "own-net",
+            Self::Private => "private",
         }
     }
 
@@ -39,6 +42,7 @@ impl Level {
             Self::Process => "isolation = \"process\"",
             Self::Namespace => "isolation = \"namespace\"",
             Self::OwnNetwork => "isolation = \"namespace\"\nnetwork = \"none\"",
+            Self::Private => "isolation = \"namespace\"\nnetwork = \"private\"\nnameservers = []",
         }
     }
 }

@@ -18,7 +18,7 @@ fn budget(level: Level) -> Summary {
     match level {
         Level::Process => Summary { median: 1.0, p99: 3.0 },
         Level::Namespace => Summary { median: 2.0, p99: 5.0 },
-        Level::OwnNetwork => Summary { median: 2.5, p99: 6.0 },
+        Level::OwnNetwork | Level::Private => Summary { median: 2.5, p99: 6.0 },
     }
 }
 

@@ -9,12 +9,14 @@ use std::{
 use crate::{failure::Failure, python, shell};
 
 /// Program, package, what for.
-const NEEDED: [(&str, &str, &str); 10] = [
+const NEEDED: [(&str, &str, &str); 12] = [
     ("cc", "build-essential", "compiles SQLite and links everything"),
     ("python3", "python3", "runs the example tenants"),
     ("kill", "procps", "tests stop and continue processes"),
     ("setpriv", "util-linux", "tests run ten as an ordinary user"),
     ("bwrap", "bubblewrap", "raises walls beside which ten's are measured"),
+    ("ip", "iproute2", "tests make hosts and networks of their own"),
+    ("nft", "nftables", "tests change the filters of such hosts"),
     ("nghttp", "nghttp2-client", "speaks HTTP/2 as others understand it"),
     ("node", "nodejs", "a real server as a tenant"),
     ("slowhttptest", "slowhttptest", "plays thousands of slow clients"),

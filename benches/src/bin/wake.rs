@@ -1,9 +1,9 @@
 //! How long waking takes, beside the same programs spawned without ten.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{env, fs, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
-use ten_benches::{Failure, build, exit, machine, report::Report, wake};
+use ten_benches::{Failure, build, exit, machine, own_network, report::Report, wake};
 
 /// Measures what waking an instance costs, beside the same program spawned bare
 #[derive(Debug, Parser)]
@@ -21,7 +21,12 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
-    build::build()?;
+    if !own_network::is_own() {
+        // Asked before the build, which may replace the file.
+        let program = env::current_exe().map_err(Failure::OwnNetwork)?;
+        build::build()?;
+        return Err(own_network::enter(&program));
+    }
     let machine = machine::describe();
     let wake = wake::measure(args.rounds as usize)?;
     let report = Report { machine, wake };

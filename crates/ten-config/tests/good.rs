@@ -126,7 +126,7 @@ fn every_built_key_means_what_it_says() {
     let jobs = &config.services["jobs"];
     assert_eq!(jobs.argv, ["sh", "-c", "exec work \"$HOME\"", "{id}"].map(template));
     assert_eq!((jobs.isolation, jobs.listen), (Isolation::Namespace, Listen::None));
-    assert_eq!((api.network, jobs.network), (Network::Host, Network::None));
+    assert_eq!((&api.network, &jobs.network), (&Network::Host, &Network::None));
     assert_eq!(
         (api.user.as_ref(), jobs.user.as_ref()),
         (Some(&User::Inherit), Some(&User::Uid(1000)))
@@ -338,4 +338,17 @@ proptest! {
     fn a_value_of_another_type_never_panics(text in mistyped()) {
         survive(&text);
     }
+}
+
+#[test]
+fn a_private_network_has_the_nameservers_that_are_typed() {
+    let network = |keys: &str| {
+        let text = format!("[service.a]\ncommand = \"app\"\nnetwork = \"private\"\n{keys}");
+        read(&text).unwrap().services["a"].network.clone()
+    };
+    let with = |nameservers| Network::Private { nameservers };
+    assert_eq!(network(""), with(None));
+    assert_eq!(network("nameservers = []"), with(Some(vec![])));
+    let two = vec!["9.9.9.9".parse().unwrap(), "10.0.0.2".parse().unwrap()];
+    assert_eq!(network("nameservers = [\"9.9.9.9\", \"10.0.0.2\"]"), with(Some(two)));
 }

@@ -2,7 +2,7 @@
 
 mod requests;
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
 pub use requests::{Asleep, AsleepAnswer, Concurrency, OnDemand, Protocol};
 
@@ -151,19 +151,25 @@ impl Isolation {
 }
 
 /// Which network an instance sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Network {
     /// The host's.
     Host,
+    /// One of its own with a way out, but not to the host, nor to other instances.
+    Private {
+        /// Whom it asks for names; `None`: whom the host asks, as far as it reaches them.
+        nameservers: Option<Vec<Ipv4Addr>>,
+    },
     /// One of its own that leads nowhere. Only ten reaches it there.
     None,
 }
 
 impl Network {
     /// The word of the lexicon.
-    pub const fn word(self) -> &'static str {
+    pub const fn word(&self) -> &'static str {
         match self {
             Self::Host => "host",
+            Self::Private { .. } => "private",
             Self::None => "none",
         }
     }

@@ -1,7 +1,9 @@
 //! How long a launch takes, from the plan to the executed program, and what its init weighs.
 //!
 //! Run with `cargo run --release -p ten-kernel --example launch_latency [rounds]`. It prints
-//! medians and 99th percentiles, beside fork and exec of the same program by `std`.
+//! medians and 99th percentiles, beside fork and exec of the same program by `std`. The way out
+//! of a private network needs root and a network that passes packets on; to leave the host's
+//! alone, run it in one of its own: `unshare -n sh -c "sysctl net.ipv4.ip_forward=1; …"`.
 
 use std::{
     fs,
@@ -11,7 +13,9 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, poll};
-use ten_kernel::{CgroupTree, Given, LaunchPlan, Mount, Network, Report, User, Walls, launch};
+use ten_kernel::{
+    CgroupTree, Given, LaunchPlan, Leaf, Link, Mount, Network, Report, Uplink, User, Walls, launch,
+};
 
 fn main() {
     let rounds = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(500);
@@ -49,20 +53,43 @@ fn main() {
         ("full walls, own network", namespaces(Network::Loopback, full.clone()), User::Inherit),
         (
             "full walls, own user",
-            namespaces(Network::Host, full),
+            namespaces(Network::Host, full.clone()),
             User::Own { ledger: own.path().join("ledger") },
         ),
+        ("full walls, way out", namespaces(Network::Uplink, full), User::Inherit),
     ] {
+        let wants_out = matches!(walls, Walls::Namespaces { network: Network::Uplink, .. });
+        let uplink = wants_out.then(|| Uplink::open("ten-latency"));
+        let uplink = match uplink.transpose() {
+            Ok(uplink) => uplink,
+            Err(failure) => {
+                println!("{name:>24}  {failure}");
+                continue;
+            }
+        };
+
         let plan = LaunchPlan { user, folders: vec![own.path().into()], ..plan(walls) };
-        let given =
-            Given { cgroup: leaf.as_ref(), stdout: &stdout, stderr: &stderr, activation: None };
-        measure(name, rounds, || once(&plan, &given));
-        println!("{:>24}  init: {}", "", weigh(&plan, &given));
+        let link = || uplink.as_ref().map(|uplink| uplink.link().unwrap());
+        let (out, err, cgroup) = (&stdout, &stderr, leaf.as_ref());
+        measure(name, rounds, || once(&plan, &given(cgroup, [out, err], link().as_ref())));
+        let weight = weigh(&plan, &given(cgroup, [out, err], link().as_ref()));
+        println!("{:>24}  init: {weight}", "");
+        if let Some(uplink) = uplink {
+            uplink.remove().unwrap();
+        }
     }
     drop(leaf.map(|leaf| leaf.remove()));
     if let Some(tree) = cgroups {
         tree.remove();
     }
+}
+
+fn given<'a>(
+    cgroup: Option<&'a Leaf>,
+    [stdout, stderr]: [&'a OwnedFd; 2],
+    link: Option<&'a Link>,
+) -> Given<'a> {
+    Given { cgroup, stdout, stderr, activation: None, link }
 }
 
 fn plan(walls: Walls) -> LaunchPlan {

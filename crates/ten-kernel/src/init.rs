@@ -10,7 +10,7 @@
 //! dumpable, hence nobody inside can trace it or open its executable
 //! (/proc/1/exe; CVE-2019-5736). It keeps the tree's output open, so that no reader sees
 //! its end before the tree's, and never reads or writes it. In a network of the tree's own it
-//! keeps the door (`door.rs`).
+//! keeps the door (`door.rs`), and where that leads out, the way out (`uplink.rs`).
 
 use std::{
     fs::OpenOptions,
@@ -109,7 +109,7 @@ fn prepare(
             take_on()?;
         }
         Walls::Namespaces { hostname, network, mounts } => {
-            walls::build(*ids, hostname, *network, mounts, take_on)?;
+            walls::build(*ids, hostname, (*network, given.link), mounts, take_on)?;
         }
     }
     set_no_new_privs(true).map_err(Failure::of(Step::NoNewPrivileges))?;
@@ -149,6 +149,7 @@ fn keep_only(
         RawFd::MAX,
     ];
     keep.extend(ends.activation);
+    keep.extend(given.link.iter().flat_map(|link| link.holds()));
     keep.extend(ends.porter.as_ref().map(AsRawFd::as_raw_fd));
     keep.sort_unstable();
     let mut first = 3;

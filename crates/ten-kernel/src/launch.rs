@@ -11,6 +11,7 @@ use crate::{
     init,
     plan::{LaunchPlan, Network, Walls},
     report::{ReportEnd, Reporter},
+    uplink::Link,
     walls::{self, Ids},
 };
 
@@ -25,6 +26,8 @@ pub struct Given<'a> {
     pub stderr: &'a OwnedFd,
     /// Its listening socket, which becomes fd 3.
     pub activation: Option<&'a OwnedFd>,
+    /// Its place at an uplink, where the plan asks for one.
+    pub link: Option<&'a Link>,
 }
 
 /// A tree in the making.
@@ -54,7 +57,7 @@ pub fn launch(plan: &LaunchPlan, given: &Given<'_>) -> Result<Launch, Failure> {
     let identity = Identity::of(plan)?;
     walls::prepare();
     let (door, porter) = match plan.walls {
-        Walls::Namespaces { network: Network::Loopback, .. } => {
+        Walls::Namespaces { network: Network::Loopback | Network::Uplink, .. } => {
             Door::pair().map(|(door, porter)| (Some(door), Some(porter)))
         }
         _ => Ok((None, None)),
@@ -73,7 +76,7 @@ fn namespaces(walls: &Walls, ids: Option<Ids>) -> u64 {
     let user = if ids.is_some() { libc::CLONE_NEWUSER } else { 0 };
     let net = match network {
         Network::Host => 0,
-        Network::Loopback => libc::CLONE_NEWNET,
+        Network::Loopback | Network::Uplink => libc::CLONE_NEWNET,
     };
     let always = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
     (always | user | net) as u64

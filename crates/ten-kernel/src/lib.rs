@@ -25,6 +25,7 @@ mod init;
 mod launch;
 mod listen;
 mod lock;
+mod netlink;
 mod plan;
 mod probe;
 pub mod procfs;
@@ -37,6 +38,7 @@ mod signals;
 mod sock_diag;
 mod title;
 mod trash;
+mod uplink;
 mod users;
 mod walls;
 
@@ -59,7 +61,7 @@ pub use lock::{DirLock, LockError};
 pub use plan::{LaunchPlan, Limits, Mount, Network, User, Walls};
 pub use probe::{
     Filesystem, Holder, KvmError, absent_calls, filesystem, holder, is_writable, landlock_abi,
-    listener, release, seccomp_filters, try_cage, try_kvm, try_walls,
+    listener, release, seccomp_filters, try_cage, try_kvm, try_walls, try_way_out,
 };
 pub use reach::reach_socket;
 pub use report::{Report, ReportEnd};
@@ -67,4 +69,5 @@ pub use seclude::{keep_file_rights, seclude};
 pub use signals::{Signals, raise_open_files};
 pub use sock_diag::{Listening, SockDiag};
 pub use trash::{NewEntry, PutBackError, Trash, empty_in_child, is_entry};
+pub use uplink::{Link, Uplink, uplink_reaches};
 pub use users::{HostUser, is_root, own_uid};

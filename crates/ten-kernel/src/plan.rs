@@ -110,6 +110,9 @@ pub enum Network {
     /// in but through its [`Door`](crate::Door). Sockets that know no networks, such as
     /// vsock(7), cannot be made.
     Loopback,
+    /// The same with a way out: what a tree sends to addresses that are neither the host's nor
+    /// another tree's passes an [`Uplink`](crate::Uplink) and leaves the host in its name.
+    Uplink,
 }
 
 /// One mount inside the walls. Mount points that a private place hides are made anew.
@@ -138,5 +141,13 @@ pub enum Mount {
         at: PathBuf,
         /// Whether it can be written to.
         writable: bool,
+    },
+    /// A file with this content, which anybody may read and nobody change. It is kept where the
+    /// `Private` place before it keeps its own.
+    Text {
+        /// Where.
+        at: PathBuf,
+        /// The content.
+        text: String,
     },
 }

@@ -18,4 +18,4 @@ pub use calls::{absent_calls, landlock_abi, release, seccomp_filters};
 pub use disk::{Filesystem, filesystem, is_writable};
 pub use holder::{Holder, holder, listener};
 pub use kvm::{KvmError, try_kvm};
-pub use trial::{try_cage, try_walls};
+pub use trial::{try_cage, try_walls, try_way_out};

@@ -13,6 +13,15 @@ const NAMESPACES: &str = "run ten as root, or allow user namespaces (sysctl \
 /// Where root is not allowed what the front's cage takes, as in most containers.
 const FRONT: &str = "run ten as an ordinary user, or as a root that may mount and change its \
     user (in a container: --cap-add SYS_ADMIN and a seccomp and AppArmor profile that permit it)";
+/// Where a host keeps what it receives to itself.
+const FORWARDING: &str = "sysctl net.ipv4.ip_forward=1, and write the same into a file of \
+    /etc/sysctl.d to keep it; or set network = \"none\" or \"host\"";
+/// Where networks cannot be made or connected.
+const NETWORKS: &str = "run ten as root; in a container, with CAP_NET_ADMIN, CAP_SYS_ADMIN and a \
+    writable /proc/sys/net; or set network = \"none\" or \"host\"";
+/// Where the kernel was built without what those take.
+const NETWORK_MODULES: &str = "use a kernel with veth, nf_tables, nf_nat, nft_masq, nft_fib_ipv4, \
+    nft_ct and nft_reject_ipv4; or set network = \"none\" or \"host\"";
 /// Where the kernel was built without.
 const KERNEL: &str = "use a kernel that has it, or set isolation = \"process\"";
 
@@ -39,6 +48,19 @@ impl Failure {
                 Some(NAMESPACES)
             }
             Step::FrontTree | Step::FrontUser if refused => Some(FRONT),
+            Step::Forwarding => Some(FORWARDING),
+            Step::Link | Step::Uplink | Step::UplinkRules if refused || errno == Errno::ROFS => {
+                Some(NETWORKS)
+            }
+            Step::Link | Step::Uplink | Step::UplinkRules
+                if unknown
+                    || matches!(
+                        errno,
+                        Errno::NOENT | Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT
+                    ) =>
+            {
+                Some(NETWORK_MODULES)
+            }
             Step::Clone | Step::Landlock | Step::Syscalls if unknown => Some(KERNEL),
             _ => None,
         }

@@ -3,7 +3,7 @@
 //! takes away.
 //!
 //! ```text
-//! build: ids ► cgroup namespace ► host name ► loopback ► mounts ► bounding set ► user ►
+//! build: ids ► cgroup namespace ► host name ► network ► mounts ► bounding set ► user ►
 //!        capabilities
 //! close: Landlock (places) ► seccomp (syscalls), which both need no_new_privs
 //! ```
@@ -33,6 +33,7 @@ use rustix::{
 use crate::{
     failure::{Failure, Step},
     plan::{Mount, Network},
+    uplink::Link,
 };
 
 /// No kernel has more capabilities than bits in the set that it keeps them in.
@@ -44,7 +45,7 @@ const CAPABILITY_BITS: u32 = 64;
 pub(crate) fn build(
     ids: Option<Ids>,
     hostname: &str,
-    network: Network,
+    (network, link): (Network, Option<&Link>),
     mounts: &[Mount],
     take_on: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -57,12 +58,21 @@ pub(crate) fn build(
     sethostname(hostname.as_bytes()).map_err(Failure::of(Step::Hostname))?;
     match network {
         Network::Host => {}
-        Network::Loopback => loopback::raise().map_err(Failure::of(Step::Loopback))?,
+        Network::Loopback => raise_loopback()?,
+        Network::Uplink => {
+            raise_loopback()?;
+            let link = link.ok_or(Errno::INVAL).map_err(Failure::of(Step::Link))?;
+            link.connect()?;
+        }
     }
     mounts::make(network, mounts)?;
     drop_bounding_set().map_err(Failure::of(Step::Capabilities))?;
     take_on()?;
     drop_capabilities().map_err(Failure::of(Step::Capabilities))
+}
+
+fn raise_loopback() -> Result<(), Failure> {
+    loopback::raise().map_err(Failure::of(Step::Loopback))
 }
 
 /// The second layer, behind namespaces and credentials.

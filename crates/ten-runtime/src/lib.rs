@@ -16,11 +16,12 @@ mod person;
 mod places;
 mod preflight;
 mod program;
+mod resolver;
 mod walls;
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
     path::{Path, PathBuf},
 };
@@ -173,6 +174,28 @@ pub enum PlanError {
         user: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// Who is not root can make no private network.
+    #[error(
+        "network = \"private\" needs root, which ten is not; run ten as root, or set network = \"none\" or \"host\""
+    )]
+    PrivateNeedsRoot,
+    /// Nobody whom the host asks for names can be reached from a private network.
+    #[error(
+        "network = \"private\": no name server of /etc/resolv.conf can be reached from there ({}); set nameservers = [\"ADDRESS\"], or [] to do without names",
+        if unreachable.is_empty() { "it names none" } else { unreachable }
+    )]
+    NoNameserver {
+        /// Those that are named.
+        unreachable: String,
+    },
+    /// A name server that cannot be reached from a private network.
+    #[error(
+        "nameservers: {address} cannot be reached from a private network; name one outside this host"
+    )]
+    Nameserver {
+        /// Its address.
+        address: Ipv4Addr,
     },
     /// A variable that no process can be given.
     #[error("{name:?} cannot be an environment variable: {why}")]

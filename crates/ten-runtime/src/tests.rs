@@ -131,6 +131,25 @@ fn namespaces_hide_the_data_folder_and_show_the_instances_own() {
     assert_eq!(plan.socket, Some(outside));
 }
 
+#[test]
+fn a_private_network_leads_out_and_says_whom_to_ask() {
+    let asked = Some(vec![std::net::Ipv4Addr::new(192, 0, 2, 53)]);
+    let network = Network::Private { nameservers: asked };
+    let planned = plan_of(&ServiceSpec { network, ..spec(Isolation::Namespace) }, "api:prod");
+    if !ten_kernel::is_root() {
+        return assert!(matches!(planned, Err(PlanError::PrivateNeedsRoot)));
+    }
+    let Walls::Namespaces { network, mounts, .. } = planned.unwrap().walls else { panic!() };
+    assert_eq!(network, ten_kernel::Network::Uplink);
+    let file = std::fs::canonicalize(resolver::FILE).unwrap();
+    let is_file = |m: &&Mount| matches!(m, Mount::Text { at, .. } if *at == file);
+    let text = Mount::Text { at: file.clone(), text: "nameserver 192.0.2.53\n".into() };
+    assert_eq!(mounts.iter().rfind(is_file), Some(&text));
+    // Made where it can be, and seen over what shows the host's.
+    let place = |m: &Mount| matches!(m, Mount::Private { .. });
+    assert!(mounts.iter().position(place) < mounts.iter().position(|m| *m == text));
+}
+
 /// A config beside its data, in a hidden place: showing the workdir must not show the data.
 #[test]
 fn a_workdir_around_the_data_folder_does_not_uncover_it() {
@@ -149,7 +168,7 @@ fn a_workdir_around_the_data_folder_does_not_uncover_it() {
                 Mount::Bind { at, .. } | Mount::Private { at, .. } => {
                     std::path::Path::new(path).starts_with(at)
                 }
-                Mount::Proc | Mount::Sys | Mount::Devices => false,
+                Mount::Proc | Mount::Sys | Mount::Devices | Mount::Text { .. } => false,
             };
             mounts.iter().rfind(covers).cloned()
         };

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use ten_domain::{InstanceName, Isolation, ServiceSpec};
 use ten_kernel::{Mount, Network, Walls};
 
-use crate::{Ground, PlanError, places::Places};
+use crate::{Ground, PlanError, places::Places, resolver};
 
 /// Places that every process of the host shares, where a socket may be; each instance gets
 /// its own.
@@ -32,8 +32,6 @@ const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 const OTHERS: [&str; 4] = ["/run", "/var/run", HOMES, "/root"];
 /// Where each person has a folder.
 const HOMES: &str = "/home";
-/// Names are looked up by what this file says, and it may be a link into /run.
-const RESOLVER: &str = "/etc/resolv.conf";
 /// Anybody may create here, only the owner may remove.
 const STICKY: u32 = 0o1777;
 /// Anybody may look, only the owner may create.
@@ -85,12 +83,18 @@ fn namespaces(
     let mut layers = hidden(ground);
     let hides = layers.clone();
     let is_hidden = |path: &Path| hides.iter().any(|layer| path.starts_with(&layer.at));
-    let resolver = RESOLVER.as_ref();
-    let resolver = std::fs::canonicalize::<&Path>(resolver).ok();
+    let resolver = std::fs::canonicalize(resolver::FILE).ok();
     let needed = [Some(places.workdir.as_path()), folder, resolver.as_deref()];
     let needed = needed.into_iter().flatten();
     for path in needed.filter(|path| is_hidden(path) && !places.owns(path)) {
         layers.push(Layer::show(path, path, Rank::Shown, false));
+    }
+    if let ten_domain::Network::Private { nameservers } = &spec.network {
+        if !ten_kernel::is_root() {
+            return Err(PlanError::PrivateNeedsRoot);
+        }
+        let text = resolver::text(nameservers.as_deref())?;
+        layers.extend(resolver.as_deref().map(|at| Layer::text(at, text)));
     }
     for bind in &spec.bind {
         let (path, failed) =
@@ -117,6 +121,7 @@ fn namespaces(
     let mounts = [Mount::Proc, Mount::Sys, Mount::Devices].into_iter().chain(mounts).collect();
     let network = match spec.network {
         ten_domain::Network::Host => Network::Host,
+        ten_domain::Network::Private { .. } => Network::Uplink,
         ten_domain::Network::None => Network::Loopback,
     };
     let walls = Walls::Namespaces { hostname: name.id.to_string(), network, mounts };
@@ -205,6 +210,11 @@ impl Layer {
     fn show(from: &Path, at: &Path, rank: Rank, writable: bool) -> Self {
         let mount = Mount::Bind { from: from.into(), at: at.into(), writable };
         Self { at: at.into(), rank, mount }
+    }
+
+    fn text(at: &Path, text: String) -> Self {
+        let at = at.to_path_buf();
+        Self { at: at.clone(), rank: Rank::Asked, mount: Mount::Text { at, text } }
     }
 
     fn hides(&self) -> bool {

@@ -8,10 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use ten_config::Source;
-use ten_domain::Config;
+use ten_domain::{Config, Network};
 use ten_proxy::{ErrorPages, ErrorPagesError};
 use ten_runtime::{Ground, HostEnvironment};
-use ten_warden::{FrontCommand, Keeping, OpenError, Options, Warden};
+use ten_warden::{FrontCommand, Keeping, OpenError, Options, Warden, WayOutOptions};
 
 use crate::{archive::ARCHIVE_VERB, planner::Planner, state};
 
@@ -127,10 +127,12 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     };
     let note = serde_json::to_vec(&birth).map_err(ServeError::Note)?;
     let environment = HostEnvironment::new(std::env::vars_os());
+    let private_networks = private_networks(&config);
     let planner = Planner { ground: ground(&config, &birth, environment), config };
     let warden = Warden::open(Options {
         run_dir,
-        cgroup_name: cgroup_name(&data_dir),
+        cgroup_name: own_name("tenement", &data_dir),
+        way_out: WayOutOptions { device: own_name("ten", &data_dir), expected: private_networks },
         listen,
         admin_socket: data_dir.join(ADMIN_SOCKET),
         front: own(FRONT_VERB),
@@ -145,6 +147,11 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
         data_dir,
     })?;
     Ok(warden.run())
+}
+
+/// Whether a service asks for one.
+fn private_networks(config: &Config) -> bool {
+    config.services.values().any(|spec| matches!(spec.network, Network::Private { .. }))
 }
 
 /// This same binary with a hidden verb, even if its file was replaced meanwhile.
@@ -164,11 +171,11 @@ pub(crate) fn ground(config: &Config, birth: &Birth, environment: HostEnvironmen
     }
 }
 
-/// Servers of one host must not share a folder of cgroups. The usual data folder has the
-/// plain name; others are told apart by a hash of their path.
-fn cgroup_name(data_dir: &Path) -> String {
+/// Servers of one host must share neither a folder of cgroups nor a network device. The usual
+/// data folder has the plain name; others are told apart by a hash of their path.
+fn own_name(prefix: &str, data_dir: &Path) -> String {
     if data_dir == Path::new(DEFAULT_DATA_DIR) {
         return "tenement".into();
     }
-    format!("tenement-{:08x}", state::hash(data_dir) as u32)
+    format!("{prefix}-{:08x}", state::hash(data_dir) as u32)
 }

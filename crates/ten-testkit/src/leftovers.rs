@@ -26,6 +26,8 @@ pub(crate) struct Footprint {
     ports: BTreeSet<u16>,
     /// Each held open: the kernel would give the name of one that is gone to the next.
     networks: BTreeMap<PathBuf, File>,
+    /// Devices of the way out of private networks that were there before.
+    devices: BTreeSet<String>,
 }
 
 impl Footprint {
@@ -38,6 +40,7 @@ impl Footprint {
             cgroups: BTreeSet::new(),
             ports: BTreeSet::new(),
             networks: BTreeMap::new(),
+            devices: ways_out(),
         }
     }
 
@@ -88,6 +91,8 @@ impl Footprint {
         found.extend(sockets.iter().map(|path| format!("socket or pipe {}", path.display())));
         found.extend(self.listeners());
         found.extend(self.dwellers());
+        let devices = ways_out();
+        found.extend(devices.difference(&self.devices).map(|name| format!("device {name}")));
         found
     }
 
@@ -143,6 +148,14 @@ impl Footprint {
         let dwellers = all.into_iter().filter(dwells);
         dwellers.map(|process| format!("a tenant's network, by process {}", process.pid)).collect()
     }
+}
+
+/// Network devices that are called as those of servers are (proc_pid_net(5)). Tests in which one
+/// is made have a network of their own.
+fn ways_out() -> BTreeSet<String> {
+    let text = fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    let names = text.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim());
+    names.filter(|name| name.starts_with("ten-")).map(str::to_owned).collect()
 }
 
 /// Whether a process is some ten's or some ten's tenant.

@@ -22,6 +22,7 @@ mod record;
 mod source;
 mod tree;
 mod warden;
+mod way_out;
 mod wire;
 
 pub use client::{Boot, ConnectError, Event, Living, Output, WardenHandle, connect};
@@ -32,4 +33,5 @@ pub use open::{OpenError, Options};
 pub use planner::Planner;
 pub use protocol::{Cgroup, Exit, LaunchId, ToFront, ToWarden};
 pub use warden::Warden;
+pub use way_out::WayOutOptions;
 pub use wire::{EncodeError, MESSAGE_MAX, ReceiveError};

@@ -26,6 +26,7 @@ use crate::{
     record::{RunDir, make_private_folder},
     tree::Places,
     warden::Warden,
+    way_out::{WayOut, WayOutOptions},
     wire::FDS_MAX,
 };
 
@@ -42,6 +43,8 @@ pub struct Options {
     pub run_dir: PathBuf,
     /// The name of the folder for the trees' cgroups.
     pub cgroup_name: String,
+    /// The way out of private networks.
+    pub way_out: WayOutOptions,
     /// Where requests arrive. Port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
     /// Where operators connect.
@@ -162,7 +165,8 @@ impl Warden {
         rustix::process::set_child_subreaper(Some(getpid()))
             .map_err(errno("become the reaper of orphans"))?;
         raise_open_files().map_err(errno("raise the limit of open files"))?;
-        let places = Places { folders, cgroups, boot_id };
+        let way_out = WayOut::prepare(options.way_out.clone());
+        let places = Places { folders, cgroups, way_out, boot_id };
         Self::new(options, lock, places, addresses, boot).map_err(errno("set up the event loop"))
     }
 }

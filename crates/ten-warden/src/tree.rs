@@ -19,13 +19,14 @@ use std::{
 
 use rustix::process::Signal;
 use ten_kernel::{
-    CgroupError, CgroupTree, Child, Door, Failure, KILL_ORDER, Leaf, Report, ReportEnd, Watch,
+    CgroupError, CgroupTree, Child, Door, Failure, KILL_ORDER, Leaf, Link, Report, ReportEnd, Watch,
 };
 
 pub(crate) use self::launch::LaunchError;
 use crate::{
     protocol::{Cgroup, Exit, LaunchId},
     record::RunDir,
+    way_out::WayOut,
 };
 
 /// Where trees leave traces, and in which boot.
@@ -33,6 +34,7 @@ use crate::{
 pub(crate) struct Places {
     pub(crate) folders: RunDir,
     pub(crate) cgroups: Option<CgroupTree>,
+    pub(crate) way_out: WayOut,
     pub(crate) boot_id: String,
 }
 
@@ -75,6 +77,8 @@ pub(crate) struct Tree {
     report: ReportEnd,
     cgroup: Option<Leaf>,
     cgroup_name: Option<Cgroup>,
+    /// Its place at the uplink, given back with the tree.
+    _link: Option<Link>,
     /// There from the moment that init has gone and its cgroup is not empty.
     watch: Option<Watch>,
     /// The main process, once it exists.

@@ -340,6 +340,7 @@ impl Warden {
         if let Some(cgroups) = &self.places.cgroups {
             cgroups.remove();
         }
+        self.places.way_out.remove();
         let removed =
             remove_socket(&self.admin_socket).and_then(|()| self.places.folders.remove_servants());
         if let Err(error) = removed {

@@ -42,10 +42,7 @@ impl Rootless {
         let config = config.replace("@tenant", &copies[1].to_string_lossy());
         fs::write(home.join("tenement.toml"), config).unwrap();
         furnish(&home);
-        let uid = UID.to_string();
-        let mut server = Command::new("setpriv")
-            .args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--"])
-            .arg(&copies[0])
+        let mut server = as_ordinary_user(&copies[0])
             .args(["serve", "--port", "0", "--data-dir"])
             .arg(home.join("data"))
             .current_dir(&home)
@@ -70,6 +67,15 @@ impl Rootless {
         http::send(self.address, &Request::get(host, path)).unwrap()
     }
 
+    /// What a command of the same user says on stderr.
+    pub(crate) fn cli(&self, args: &[&str]) -> String {
+        let ten = self.folder.path().join(ten_binary().file_name().unwrap());
+        let mut command = as_ordinary_user(&ten);
+        let command = command.args(args).arg("--data-dir").arg(self.home().join("data"));
+        let output = command.current_dir(self.home()).env("HOME", self.home()).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -77,6 +83,13 @@ impl Rootless {
     pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }
+}
+
+fn as_ordinary_user(program: &Path) -> Command {
+    let uid = UID.to_string();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", &uid, "--regid", &uid, "--clear-groups", "--"]).arg(program);
+    command
 }
 
 impl Drop for Rootless {

@@ -7,7 +7,7 @@ mod bubblewrap;
 use std::{
     collections::BTreeMap,
     fs,
-    net::{TcpListener, UdpSocket},
+    net::TcpListener,
     os::{
         linux::net::SocketAddrExt,
         unix::{
@@ -20,16 +20,25 @@ use std::{
 
 use ten_testkit::{Response, Ten};
 
-use crate::rootless::Rootless;
+use crate::{
+    lab::{self, HOST, METADATA, SOMEBODY},
+    rootless::Rootless,
+};
 
 const PROBE: &str = include_str!("walls_matrix/probe.py");
 const EXPECTED: &str = "tests/e2e/walls_matrix/expected.txt";
 /// Debian's; a `python3` of the PATH may live in a home folder.
 const PYTHON: &str = "/usr/bin/python3";
-const COLUMNS: [&str; 5] = ["root", "root, inherit", "rootless", "network: none", "rootless, none"];
+const COLUMNS: [&str; 6] =
+    ["root", "root, inherit", "rootless", "network: none", "rootless, none", "network: private"];
 
+/// In a lab: what of the host and of the world beyond it is reached is part of the table.
 #[test]
 fn nobody_gets_further_than_the_table_says() {
+    lab::run("walls_matrix::nobody_gets_further_than_the_table_says", |_| compare());
+}
+
+fn compare() {
     let outside = Outside::open();
     let config = |keys: &str| config(&outside, keys);
     let as_root = |keys: &str| {
@@ -45,8 +54,14 @@ fn nobody_gets_further_than_the_table_says() {
         said(&ten.get("a.app.localhost", &format!("/?ten={}", ten.address().port())))
     };
     let alone = "network = \"none\"";
-    let columns =
-        [as_root(""), as_root("user = \"inherit\""), rootless(""), as_root(alone), rootless(alone)];
+    let columns = [
+        as_root(""),
+        as_root("user = \"inherit\""),
+        rootless(""),
+        as_root(alone),
+        rootless(alone),
+        as_root("network = \"private\"\nnameservers = []"),
+    ];
     let table = table(&columns);
     if std::env::var_os("UPDATE_FIXTURES").is_some() {
         fs::write(EXPECTED, &table).unwrap();
@@ -59,10 +74,10 @@ fn config(outside: &Outside, keys: &str) -> String {
     format!(
         "[service.app]\ncommand = \"{PYTHON} probe.py\"\nlisten = \"port\"\n{keys}\n\
          [service.app.env]\nPROBE_OUTSIDE = \"{}\"\nPROBE_OUTSIDE_PORT = \"{}\"\n\
-         PROBE_HOST_ADDRESS = \"{}\"\n",
+         PROBE_HOST_ADDRESS = \"{HOST}\"\nPROBE_SOMEBODY = \"{SOMEBODY}\"\n\
+         PROBE_METADATA = \"{METADATA}\"\n",
         outside.name,
         outside.port(),
-        host_address(),
     )
 }
 
@@ -92,16 +107,6 @@ fn table(columns: &[String; COLUMNS.len()]) -> String {
 fn row(name: &str, cells: &[&str]) -> String {
     let cells: String = cells.iter().map(|cell| format!("{cell:<16}")).collect();
     format!("{name:<40}{}\n", cells.trim_end())
-}
-
-/// The address by which this host speaks to others; that of its loopback where it does not.
-fn host_address() -> String {
-    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-    // Sends nothing (connect(2)); the address is nobody's (RFC 5737).
-    match socket.connect("192.0.2.1:9") {
-        Ok(()) => socket.local_addr().unwrap().ip().to_string(),
-        Err(_) => "127.0.0.1".into(),
-    }
 }
 
 fn rows(text: &str) -> impl Iterator<Item = (&str, &str)> {

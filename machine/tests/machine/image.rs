@@ -43,10 +43,11 @@ pub(crate) fn write(path: &Path, kernel: &Kernel) -> io::Result<()> {
         archive.file(&library, &fs::read(&library)?);
     }
     for (number, module) in kernel.modules.iter().enumerate() {
-        let name = format!("{MODULES}/{number}.ko");
+        let name = format!("{MODULES}/{number:02}.ko");
         archive.file(Path::new(&name), &fs::read(module)?);
     }
     archive.file(Path::new("/etc/passwd"), b"root:x:0:0:root:/root:/bin/sh\n");
+    archive.file(Path::new("/etc/resolv.conf"), b"nameserver 192.0.2.53\n");
     archive.entry("init", LINK, b"/bin/machine");
     fs::write(path, archive.end())
 }

@@ -6,6 +6,7 @@
 mod cgroups;
 mod delegation;
 mod limits;
+mod network;
 
 use std::{
     fs::{self, File},
@@ -38,6 +39,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("limits_survive_every_restart", limits::limits_survive_every_restart),
     ("a_leaf_dies_with_its_tree", limits::a_leaf_dies_with_its_tree),
     ("a_delegated_cgroup_is_divided", delegation::a_delegated_cgroup_is_divided),
+    ("a_private_network_can_be_made", network::a_private_network_can_be_made),
     ("a_shared_cgroup_gives_nothing_on", delegation::a_shared_cgroup_gives_nothing_on),
 ];
 

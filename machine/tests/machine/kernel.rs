@@ -10,10 +10,31 @@ use std::{
 /// Depends on the newest kernel of its kind.
 const PACKAGE: &str = "linux-image-cloud-amd64";
 
-/// Not built into that kernel, in the order in which they need each other: through these
-/// ten asks whose a listening socket is.
-const MODULES: [&str; 3] =
-    ["net/ipv4/inet_diag.ko", "net/ipv4/tcp_diag.ko", "net/unix/unix_diag.ko"];
+/// Not built into that kernel, in the order in which they need each other: through the first
+/// ones ten asks whose a listening socket is, of the others private networks are made.
+const MODULES: [&str; 21] = [
+    "net/ipv4/inet_diag.ko",
+    "net/ipv4/tcp_diag.ko",
+    "net/unix/unix_diag.ko",
+    "lib/libcrc32c.ko",
+    "net/ipv4/netfilter/nf_defrag_ipv4.ko",
+    "net/ipv6/netfilter/nf_defrag_ipv6.ko",
+    "net/netfilter/nf_conntrack.ko",
+    "net/netfilter/nf_nat.ko",
+    "net/netfilter/nfnetlink.ko",
+    "net/netfilter/nf_tables.ko",
+    "net/netfilter/nft_chain_nat.ko",
+    "net/netfilter/nft_masq.ko",
+    "net/netfilter/nft_ct.ko",
+    "net/netfilter/nft_fib.ko",
+    "net/ipv4/netfilter/nft_fib_ipv4.ko",
+    "net/ipv4/netfilter/nf_reject_ipv4.ko",
+    "net/netfilter/nft_reject.ko",
+    "net/ipv4/netfilter/nft_reject_ipv4.ko",
+    "net/netfilter/nf_conncount.ko",
+    "net/netfilter/nft_connlimit.ko",
+    "drivers/net/veth.ko",
+];
 
 /// A kernel on the host's disk.
 #[derive(Debug)]

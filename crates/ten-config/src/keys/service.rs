@@ -162,10 +162,17 @@ pub(super) const SERVICE: &[Key] = &[
     .alias("runtime"),
     key(
         "network",
-        Kind::Word { words: &["host", "none"], later: &["private"] },
+        Kind::Word { words: &["host", "private", "none"], later: &[] },
         Default::Text("host"),
-        "Which network it sees: the host's, or one of its own that only ten reaches and that \
-         leads nowhere (none).",
+        "Which network it sees: the host's, or one of its own that only ten reaches, with a way \
+         out (private) or without one (none).",
+    ),
+    key(
+        "nameservers",
+        Kind::Texts,
+        Default::Absent,
+        "With network = \"private\": the IPv4 addresses that it asks for names; [] for none. \
+         Absent: those that the host asks, as far as they can be reached from there.",
     ),
     key(
         "user",

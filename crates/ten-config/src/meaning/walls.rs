@@ -1,6 +1,9 @@
-//! `user`, `bind` and `network`: what of the host an instance is, and what of it it sees.
+//! `user`, `bind`, `network` and `nameservers`: what of the host an instance is, and what of it it sees.
 
-use std::path::{Component, Path, PathBuf};
+use std::{
+    net::Ipv4Addr,
+    path::{Component, Path, PathBuf},
+};
 
 use ten_domain::{Bind, Isolation, Network, User, Variable};
 
@@ -33,7 +36,20 @@ pub(super) fn user(m: &mut Meaning<'_>, section: &Section, isolation: Isolation)
 }
 
 pub(super) fn network(m: &mut Meaning<'_>, section: &Section, isolation: Isolation) -> Network {
-    let network = words::network(section.word("network"));
+    let mut network = words::network(section.word("network"));
+    let asked = nameservers(m, section);
+    match &mut network {
+        Network::Private { nameservers } => *nameservers = asked,
+        Network::Host | Network::None => {
+            if let Some(place) = section.place("nameservers") {
+                m.mistakes.push(
+                    Mistake::at(place, "`nameservers` needs a private network")
+                        .label(format!("with network = {:?} it has no effect", network.word()))
+                        .help("set network = \"private\", or remove `nameservers`"),
+                );
+            }
+        }
+    }
     if isolation == Isolation::Process
         && network != Network::Host
         && let Some(place) = section.place("network")
@@ -45,6 +61,22 @@ pub(super) fn network(m: &mut Meaning<'_>, section: &Section, isolation: Isolati
         );
     }
     network
+}
+
+fn nameservers(m: &mut Meaning<'_>, section: &Section) -> Option<Vec<Ipv4Addr>> {
+    let texts = section.texts("nameservers")?;
+    let address = |text: &Text| {
+        let parsed = text.value.parse();
+        if parsed.is_err() {
+            m.mistakes.push(
+                Mistake::at(text.span.clone(), format!("{:?} is no IPv4 address", text.value))
+                    .label("private networks have no IPv6")
+                    .help("write addresses: nameservers = [\"9.9.9.9\"]"),
+            );
+        }
+        parsed.ok()
+    };
+    Some(texts.iter().filter_map(address).collect())
 }
 
 pub(super) fn bind(m: &mut Meaning<'_>, section: &Section, isolation: Isolation) -> Vec<Bind> {

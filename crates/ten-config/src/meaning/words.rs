@@ -35,6 +35,7 @@ pub(super) fn isolation(word: &str) -> Isolation {
 pub(super) fn network(word: &str) -> Network {
     match word {
         "host" => Network::Host,
+        "private" => Network::Private { nameservers: None },
         "none" => Network::None,
         _ => not_in_the_table(word),
     }

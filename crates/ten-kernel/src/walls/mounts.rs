@@ -19,8 +19,8 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2},
-    io::Errno,
+    fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2, unlink},
+    io::{Errno, write},
     mount::{
         FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
         OpenTreeFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen, mount_change,
@@ -43,6 +43,8 @@ const PRIVATE_FILES: &str = "65536";
 /// A tree in which there are only places to mount on.
 const ROOT_SIZE: &str = "1m";
 const ROOT_FILES: &str = "1024";
+/// What a file that is made to be shown is called before it is.
+const TEXT: &str = ".ten-text";
 
 /// Turns this mount namespace, a copy of the host's, into the tree that the plan describes.
 pub(super) fn make(network: Network, mounts: &[Mount]) -> Result<(), Failure> {
@@ -50,12 +52,22 @@ pub(super) fn make(network: Network, mounts: &[Mount]) -> Result<(), Failure> {
     mount_change("/", private).map_err(Failure::of(Step::PrivateMounts))?;
     let sources = mounts.iter().map(source).collect::<Result<Vec<_>, _>>()?;
     restrict_path("/".as_ref()).map_err(Failure::of(Step::ReadOnlyTree))?;
+    let mut store = None;
     for (mount, source) in mounts.iter().zip(sources) {
         match (mount, source) {
             (Mount::Proc, _) => kernel::proc()?,
             (Mount::Sys, _) => kernel::sys(network)?,
             (Mount::Devices, _) => devices::make()?,
-            (Mount::Private { at, mode }, _) => private_place(at, *mode)?,
+            (Mount::Private { at, mode }, _) => {
+                private_place(at, *mode)?;
+                store = Some(at);
+            }
+            (Mount::Text { at, text }, _) => {
+                let store = store.ok_or(Errno::INVAL);
+                store
+                    .and_then(|store| text_file(&store.join(TEXT), at, text))
+                    .map_err(Failure::on(Step::MountText, at))?;
+            }
             (Mount::Bind { from, at, writable }, Some(tree)) => bind(&tree, from, at, *writable)?,
             (Mount::Bind { .. }, None) => unreachable!("every bind has a source"),
         }
@@ -114,6 +126,27 @@ fn bind(tree: &OwnedFd, from: &Path, at: &Path, writable: bool) -> Result<(), Fa
     attach(tree, at, kind.is_dir(), Step::MountBind)
 }
 
+/// Makes a file, shows it elsewhere, and takes its own name away: a file that never had one
+/// cannot be shown.
+fn text_file(own: &Path, at: &Path, text: &str) -> Result<(), Errno> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = open(own, flags, Mode::from_raw_mode(0o444))?;
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        rest = &rest[write(&file, rest)?..];
+    }
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    let tree = open_tree(&file, "", flags)?;
+    let inert = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    set_attributes(&tree, inert | MountAttrFlags::MOUNT_ATTR_RDONLY)?;
+    move_to(&tree, &place(at, false)?)?;
+    unlink(own)
+}
+
 fn private_place(at: &Path, mode: u32) -> Result<(), Failure> {
     let tree = private(mode).map_err(Failure::on(Step::MountPrivate, at))?;
     attach(&tree, at, true, Step::MountPrivate)
@@ -144,12 +177,16 @@ fn folder_or_file(fd: &OwnedFd) -> Result<FileType, Errno> {
 }
 
 fn attach(tree: &OwnedFd, at: &Path, is_dir: bool, step: Step) -> Result<(), Failure> {
-    let place = match open_path(at) {
+    let place = place(at, is_dir).map_err(Failure::on(Step::MountPoint, at))?;
+    move_to(tree, &place).map_err(Failure::on(step, at))
+}
+
+/// Something to mount on, made where it is missing.
+fn place(at: &Path, is_dir: bool) -> Result<OwnedFd, Errno> {
+    match open_path(at) {
         Err(Errno::NOENT) => make_place(at, is_dir).and_then(|()| open_path(at)),
         other => other,
-    };
-    let place = place.map_err(Failure::on(Step::MountPoint, at))?;
-    move_to(tree, &place).map_err(Failure::on(step, at))
+    }
 }
 
 fn move_to(tree: &OwnedFd, place: &OwnedFd) -> Result<(), Errno> {

@@ -60,7 +60,7 @@ fn writable(mount: &Mount) -> Option<&Path> {
         Mount::Proc => Some("/proc".as_ref()),
         Mount::Devices => Some("/dev".as_ref()),
         Mount::Private { at, .. } | Mount::Bind { at, writable: true, .. } => Some(at),
-        Mount::Sys | Mount::Bind { writable: false, .. } => None,
+        Mount::Sys | Mount::Text { .. } | Mount::Bind { writable: false, .. } => None,
     }
 }
 

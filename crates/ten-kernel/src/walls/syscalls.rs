@@ -225,7 +225,7 @@ pub(crate) fn prepare() {
 pub(crate) fn refuse(keeps: Keeps) -> Result<(), Errno> {
     let filter = match keeps {
         Keeps::Programs(Network::Host) => &FILTER,
-        Keeps::Programs(Network::Loopback) => &FILTER_OF_OWN_NETWORK,
+        Keeps::Programs(Network::Loopback | Network::Uplink) => &FILTER_OF_OWN_NETWORK,
         Keeps::Threads => &FILTER_OF_THREADS,
     };
     let program = libc::sock_fprog {

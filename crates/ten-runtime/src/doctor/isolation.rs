@@ -1,28 +1,30 @@
 //! The levels: which walls this host can raise.
 
 use ten_domain::{Isolation, ServiceSpec};
-use ten_kernel::Network;
+use ten_kernel::{Failure, Network};
 
 use super::{Check, Services, in_path};
 
 pub(super) fn checks(services: Services<'_>) -> Vec<Check> {
     let walled = |spec: &ServiceSpec| spec.isolation == Isolation::Namespace;
     let closed = |spec: &ServiceSpec| walled(spec) && spec.network != ten_domain::Network::Host;
+    let private = |spec: &ServiceSpec| matches!(spec.network, ten_domain::Network::Private { .. });
     vec![
         Check::works("process", "needs nothing"),
-        walls("namespace", Network::Host, services.that(walled)),
-        walls("own network", Network::Loopback, services.that(closed)),
+        walls("namespace", ten_kernel::try_walls(Network::Host), services.that(walled)),
+        walls("own network", ten_kernel::try_walls(Network::Loopback), services.that(closed)),
+        walls("private network", ten_kernel::try_way_out(), services.that(private)),
         sandbox(),
         kvm(),
     ]
 }
 
-fn walls(name: &str, network: Network, needed_by: Option<String>) -> Check {
+fn walls(name: &str, tried: Result<(), Failure>, needed_by: Option<String>) -> Check {
     let how = match ten_kernel::is_root() {
         true => "as root, for a user of its own",
         false => "without root, in a user namespace",
     };
-    match ten_kernel::try_walls(network) {
+    match tried {
         Ok(()) => Check::works(name, format!("a trial start behind these walls worked, {how}")),
         Err(failure) => {
             let check = Check::missing(name, failure.reason()).needed_by(needed_by);

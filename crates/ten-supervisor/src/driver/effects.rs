@@ -67,7 +67,7 @@ impl Driver {
             Network::Host => {
                 Some(self.ports.take().ok_or("no port between 30000 and 40000 is free")?)
             }
-            Network::None => None,
+            Network::Private { .. } | Network::None => None,
         };
         let port = held.unwrap_or(IN_A_NETWORK_OF_ITS_OWN);
         let extra = &instance.extra_env;

@@ -10,8 +10,8 @@ use std::{
 
 use rustix::io::Errno;
 use ten_kernel::{
-    CgroupError, Failure, Fifo, Given, Launch, LaunchPlan, Leaf, LimitError, Walls, launch, limit,
-    listen_unix, make_fifo, remove_socket,
+    CgroupError, Failure, Given, Launch, LaunchPlan, Leaf, LimitError, Network, Walls, launch,
+    limit, listen_unix, make_fifo, remove_socket,
 };
 
 use super::{Ends, Places, Tree};
@@ -94,12 +94,20 @@ impl Tree {
         let stdout = make_fifo(&stdout).map_err(on(&stdout))?;
         let stderr = make_fifo(&stderr).map_err(on(&stderr))?;
         let activation = activation(plan)?;
+        let link = wants_out(plan).then(|| places.way_out.link()).transpose()?;
         let cgroup = places.cgroups.as_ref().map(|tree| tree.leaf(&plan.name)).transpose()?;
         let cgroup_name = cgroup.as_ref().map(name_of).transpose()?;
         let begun = limit(&plan.limits, places.cgroups.as_ref().zip(cgroup.as_ref()))
             .map_err(LaunchError::from)
             .and_then(|()| {
-                begin(plan, places, cgroup.as_ref(), activation.as_ref(), [&stdout, &stderr])
+                let given = Given {
+                    cgroup: cgroup.as_ref(),
+                    stdout: &stdout.writer,
+                    stderr: &stderr.writer,
+                    activation: activation.as_ref(),
+                    link: link.as_ref(),
+                };
+                begin(plan, places, &given)
             });
         if begun.is_err()
             && let Some(Err(error)) = cgroup.as_ref().map(Leaf::remove)
@@ -119,6 +127,7 @@ impl Tree {
             report,
             cgroup,
             cgroup_name,
+            _link: link,
             watch: None,
             main: None,
             started: false,
@@ -133,15 +142,8 @@ impl Tree {
 }
 
 /// Starts init, writes the record, and only then lets the tree run.
-fn begin(
-    plan: &LaunchPlan,
-    places: &Places,
-    cgroup: Option<&Leaf>,
-    activation: Option<&OwnedFd>,
-    [stdout, stderr]: [&Fifo; 2],
-) -> Result<Launch, LaunchError> {
-    let given = Given { cgroup, stdout: &stdout.writer, stderr: &stderr.writer, activation };
-    let begun = launch(plan, &given)?;
+fn begin(plan: &LaunchPlan, places: &Places, given: &Given<'_>) -> Result<Launch, LaunchError> {
+    let begun = launch(plan, given)?;
     let recorded = || {
         places
             .folders
@@ -149,7 +151,7 @@ fn begin(
                 name: plan.name.clone(),
                 init: Named::of(&begun.init, &places.boot_id).ok_or(LaunchError::InitEnded)?,
                 bare: plan.walls == Walls::Bare,
-                cgroup: cgroup.map(|leaf| leaf.path().into()),
+                cgroup: given.cgroup.map(|leaf| leaf.path().into()),
                 scratch: plan.scratch.clone(),
                 socket: plan.socket.clone(),
             })
@@ -167,6 +169,10 @@ fn begin(
         return Err(error);
     }
     Ok(begun)
+}
+
+fn wants_out(plan: &LaunchPlan) -> bool {
+    matches!(plan.walls, Walls::Namespaces { network: Network::Uplink, .. })
 }
 
 fn name_of(leaf: &Leaf) -> Result<Cgroup, CgroupError> {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use ten_kernel::{LaunchPlan, Limits, Mount, Network, Walls};
-use ten_warden::{FrontCommand, Keeping, Options, Planner, Warden};
+use ten_warden::{FrontCommand, Keeping, Options, Planner, Warden, WayOutOptions};
 
 use crate::front::{Line, Order};
 
@@ -87,6 +87,7 @@ pub(crate) fn warden(args: Vec<String>) -> ExitCode {
         data_dir: folder.join("data"),
         run_dir: folder.join("run"),
         cgroup_name,
+        way_out: WayOutOptions { device: "ten-unused".into(), expected: false },
         listen: vec![address.parse().unwrap()],
         admin_socket: folder.join("data/ten.sock"),
         front: FrontCommand { program, argv: vec!["test-front".into(), "front".into()] },

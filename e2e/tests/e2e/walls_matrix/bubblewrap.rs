@@ -15,8 +15,9 @@ use ten_testkit::{Request, Response, Ten, http, wait_until};
 
 use super::{Outside, PROBE, PYTHON, config, place_probe, rows, said};
 use crate::{
+    lab::{self, HOST, METADATA, SOMEBODY},
     rootless::{Rootless, UID},
-    service::{PATIENCE, has_root},
+    service::PATIENCE,
 };
 
 const BESIDE: &str = "tests/e2e/walls_matrix/beside_bubblewrap.txt";
@@ -26,9 +27,10 @@ const HIDDEN: [&str; 5] = ["/tmp", "/var/tmp", "/run", "/home", "/root"];
 
 #[test]
 fn bubblewrap_denies_nothing_that_ten_allows() {
-    if !has_root() {
-        return;
-    }
+    lab::run("walls_matrix::bubblewrap::bubblewrap_denies_nothing_that_ten_allows", |_| compare());
+}
+
+fn compare() {
     if Command::new("bwrap").arg("--version").output().is_err() {
         return println!("SKIP bwrap is not installed (Debian: bubblewrap)");
     }
@@ -142,7 +144,9 @@ impl Wrapped {
             ("PORT", port.to_string()),
             ("PROBE_OUTSIDE", outside.name.clone()),
             ("PROBE_OUTSIDE_PORT", outside.port().to_string()),
-            ("PROBE_HOST_ADDRESS", super::host_address()),
+            ("PROBE_HOST_ADDRESS", HOST.to_owned()),
+            ("PROBE_SOMEBODY", SOMEBODY.to_owned()),
+            ("PROBE_METADATA", METADATA.to_owned()),
         ];
         for (name, value) in variables {
             command.args(["--setenv", name]).arg(value);

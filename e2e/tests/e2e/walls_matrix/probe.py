@@ -12,6 +12,7 @@ import os
 import pty
 import socket
 import stat
+import struct
 import threading
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -45,6 +46,7 @@ PTRACE_SEIZE = 0x4206
 TIOCSTI = 0x5412
 SIOCGIFFLAGS, SIOCSIFFLAGS = 0x8913, 0x8914
 AF_PACKET, ETH_P_ALL = 17, 3
+RTM_NEWROUTE = 24
 
 
 def done(result):
@@ -168,14 +170,38 @@ def others_ports():
     return [("127.0.0.1", port) for port in range(PORT - 20, PORT + 20) if port != PORT]
 
 
+def others_networks():
+    """Instances with a private network have the first numbers of its block."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        try:
+            peer.connect((SOMEBODY, 9))
+            own = peer.getsockname()[0]
+        except OSError:
+            own = None
+    addresses = [f"198.18.0.{number}" for number in range(1, 9)]
+    return [(address, PORT) for address in addresses if address != own]
+
+
+def change_route():
+    """Asks for one more, to an address that nobody has, by the loopback device (rtnetlink(7))."""
+    attributes = struct.pack("HH4s", 8, 1, bytes([192, 0, 2, 200])) + struct.pack("HHi", 8, 4, 1)
+    route = struct.pack("8BI", socket.AF_INET, 32, 0, 0, 254, 4, 253, 1, 0) + attributes
+    header = struct.pack("IHHII", 16 + len(route), RTM_NEWROUTE, 0x605, 1, 0)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
+        kernel.send(header + route)
+        done_or_not = struct.unpack("i", kernel.recv(4096)[16:20])[0]
+    if done_or_not:
+        raise OSError(-done_or_not, "")
+
+
 def configure_device():
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = fcntl.ioctl(any_socket, SIOCGIFFLAGS, b"lo".ljust(40, b"\0"))
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, request)
 
 
-def devices_beside_loopback():
-    if set(os.listdir("/sys/class/net")) <= {"lo"}:
+def devices_beside_its_own():
+    if set(os.listdir("/sys/class/net")) <= {"lo", "eth0"}:
         raise PermissionError(errno.EACCES, "")
 
 
@@ -213,6 +239,8 @@ PARENT = os.getppid()
 PORT = int(os.environ["PORT"])
 OUTSIDE_PORT = int(os.environ["PROBE_OUTSIDE_PORT"])
 HOST_ADDRESS = os.environ["PROBE_HOST_ADDRESS"]
+SOMEBODY = os.environ["PROBE_SOMEBODY"]
+METADATA = os.environ["PROBE_METADATA"]
 
 ATTEMPTS = {
     "what any program may do": outlive,
@@ -269,8 +297,12 @@ ATTEMPTS = {
     "connect to the host's address": lambda: reach((HOST_ADDRESS, OUTSIDE_PORT)),
     "connect to ten's port": lambda: reach(("127.0.0.1", ten_port)),
     "connect to another tenant's port": lambda: reach(*others_ports()),
-    "list network devices of the host": devices_beside_loopback,
+    "connect to another tenant's network": lambda: reach(*others_networks()),
+    "connect to somebody on the internet": lambda: reach((SOMEBODY, 80)),
+    "connect to the cloud's metadata": lambda: reach((METADATA, 80)),
+    "list network devices of the host": devices_beside_its_own,
     "configure a network device": configure_device,
+    "change a route": change_route,
     "raw socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1).close(),
     "packet socket": lambda: socket.socket(AF_PACKET, socket.SOCK_RAW, ETH_P_ALL).close(),
     "link a file of the host": lambda: os.link("/usr/bin/id", own + "/linked"),
@@ -320,4 +352,12 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-http.server.HTTPServer(("127.0.0.1", PORT), Answer).serve_forever()
+class Server(http.server.HTTPServer):
+    def server_bind(self):
+        # On every address, and without asking for a name.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_name, self.server_port = "probe", PORT
+
+
+Server(("0.0.0.0", PORT), Answer).serve_forever()

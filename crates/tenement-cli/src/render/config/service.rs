@@ -1,6 +1,6 @@
 //! `[service.NAME]` and `[service.NAME.asleep]`, key by key.
 
-use ten_domain::{Bind, EnvPattern, ServiceSpec, User};
+use ten_domain::{Bind, EnvPattern, Network, ServiceSpec, User};
 
 use super::show::{Table, Value};
 
@@ -54,6 +54,9 @@ fn life(table: &mut Table, spec: &ServiceSpec) {
 fn walls(table: &mut Table, spec: &ServiceSpec) {
     table.row("isolation", spec.isolation.word());
     table.row("network", spec.network.word());
+    if let Network::Private { nameservers: Some(addresses) } = &spec.network {
+        table.row("nameservers", addresses.iter().map(ToString::to_string).collect::<Vec<_>>());
+    }
     table.row_given("user", spec.user.as_ref().map(user));
     table.row("bind", spec.bind.iter().map(bind).collect::<Vec<_>>());
     let limits = &spec.limits;

@@ -1,0 +1,56 @@
+//! The uplink of this server's private networks, made when the first tree asks for it.
+//!
+//! Made before, where it is known that one will ask, it costs no start anything. Where it cannot
+//! be made, each start that asks tries again: an operator may have mended the host meanwhile.
+
+use std::cell::RefCell;
+
+use ten_kernel::{Failure, Link, Uplink};
+
+/// What a server needs to know of it.
+#[derive(Debug, Clone)]
+pub struct WayOutOptions {
+    /// The name of its device in the host's network, at most 15 bytes, no other server's.
+    pub device: String,
+    /// Whether trees are going to ask for it.
+    pub expected: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct WayOut {
+    device: String,
+    uplink: RefCell<Option<Uplink>>,
+}
+
+impl WayOut {
+    pub(crate) fn prepare(options: WayOutOptions) -> Self {
+        let way_out = Self { device: options.device, uplink: RefCell::new(None) };
+        if options.expected
+            && let Err(failure) = way_out.open()
+        {
+            tracing::warn!("instances with a private network will not start: {failure}");
+        }
+        way_out
+    }
+
+    /// A place for one more tree.
+    pub(crate) fn link(&self) -> Result<Link, Failure> {
+        self.open()?;
+        self.uplink.borrow().as_ref().map(Uplink::link).expect("it was just made")
+    }
+
+    fn open(&self) -> Result<(), Failure> {
+        let mut uplink = self.uplink.borrow_mut();
+        if uplink.is_none() {
+            *uplink = Some(Uplink::open(&self.device)?);
+        }
+        Ok(())
+    }
+
+    /// Takes it down. There are no trees any more.
+    pub(crate) fn remove(&self) {
+        if let Some(Err(failure)) = self.uplink.borrow_mut().take().map(Uplink::remove) {
+            tracing::warn!("{failure}");
+        }
+    }
+}
