@@ -13,6 +13,7 @@
 mod beneath;
 mod cgroup;
 mod child;
+mod command;
 mod descendants;
 mod door;
 mod exec;
@@ -24,6 +25,7 @@ mod init;
 mod launch;
 mod listen;
 mod lock;
+mod minder;
 mod plan;
 mod probe;
 pub mod procfs;
@@ -42,6 +44,9 @@ pub use cgroup::{
     CgroupError, CgroupTree, Controller, Lack, Leaf, LimitError, Watch, foresee, limit, memory_used,
 };
 pub use child::Child;
+pub use command::{
+    COMMAND_MAX, CommandLine, CommandLineError, Streams, Terminal, take_end, take_start,
+};
 pub use descendants::kill_orphan;
 pub use door::{Door, Wanted, take_socket};
 pub use exec::spawn;

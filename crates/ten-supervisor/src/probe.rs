@@ -58,7 +58,7 @@ impl Place {
         Self {
             listener: process.listener.clone(),
             cgroup: process.cgroup.as_ref().map(|cgroup| cgroup.id),
-            door: process.door.clone(),
+            door: process.own_network().cloned(),
         }
     }
 }

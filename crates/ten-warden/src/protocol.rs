@@ -71,8 +71,7 @@ pub enum ToFront {
         /// Length of the front's own note, which is read from the memfd that is the last fd.
         note_len: usize,
     },
-    /// A tree that runs already. Beside it: its stdout, its stderr, and the door to its
-    /// network, where that is its own.
+    /// A tree that runs already. Beside it: its stdout, its stderr, and its door.
     Living {
         /// Which.
         launch: LaunchId,

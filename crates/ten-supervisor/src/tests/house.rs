@@ -3,12 +3,14 @@
 
 use std::{
     collections::HashMap,
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use ten_domain::*;
+use ten_kernel::Door;
 use ten_logs::Logs;
 use ten_runtime::{Ground, HostEnvironment};
 use ten_store::{KnownInstance, Store};
@@ -172,7 +174,7 @@ impl House {
                 cgroup: None,
                 note: tenant.note.clone(),
                 output: output(),
-                door: None,
+                door: door(),
             };
             world.living.iter().map(of).collect()
         };
@@ -265,7 +267,7 @@ async fn obey(world: Arc<Mutex<World>>, mut inbox: mpsc::UnboundedReceiver<ToWar
                     pid: launch.0 as u32,
                     cgroup: None,
                     output: output(),
-                    door: None,
+                    door: door(),
                 };
                 events.send(launched).await.unwrap();
                 tokio::spawn(live(Arc::clone(&world), launch, script));
@@ -334,6 +336,11 @@ async fn end(world: Arc<Mutex<World>>, launch: LaunchId, exit: Exit) {
     }
     // The front may be gone.
     let _ = events.send(Event::Exited { launch, exit }).await;
+}
+
+/// A door that nobody keeps.
+fn door() -> Door {
+    OwnedFd::from(std::os::unix::net::UnixDatagram::unbound().unwrap()).into()
 }
 
 fn output() -> Output {

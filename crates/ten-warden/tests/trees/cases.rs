@@ -1,5 +1,6 @@
 //! What must hold.
 
+mod commands;
 mod floods;
 mod network;
 
@@ -36,6 +37,10 @@ pub(crate) const EACH_LEVEL: &[(&str, CaseOfLevel)] = &[
     ("a_killed_warden_leaves_nothing", a_killed_warden_leaves_nothing),
     ("a_front_that_dies_while_stopping", a_front_that_dies_while_stopping),
     ("scratch_lives_with_the_tree", scratch_lives_with_the_tree),
+    ("commands_come_and_go", commands::come_and_go),
+    ("commands_end_with_their_tree", commands::end_with_their_tree),
+    ("commands_end_with_their_asker", commands::end_with_their_asker),
+    ("a_killed_minder_sets_nobody_free", commands::a_killed_minder_sets_nobody_free),
 ];
 
 pub(crate) const EACH_SETTING: &[(&str, Case)] = &[
@@ -216,7 +221,7 @@ fn init_is_closed(host: &mut Host, level: Level) {
         .filter_map(|fd| fs::read_link(fd.unwrap().path()).ok())
         .collect();
     assert!(links.iter().all(|link| !link.ends_with("ten.lock")), "{links:?}");
-    assert!(links.len() <= 9, "{links:?}");
+    assert!(links.len() <= 10, "{links:?}");
     host.order(&Order::Kill { launch });
     host.exit_of(launch);
     if level == Level::Namespaces {

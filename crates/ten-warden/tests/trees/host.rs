@@ -241,6 +241,13 @@ impl Host {
         }
     }
 
+    /// The same, and forgets what was said until then.
+    pub(crate) fn take<T>(&mut self, look: impl Fn(&Line) -> Option<T>) -> T {
+        let found = self.wait_for(look);
+        self.lines.clear();
+        found
+    }
+
     fn read_line(&mut self) {
         if let Err(error) = self.try_read_line() {
             panic!("nothing more ({error}) after {:?}", self.lines);
@@ -324,6 +331,15 @@ impl Host {
     pub(crate) fn wait_for_processes(&self, count: usize) {
         let deadline = Instant::now() + PATIENCE;
         while self.processes().len() < count {
+            assert!(Instant::now() < deadline, "{:?}", self.describe());
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until the case has no more processes than this.
+    pub(crate) fn wait_for_at_most(&self, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.processes().len() > count {
             assert!(Instant::now() < deadline, "{:?}", self.describe());
             std::thread::yield_now();
         }
