@@ -26,7 +26,10 @@ use ten_runtime::{Ground, HostEnvironment};
 use ten_store::Store;
 use ten_supervisor::{Beginning, Fleet};
 use ten_warden::{Boot, Event, LaunchId, WardenHandle};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -34,6 +37,7 @@ use crate::{
     archive::Archives,
     auth::{Auth, Verifier},
     convert::Site,
+    exec,
     handlers::{self, Api},
     management::ToApi,
     serve::Birth,
@@ -98,6 +102,7 @@ impl App {
             fleet: fleet.clone(),
             logs,
             archives: Arc::new(archives),
+            commands: Arc::new(Semaphore::new(exec::AT_ONCE)),
             config: Arc::clone(&config),
             site: Arc::new(Site { domain: birth.domain.clone(), port }),
             auth: Arc::new(Auth::new(rustix::process::geteuid().as_raw(), verifier)),

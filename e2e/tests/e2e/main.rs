@@ -8,6 +8,7 @@ mod cli;
 mod data;
 mod disk_full;
 mod doctor;
+mod exec;
 mod hosts;
 mod lifecycle;
 mod network;
