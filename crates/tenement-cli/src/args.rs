@@ -84,7 +84,9 @@ pub(crate) enum Verb {
     /// Write the data of an instance to a file, whether it runs or sleeps
     ///
     /// SQLite databases are as they were at one moment, also where they are written to. Links are
-    /// kept as links, holes as holes; FIFOs and sockets are left out, and the server's log says so.
+    /// kept as links, holes as holes; FIFOs and sockets are left out and named. Where a file cannot be
+    /// read, or a database not be copied, the rest is written all the same; what is missing is
+    /// named, and the exit code is 1.
     Backup(backup::Backup),
     /// Bring data back from the trash, or from a backup
     ///
