@@ -51,7 +51,7 @@ pub use descendants::kill_orphan;
 pub use door::{Door, Wanted, take_socket};
 pub use exec::spawn;
 pub use failure::{Failure, Step};
-pub use fifo::{Fifo, make_fifo};
+pub use fifo::{Fifo, make_fifo, open_fifo};
 pub use inherited::take_given;
 pub use init::KILL_ORDER;
 pub use launch::{Given, Launch, launch};

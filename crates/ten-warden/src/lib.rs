@@ -17,6 +17,7 @@ mod open;
 pub mod protocol;
 mod record;
 mod source;
+mod spare;
 mod tree;
 mod warden;
 mod wire;

@@ -313,8 +313,9 @@ impl Warden {
         }
         let removed =
             remove_socket(&self.admin_socket).and_then(|()| self.places.folders.remove_front());
+        let removed = removed.and_then(|()| self.places.folders.remove_spares());
         if let Err(error) = removed {
-            tracing::warn!(%error, "cannot remove the admin socket and the front's record");
+            tracing::warn!(%error, "cannot remove the admin socket, the front's record and spares");
         }
     }
 }

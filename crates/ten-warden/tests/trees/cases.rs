@@ -216,12 +216,13 @@ fn init_is_closed(host: &mut Host, level: Level) {
     assert_eq!(comm, "ten-init\n");
     let line = fs::read_to_string(format!("/proc/{init}/cmdline")).unwrap();
     assert!(line.starts_with("ten-init tree-"), "{line:?}");
-    let links: Vec<_> = fs::read_dir(format!("/proc/{init}/fd"))
-        .unwrap()
-        .filter_map(|fd| fs::read_link(fd.unwrap().path()).ok())
-        .collect();
-    assert!(links.iter().all(|link| !link.ends_with("ten.lock")), "{links:?}");
-    assert!(links.len() <= 10, "{links:?}");
+    let links = || -> Vec<_> {
+        let fds = fs::read_dir(format!("/proc/{init}/fd")).unwrap();
+        fds.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok()).collect()
+    };
+    assert!(links().iter().all(|link| !link.ends_with("ten.lock")), "{:?}", links());
+    // It may not have heard yet that its program was executed, and still listens for that.
+    host.wait_until(|| links().len() <= 10, || format!("{:?}", links()));
     host.order(&Order::Kill { launch });
     host.exit_of(launch);
     if level == Level::Namespaces {

@@ -338,9 +338,13 @@ impl Host {
 
     /// Waits until the case has no more processes than this.
     pub(crate) fn wait_for_at_most(&self, count: usize) {
+        self.wait_until(|| self.processes().len() <= count, || format!("{:?}", self.describe()));
+    }
+
+    pub(crate) fn wait_until(&self, holds: impl Fn() -> bool, tell: impl Fn() -> String) {
         let deadline = Instant::now() + PATIENCE;
-        while self.processes().len() > count {
-            assert!(Instant::now() < deadline, "{:?}", self.describe());
+        while !holds() {
+            assert!(Instant::now() < deadline, "{}", tell());
             std::thread::yield_now();
         }
     }
