@@ -9,6 +9,7 @@
 //! moves on. Durations are whole milliseconds and end in `_ms`; moments are RFC 3339 in UTC.
 
 mod data;
+mod exec;
 mod instance;
 mod logs;
 pub mod paths;
@@ -16,6 +17,10 @@ mod problem;
 mod service;
 
 pub use data::{Ended, KeepData, Replace, RestoreRequest, Restored, TrashList, Trashed};
+pub use exec::{
+    BadFrame, EXEC_PROTOCOL, ExecEnd, ExecExit, ExecRequest, ExecTerminal, FRAME_MAX, Frame,
+    FrameKind, Frames, TerminalSize,
+};
 pub use instance::{
     Done, Health, HealthReport, Instance, InstanceList, SpawnRequest, State, Weight,
 };

@@ -18,6 +18,9 @@ pub const INSTANCE_WEIGHT: &str = "/api/instances/{service}/{id}/weight";
 pub const INSTANCE_DATA: &str = "/api/instances/{service}/{id}/data";
 /// `POST`: bring data back from the trash.
 pub const INSTANCE_RESTORE: &str = "/api/instances/{service}/{id}/restore";
+/// `POST`, upgraded to [`EXEC_PROTOCOL`](crate::EXEC_PROTOCOL): run a command inside. Over the
+/// admin socket alone.
+pub const INSTANCE_EXEC: &str = "/api/instances/{service}/{id}/exec";
 /// `GET`: its health.
 pub const INSTANCE_HEALTH: &str = "/api/instances/{service}/{id}/health";
 /// `GET` lists the services of the config.
@@ -52,6 +55,11 @@ pub fn instance_data(service: &str, id: &str) -> String {
 /// [`INSTANCE_RESTORE`] of one instance.
 pub fn instance_restore(service: &str, id: &str) -> String {
     fill(INSTANCE_RESTORE, service, id)
+}
+
+/// [`INSTANCE_EXEC`] of one instance.
+pub fn instance_exec(service: &str, id: &str) -> String {
+    fill(INSTANCE_EXEC, service, id)
 }
 
 /// [`INSTANCE_WEIGHT`] of one instance.

@@ -101,6 +101,14 @@ problem_types! {
     TooManyRunning = "urn:tenement:problem:too-many-running", 409, "Too many instances run";
     /// `max_known` is reached.
     TooManyKnown = "urn:tenement:problem:too-many-known", 409, "Too many instances are known";
+    /// As many commands run inside instances as may at one time.
+    TooManyCommands = "urn:tenement:problem:too-many-commands", 409, "Too many commands run";
+    /// No file of that name, as its instance sees the host.
+    CommandNotFound = "urn:tenement:problem:command-not-found", 422, "There is no such command";
+    /// The command is there, and cannot be executed inside its instance.
+    NotExecuted = "urn:tenement:problem:not-executed", 422, "The command cannot be executed";
+    /// The endpoint works over a connection of another protocol (RFC 9110, section 15.5.22).
+    UpgradeRequired = "urn:tenement:problem:upgrade-required", 426, "An upgrade is needed";
     /// The server failed at its own work; its log says how.
     Internal = "urn:tenement:problem:internal", 500, "The server failed";
     /// What must be remembered could not be written down.

@@ -50,3 +50,40 @@ fn words_are_the_same_on_the_wire_and_on_the_screen() {
 fn paths_fill_in_their_patterns() {
     assert_eq!(paths::instance_stop("api", "prod"), "/api/instances/api/prod/stop");
 }
+
+#[test]
+fn frames_survive_however_they_are_cut() {
+    let size = TerminalSize { rows: 24, columns: 300 };
+    let mut wire = Frame::encode(FrameKind::Stdin, b"");
+    wire.extend(Frame::encode(FrameKind::Stdout, &[7; FRAME_MAX]));
+    wire.extend(Frame::resize(size));
+    for cut in [1, 3, 5, 4096, wire.len()] {
+        let (mut frames, mut got) = (Frames::default(), Vec::new());
+        for piece in wire.chunks(cut) {
+            frames.push(piece);
+            got.extend(std::iter::from_fn(|| frames.take().unwrap()));
+        }
+        assert_eq!(got.len(), 3);
+        assert_eq!((got[0].kind, got[0].content.len()), (FrameKind::Stdin, 0));
+        assert_eq!((got[1].kind, got[1].content.len()), (FrameKind::Stdout, FRAME_MAX));
+        assert_eq!(got[2].size(), Ok(size));
+    }
+}
+
+#[test]
+fn what_is_no_frame_is_refused_before_it_is_waited_for() {
+    for noise in [[5, 0, 0, 0, 0], [0, 0, 1, 0, 1], [255; 5]] {
+        let mut frames = Frames::default();
+        frames.push(&noise);
+        assert_eq!(frames.take(), Err(BadFrame), "{noise:?}");
+    }
+}
+
+#[test]
+fn a_terminal_is_asked_for_by_its_size() {
+    let wire = json!({"argv": ["sh"], "terminal": {"rows": 24, "columns": 80, "kind": "xterm"}});
+    let request: ExecRequest = from_value(wire.clone()).unwrap();
+    assert_eq!(request.terminal.as_ref().unwrap().size, TerminalSize { rows: 24, columns: 80 });
+    assert_eq!(to_value(request).unwrap(), wire);
+    assert_eq!(to_value(ExecExit::Code(3)).unwrap(), json!({"code": 3}));
+}

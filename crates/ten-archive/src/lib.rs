@@ -15,9 +15,11 @@
 
 mod content;
 mod database;
+mod missing;
 mod pack;
 mod unpack;
 
+pub use missing::{Missing, missing};
 pub use pack::{PackError, pack};
 pub use unpack::{UnpackError, unpack};
 

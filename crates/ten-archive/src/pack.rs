@@ -16,7 +16,11 @@ use rustix::{
 };
 use tar::{Builder, EntryType, Header};
 
-use crate::{content::Content, database};
+use crate::{
+    content::Content,
+    database,
+    missing::{self, Missing},
+};
 
 /// zstd's own default: the best of what costs little.
 const LEVEL: i32 = 3;
@@ -43,7 +47,8 @@ pub enum PackError {
 }
 
 /// Writes an archive of these folders; one that is missing has no entries. `scratch` is a folder
-/// in which a copy of one database at a time is made. The answer is what was left out, and why.
+/// in which a copy of one database at a time is made. The answer is what was left out, and why;
+/// the archive says the same at its end ([`missing`](crate::missing())).
 ///
 /// # Errors
 ///
@@ -53,13 +58,14 @@ pub fn pack(
     folders: &[PathBuf],
     scratch: &Path,
     out: impl Write,
-) -> Result<Vec<String>, PackError> {
+) -> Result<Vec<Missing>, PackError> {
     let mut encoder = zstd::Encoder::new(out, LEVEL)?;
     // What a disk changes later must not come back unnoticed.
     encoder.include_checksum(true)?;
     let mut tar = Builder::new(encoder);
     tar.sparse(false);
-    let mut packer = Packer { tar, copy: scratch.join("database"), left_out: Vec::new() };
+    let mut packer =
+        Packer { tar, copy: scratch.join("database"), left_out: Vec::new(), untold: 0 };
     for (number, folder) in folders.iter().enumerate() {
         match open(folder, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
             Ok(top) => packer.folder(&top, folder, Path::new(&number.to_string()))?,
@@ -67,14 +73,20 @@ pub fn pack(
             Err(source) => return Err(PackError::Open { path: folder.clone(), source }),
         }
     }
-    packer.tar.into_inner()?.finish()?.flush()?;
-    Ok(packer.left_out)
+    let Packer { tar, mut left_out, untold, .. } = packer;
+    if untold > 0 {
+        left_out.push(Missing::new("more", format!("{untold} others are left out too"), true));
+    }
+    missing::write(&left_out, tar.into_inner()?.finish()?)?;
+    Ok(left_out)
 }
 
 struct Packer<W: Write> {
     tar: Builder<W>,
     copy: PathBuf,
-    left_out: Vec<String>,
+    left_out: Vec<Missing>,
+    /// Beyond [`TOLD`].
+    untold: usize,
 }
 
 impl<W: Write> Packer<W> {
@@ -88,7 +100,7 @@ impl<W: Write> Packer<W> {
                 // Gone meanwhile, or something else by now.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
                 Err(errno) => {
-                    self.leave_out(&inside, errno);
+                    self.lose(&inside, errno);
                     continue;
                 }
             };
@@ -98,7 +110,7 @@ impl<W: Write> Packer<W> {
                 let entry = match entry {
                     Ok(entry) => entry,
                     Err(errno) => {
-                        self.leave_out(&inside, format!("the rest of it cannot be read: {errno}"));
+                        self.lose(&inside, format!("the rest of it cannot be read: {errno}"));
                         break;
                     }
                 };
@@ -108,7 +120,7 @@ impl<W: Write> Packer<W> {
                 }
                 let (below, inside) = (below.join(file), inside.join(file));
                 if inside.as_os_str().len() > PATH {
-                    self.leave_out(&inside, "its path is too long");
+                    self.lose(&inside, "its path is too long");
                     continue;
                 }
                 if self.entry(&folder, file, &at.join(&below), &inside)? {
@@ -127,11 +139,13 @@ impl<W: Write> Packer<W> {
         at: &Path,
         inside: &Path,
     ) -> io::Result<bool> {
-        let Ok(stat) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { return Ok(false) };
+        let stat = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+        let Some(stat) = self.unless_gone(stat, inside) else { return Ok(false) };
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => return Ok(true),
             FileType::Symlink => {
-                let Ok(target) = readlinkat(folder, name, Vec::new()) else { return Ok(false) };
+                let target = readlinkat(folder, name, Vec::new());
+                let Some(target) = self.unless_gone(target, inside) else { return Ok(false) };
                 let mut header = header(&stat, EntryType::Symlink);
                 let target = std::ffi::OsStr::from_bytes(target.as_bytes());
                 self.tar.append_link(&mut header, inside, target)?;
@@ -145,14 +159,8 @@ impl<W: Write> Packer<W> {
     }
 
     fn file(&mut self, folder: &OwnedFd, name: &Path, at: &Path, inside: &Path) -> io::Result<()> {
-        let file = match open_file(folder, name) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => return Ok(()),
-            Err(errno) => {
-                self.leave_out(inside, errno);
-                return Ok(());
-            }
-        };
+        let file = open_file(folder, name);
+        let Some(file) = self.unless_gone(file, inside) else { return Ok(()) };
         if !database::is_one(&file) {
             if belongs_to_database(folder, name) {
                 return Ok(());
@@ -162,14 +170,15 @@ impl<W: Write> Packer<W> {
         match database::copy(at, &self.copy) {
             Ok(copy) => self.content(&file, copy, inside),
             Err(error) => {
-                self.leave_out(
+                self.lose(
                     inside,
                     format!("SQLite cannot copy it ({error}); its files are here as they were"),
                 );
                 self.content(&file, file.try_clone()?, inside)?;
                 for ending in database::BESIDE {
                     let with = |path: &Path| PathBuf::from(format!("{}{ending}", path.display()));
-                    if let Ok(file) = open_file(folder, &with(name)) {
+                    let file = open_file(folder, &with(name));
+                    if let Some(file) = self.unless_gone(file, &with(inside)) {
                         self.content(&file, file.try_clone()?, &with(inside))?;
                     }
                 }
@@ -192,9 +201,32 @@ impl<W: Write> Packer<W> {
         self.tar.append_data(&mut header, inside, content)
     }
 
+    /// What is gone, or something else by now, is not missing.
+    fn unless_gone<T>(&mut self, found: Result<T, Errno>, inside: &Path) -> Option<T> {
+        match found {
+            Ok(found) => Some(found),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::INVAL | Errno::LOOP) => None,
+            Err(errno) => {
+                self.lose(inside, errno);
+                None
+            }
+        }
+    }
+
+    /// What holds data and is not there, or not as it should be.
+    fn lose(&mut self, what: &Path, why: impl std::fmt::Display) {
+        self.tell(Missing::new(what.display(), why, true));
+    }
+
+    /// What holds none.
     fn leave_out(&mut self, what: &Path, why: impl std::fmt::Display) {
-        if self.left_out.len() < TOLD {
-            self.left_out.push(format!("{}: {why}", what.display()));
+        self.tell(Missing::new(what.display(), why, false));
+    }
+
+    fn tell(&mut self, missing: Missing) {
+        match self.left_out.len() < TOLD {
+            true => self.left_out.push(missing),
+            false => self.untold += 1,
         }
     }
 }

@@ -31,7 +31,8 @@ impl House {
     fn pack(&self) -> (Vec<u8>, Vec<String>) {
         let mut archive = Vec::new();
         let left_out = pack(&[self.at("data")], &self.at("scratch"), &mut archive).unwrap();
-        (archive, left_out)
+        assert_eq!(missing(Cursor::new(&archive)).unwrap().as_ref(), Some(&left_out));
+        (archive, left_out.iter().map(ToString::to_string).collect())
     }
 
     fn unpack(&self, archive: &[u8]) -> Result<(), UnpackError> {
@@ -280,4 +281,32 @@ fn a_database_of_holes_does_not_fill_the_disk() {
     let back = fs::metadata(house.at("back/0/app.db")).unwrap();
     assert!(back.len() == 1 << 40 && back.blocks() < 1000, "{} blocks", back.blocks());
     assert!(!house.at("scratch/database").exists());
+}
+
+#[test]
+fn an_archive_that_was_cut_does_not_say_what_it_lacks() {
+    let house = House::new();
+    fs::write(house.at("data/file"), "x").unwrap();
+    let (archive, _) = house.pack();
+    for end in [0, 5, archive.len() - 1] {
+        assert_eq!(missing(Cursor::new(&archive[..end])).unwrap(), None, "{end}");
+    }
+    // Other decoders pass over what it says.
+    let tar = zstd::decode_all(Cursor::new(&archive)).unwrap();
+    let names: Vec<_> = tar::Archive::new(Cursor::new(tar))
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().into_owned())
+        .collect();
+    assert_eq!(names, [Path::new("0/"), Path::new("0/file")]);
+}
+
+#[test]
+fn what_is_missing_stays_on_its_line() {
+    let hostile = Missing::new("0/a\nb\tc\u{1b}", "gone\n", true);
+    let mut archive = Vec::new();
+    missing::write(&[hostile.clone(), Missing::new("0/x: y", "z", false)], &mut archive).unwrap();
+    let read = missing(Cursor::new(archive)).unwrap().unwrap();
+    assert_eq!(read[0], hostile);
+    assert_eq!((read.len(), read[1].to_string().as_str()), (2, "0/x: y: z"));
 }

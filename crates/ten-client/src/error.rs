@@ -26,6 +26,14 @@ pub enum Error {
         /// How it broke.
         source: hyper::Error,
     },
+    /// The connection to a command ended before it did.
+    #[error("the connection to {target} broke")]
+    Cut {
+        /// The server.
+        target: Target,
+        /// How it broke.
+        source: io::Error,
+    },
     /// The server answered that it did not do it.
     #[error("{}", .0.detail)]
     Problem(Problem),
@@ -56,7 +64,7 @@ impl Error {
     /// Whether no server was there to answer.
     pub fn is_unreachable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Broken { .. } => true,
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::Cut { .. } => true,
             Self::Problem(_)
             | Self::NotTenement { .. }
             | Self::Unreadable { .. }

@@ -9,6 +9,7 @@
 //! here and no exit code; [`Error`] carries the facts that those are made of.
 
 mod error;
+mod exec;
 mod follow;
 mod target;
 mod transfer;
@@ -31,6 +32,7 @@ use ten_domain::InstanceName;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use error::Error;
+pub use exec::{ExecInput, ExecOutput, Said};
 pub use follow::{Followed, Following};
 pub use target::{Target, TargetError};
 pub use transfer::TransferError;

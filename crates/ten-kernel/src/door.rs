@@ -1,13 +1,13 @@
-//! How others get sockets in a tree's own network: through a door that its init keeps.
+//! How others get something from inside a tree's walls: through a door that its init keeps.
 //!
 //! A socket belongs to the network in which it was made, whoever holds it later
-//! (network_namespaces(7)), and who is inside needs no privilege to make one. So nobody
-//! outside ever enters.
+//! (network_namespaces(7)), and a process is inside walls only if its parent was. Who is inside
+//! needs no privilege for either. So nobody outside ever enters.
 //!
 //! ```text
-//! asker ── what, reply ──► door ──► init ── socket(2)
+//! asker ── what, reply ──► door ──► init ── socket(2), or fork(2): a minder for a command
 //!   ▲                                │
-//!   └───────── the socket ◄── reply ─┘
+//!   └── the socket, the streams ◄── reply ─┘
 //! ```
 //!
 //! Each question brings the socket that its answer goes to. So any number may ask at once,
@@ -28,6 +28,11 @@ use rustix::{
         socket_with, socketpair,
     },
 };
+
+use crate::command::{self, CommandLine};
+
+/// The question for somebody who runs a command; see `command.rs`.
+const COMMAND: u8 = b'c';
 
 const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
@@ -78,11 +83,29 @@ impl Door {
     /// to earlier questions yet, and with [`io::ErrorKind::ConnectionRefused`] once it has gone.
     pub fn ask(&self, wanted: Wanted) -> io::Result<OwnedFd> {
         let (ours, theirs) = seqpacket()?;
-        match send(&self.0, &[wanted.letter()], Some(theirs.as_fd())) {
-            Ok(()) => Ok(ours),
-            Err(Errno::PIPE | Errno::CONNRESET) => Err(io::ErrorKind::ConnectionRefused.into()),
-            Err(errno) => Err(errno.into()),
-        }
+        self.pass_in(wanted.letter(), &theirs)?;
+        Ok(ours)
+    }
+
+    /// Asks for a command to be run. What becomes of it is said over the end that is returned:
+    /// first for [`take_start`](crate::take_start), then for [`take_end`](crate::take_end).
+    /// Dropping that end ends the command: its processes are hung up on, and killed where that
+    /// does not end them.
+    ///
+    /// Fails like [`Door::ask`], and with [`io::ErrorKind::InvalidInput`] and a
+    /// [`CommandLineError`](crate::CommandLineError) for what cannot be passed on.
+    pub fn run(&self, line: &CommandLine) -> io::Result<OwnedFd> {
+        let (ours, theirs) = seqpacket()?;
+        command::ask(&ours, line)?;
+        self.pass_in(COMMAND, &theirs)?;
+        Ok(ours)
+    }
+
+    fn pass_in(&self, letter: u8, reply: &OwnedFd) -> io::Result<()> {
+        send(&self.0, &[letter], Some(reply.as_fd())).map_err(|errno| match errno {
+            Errno::PIPE | Errno::CONNRESET => io::ErrorKind::ConnectionRefused.into(),
+            errno => errno.into(),
+        })
     }
 }
 
@@ -117,12 +140,14 @@ pub fn take_socket(answer: impl AsFd) -> io::Result<OwnedFd> {
 pub(crate) struct Porter(OwnedFd);
 
 impl Porter {
-    /// Answers who has asked. False once nobody is left who could.
-    pub(crate) fn answer_all(&self) -> bool {
+    /// Answers who has asked, and leaves it to `run` where that was for a command. False once
+    /// nobody is left who could ask.
+    pub(crate) fn answer_all(&self, mut run: impl FnMut(OwnedFd)) -> bool {
         loop {
             let mut letter = [0];
             match receive(self.0.as_fd(), &mut letter) {
                 Ok((0, _)) => return false,
+                Ok((_, Some(reply))) if letter == [COMMAND] => run(reply),
                 Ok((_, reply)) => {
                     if let (Some(wanted), Some(reply)) = (Wanted::of(letter[0]), reply) {
                         answer(wanted, &reply);
@@ -198,7 +223,7 @@ mod tests {
         let tcp = door.ask(Wanted::Tcp).unwrap();
         drop(door.ask(Wanted::Tcp).unwrap());
         assert_eq!(take_socket(&tcp).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        assert!(porter.answer_all());
+        assert!(porter.answer_all(|_| unreachable!()));
         let (tcp, diag) = (take_socket(tcp).unwrap(), take_socket(diag).unwrap());
         assert_eq!(sockopt::socket_type(&tcp).unwrap(), SocketType::STREAM);
         assert_eq!(sockopt::socket_domain(&diag).unwrap(), AddressFamily::NETLINK);
@@ -213,7 +238,7 @@ mod tests {
         rustix::io::ioctl_fionbio(&theirs, false).unwrap();
         send(&door.0, b"t", Some(theirs.as_fd())).unwrap();
         let next = door.ask(Wanted::Tcp).unwrap();
-        assert!(porter.answer_all());
+        assert!(porter.answer_all(|_| unreachable!()));
         assert!(take_socket(next).is_ok());
     }
 
@@ -233,9 +258,9 @@ mod tests {
         let waiting: Vec<_> =
             std::iter::from_fn(|| door.ask(Wanted::Tcp).ok()).take(100_000).collect();
         assert_eq!(door.ask(Wanted::Tcp).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        assert!(porter.answer_all());
+        assert!(porter.answer_all(|_| unreachable!()));
         assert!(waiting.iter().all(|answer| take_socket(answer).is_ok()));
         drop(door);
-        assert!(!porter.answer_all());
+        assert!(!porter.answer_all(|_| unreachable!()));
     }
 }

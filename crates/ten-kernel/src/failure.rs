@@ -63,6 +63,9 @@ steps! {
     Execute = "execute",
     FrontTree = "build a file tree of the front's own",
     FrontUser = "become the user of the front",
+    Terminal = "make a terminal",
+    Pipes = "make the pipes of a command",
+    Asked = "understand what is to be run",
 }
 
 impl Step {
@@ -102,6 +105,18 @@ impl Failure {
             "" => format!("cannot {}: {why}", self.step.text()),
             detail => format!("cannot {}: {detail}: {why}", self.step.text()),
         }
+    }
+}
+
+impl Failure {
+    /// Whether what was to be executed is not there, or its interpreter is not (execve(2)).
+    pub fn is_missing_file(&self) -> bool {
+        self.step == Step::Execute && self.errno == Errno::NOENT.raw_os_error()
+    }
+
+    /// Whether there may be no more processes (fork(2)).
+    pub fn is_for_want_of_processes(&self) -> bool {
+        self.step == Step::Fork && self.errno == Errno::AGAIN.raw_os_error()
     }
 }
 

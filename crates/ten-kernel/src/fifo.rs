@@ -31,6 +31,11 @@ pub fn make_fifo(path: &Path) -> io::Result<Fifo> {
         _ => {}
     }
     mkfifoat(CWD, path, Mode::RUSR | Mode::WUSR)?;
+    open_fifo(path)
+}
+
+/// Opens both ends of a named pipe.
+pub fn open_fifo(path: &Path) -> io::Result<Fifo> {
     let writer = open(path, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let reader = open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty())?;
     // See CAPACITY.

@@ -9,8 +9,9 @@
 //! inherited (descriptors, session, signals) and must not be a way back: it is not
 //! dumpable, hence nobody inside can trace it or open its executable
 //! (/proc/1/exe; CVE-2019-5736). It keeps the tree's output open, so that no reader sees
-//! its end before the tree's, and never reads or writes it. In a network of the tree's own it
-//! keeps the door (`door.rs`), and where that leads out, the way out (`uplink.rs`).
+//! its end before the tree's, and never reads or writes it. It keeps the door (`door.rs`), by
+//! which it makes sockets for those outside, and minders for their commands (`minder.rs`); and where
+//! the tree's network leads out, the way out (`uplink.rs`).
 
 use std::{
     fs::OpenOptions,
@@ -38,6 +39,7 @@ use crate::{
     failure::{Failure, Step},
     identity::Identity,
     launch::{Credentials, Given},
+    minder,
     plan::{LaunchPlan, Walls},
     program,
     report::{FRAME, Report, Reporter},
@@ -58,7 +60,7 @@ pub(crate) struct Ends {
     pub(crate) stdout: RawFd,
     pub(crate) stderr: RawFd,
     pub(crate) activation: Option<RawFd>,
-    /// Answers who asks for sockets of the tree's own network.
+    /// Answers who asks at the door; gone with the last who could.
     pub(crate) porter: Option<Porter>,
 }
 
@@ -69,7 +71,7 @@ pub(crate) fn run(
     given: &Given<'_>,
     credentials: Credentials,
     reporter: Reporter,
-    porter: Option<Porter>,
+    porter: Porter,
 ) -> ! {
     let lived = catch_unwind(AssertUnwindSafe(|| {
         match prepare(plan, given, &credentials, &reporter, porter) {
@@ -91,7 +93,7 @@ fn prepare(
     given: &Given<'_>,
     Credentials { ids, identity }: &Credentials,
     reporter: &Reporter,
-    porter: Option<Porter>,
+    porter: Porter,
 ) -> Result<Ends, Failure> {
     signals::block_all().map_err(Failure::of(Step::Signals))?;
     setsid().map_err(Failure::of(Step::Session))?;
@@ -122,11 +124,7 @@ fn prepare(
 }
 
 /// /dev/null for 0 to 2, and otherwise only what the tree needs.
-fn keep_only(
-    given: &Given<'_>,
-    reporter: &Reporter,
-    porter: Option<Porter>,
-) -> Result<Ends, Failure> {
+fn keep_only(given: &Given<'_>, reporter: &Reporter, porter: Porter) -> Result<Ends, Failure> {
     let null = Path::new("/dev/null");
     let opened = OpenOptions::new().read(true).write(true).open(null);
     let opened = opened.map_err(|why| Errno::from_io_error(&why).unwrap_or(Errno::IO));
@@ -135,29 +133,31 @@ fn keep_only(
         stdout: given.stdout.as_raw_fd(),
         stderr: given.stderr.as_raw_fd(),
         activation: given.activation.map(AsRawFd::as_raw_fd),
-        porter,
+        porter: Some(porter),
     };
     for standard in 0..=2 {
         program::duplicate(ends.null.as_raw_fd(), standard)
             .map_err(Failure::of(Step::Descriptors))?;
     }
-    let mut keep = vec![
-        ends.null.as_raw_fd(),
-        ends.stdout,
-        ends.stderr,
-        reporter.as_fd().as_raw_fd(),
-        RawFd::MAX,
-    ];
+    let mut keep =
+        vec![ends.null.as_raw_fd(), ends.stdout, ends.stderr, reporter.as_fd().as_raw_fd()];
     keep.extend(ends.activation);
     keep.extend(given.link.iter().flat_map(|link| link.holds()));
     keep.extend(ends.porter.as_ref().map(AsRawFd::as_raw_fd));
+    close_all_but(keep).map_err(Failure::of(Step::Descriptors))?;
+    Ok(ends)
+}
+
+/// Closes all descriptors but the standard ones and these.
+pub(crate) fn close_all_but(mut keep: Vec<RawFd>) -> Result<(), Errno> {
+    keep.push(RawFd::MAX);
     keep.sort_unstable();
     let mut first = 3;
     for fd in keep {
-        close_range(first, fd - 1, 0).map_err(Failure::of(Step::Descriptors))?;
+        close_range(first, fd - 1, 0)?;
         first = fd.saturating_add(1);
     }
-    Ok(ends)
+    Ok(())
 }
 
 /// Closes or marks (`flags`) all descriptors from `first` to `last`, both included.
@@ -197,6 +197,7 @@ struct News {
 }
 
 struct Init<'a> {
+    plan: &'a LaunchPlan,
     bare: bool,
     program: Pid,
     reporter: &'a Reporter,
@@ -210,7 +211,7 @@ struct Init<'a> {
 }
 
 impl<'a> Init<'a> {
-    fn start(plan: &LaunchPlan, ends: Ends, reporter: &'a Reporter) -> Result<Self, Failure> {
+    fn start(plan: &'a LaunchPlan, ends: Ends, reporter: &'a Reporter) -> Result<Self, Failure> {
         let signals = Signals::take_all().map_err(Failure::of(Step::Signals))?;
         let orders = Signals::ahead(KILL_ORDER).map_err(Failure::of(Step::Signals))?;
         let (executing, failing) =
@@ -222,6 +223,7 @@ impl<'a> Init<'a> {
             None => program::run(plan, &ends, reporter, &failing),
             Some(_) if pid < 0 => Err(Failure::of(Step::Fork)(last_errno())),
             Some(program) => Ok(Self {
+                plan,
                 bare: plan.walls == Walls::Bare,
                 program,
                 reporter,
@@ -241,7 +243,8 @@ impl<'a> Init<'a> {
                 self.tell_executed();
             }
             if news.asked {
-                self.ends.porter = self.ends.porter.take().filter(Porter::answer_all);
+                let keep = |end| minder::begin(self.plan, end);
+                self.ends.porter = self.ends.porter.take().filter(|it| it.answer_all(keep));
             }
             // One at a time: those inside can send them faster than they are passed on, and
             // must not keep us from the rest.
@@ -250,7 +253,7 @@ impl<'a> Init<'a> {
                 Some(KILL_ORDER) if self.bare => descendants::kill_all(),
                 Some(other) => self.pass_on(other),
             }
-            if let Some(status) = self.reap() {
+            if let Some(status) = reap(self.program) {
                 self.tell_executed();
                 return status;
             }
@@ -291,22 +294,22 @@ impl<'a> Init<'a> {
         signals::send(-1, signal);
         signals::send(-1, libc::SIGCONT);
     }
+}
 
-    /// Reaps all who have ended; the program's status if it is among them.
-    fn reap(&self) -> Option<i32> {
-        let mut ended = None;
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if pid == self.program {
-                ended = Some(status.as_raw());
-            }
+/// Reaps all who have ended; the status of `main` if it is among them.
+pub(crate) fn reap(main: Pid) -> Option<i32> {
+    let mut ended = None;
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        if pid == main {
+            ended = Some(status.as_raw());
         }
-        ended
     }
+    ended
 }
 
 /// Kills descendants until there is none. Each death may bring an orphan, so each is
 /// followed by another look; waiting fails when there is nobody left to wait for.
-fn clear() {
+pub(crate) fn clear() {
     loop {
         descendants::kill_all();
         if wait(WaitOptions::empty()).is_err() {

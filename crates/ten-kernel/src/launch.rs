@@ -37,8 +37,8 @@ pub struct Launch {
     pub init: Child,
     /// What becomes of it.
     pub report: ReportEnd,
-    /// The way into its network, where that is its own.
-    pub door: Option<Door>,
+    /// The way in, for sockets and for commands.
+    pub door: Door,
 }
 
 /// What a tree gets of its launcher's credentials.
@@ -56,13 +56,7 @@ pub fn launch(plan: &LaunchPlan, given: &Given<'_>) -> Result<Launch, Failure> {
     let ids = Ids::unless_root();
     let identity = Identity::of(plan)?;
     walls::prepare();
-    let (door, porter) = match plan.walls {
-        Walls::Namespaces { network: Network::Loopback | Network::Uplink, .. } => {
-            Door::pair().map(|(door, porter)| (Some(door), Some(porter)))
-        }
-        _ => Ok((None, None)),
-    }
-    .map_err(Failure::of(Step::Descriptors))?;
+    let (door, porter) = Door::pair().map_err(Failure::of(Step::Descriptors))?;
     match child::fork(namespaces(&plan.walls, ids), given.cgroup.map(AsFd::as_fd))? {
         Some(init) => Ok(Launch { init, report, door }),
         None => init::run(plan, given, Credentials { ids, identity }, reporter, porter),

@@ -14,6 +14,7 @@ mod beneath;
 mod cage;
 mod cgroup;
 mod child;
+mod command;
 mod descendants;
 mod door;
 mod exec;
@@ -25,6 +26,7 @@ mod init;
 mod launch;
 mod listen;
 mod lock;
+mod minder;
 mod netlink;
 mod plan;
 mod probe;
@@ -47,11 +49,14 @@ pub use cgroup::{
     CgroupError, CgroupTree, Controller, Lack, Leaf, LimitError, Watch, foresee, limit, memory_used,
 };
 pub use child::Child;
+pub use command::{
+    COMMAND_MAX, CommandLine, CommandLineError, Streams, Terminal, take_end, take_start,
+};
 pub use descendants::kill_orphan;
 pub use door::{Door, Wanted, take_socket};
 pub use exec::{fork_servant, spawn};
 pub use failure::{Failure, Step};
-pub use fifo::{Fifo, make_fifo};
+pub use fifo::{Fifo, make_fifo, open_fifo};
 pub use identity::hand_over;
 pub use inherited::take_given;
 pub use init::KILL_ORDER;

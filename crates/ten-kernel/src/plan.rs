@@ -25,7 +25,8 @@ pub struct LaunchPlan {
     /// Folders to create (mode 0700, parents 0755) before the start where they are missing.
     /// They are kept, and given to `user` with all that is in them.
     pub folders: Vec<PathBuf>,
-    /// A folder that lives and dies with the tree: emptied before, removed after.
+    /// A folder that lives and dies with the tree: empty before, removed after (or left empty, on
+    /// a full disk).
     pub scratch: Option<PathBuf>,
     /// Where the tree will bind its Unix socket, as seen outside the walls. A socket left
     /// there is removed before the start and after the end; anything else is left alone.

@@ -1,4 +1,5 @@
-//! The last steps before execve(2), in the process that becomes the program.
+//! The last steps before execve(2), in the process that becomes the program of a tree, or a
+//! command beside it. They are the same for both.
 
 use std::{
     convert::Infallible,
@@ -7,18 +8,20 @@ use std::{
         fd::{AsRawFd, OwnedFd, RawFd},
         unix::ffi::OsStrExt,
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
     io::{Errno, FdFlags},
-    process::{Resource, Rlimit, chdir, getrlimit, setrlimit, setsid},
+    process::{Resource, Rlimit, chdir, getrlimit, ioctl_tiocsctty, setrlimit, setsid},
 };
 
 use crate::{
     child::last_errno,
+    command::CommandLine,
     failure::{Failure, Step},
     init::{Ends, close_range, exit},
+    minder::Inner,
     plan::LaunchPlan,
     report::{Report, Reporter},
     signals,
@@ -32,35 +35,116 @@ const ACTIVATION_FD: RawFd = 3;
 /// What the shell uses for a command that cannot be executed.
 pub(crate) const NOT_EXECUTED: i32 = 126;
 
-/// Becomes the program, or says through `failing` why not.
+/// What becomes of a process after those steps.
+struct Image<'a> {
+    /// stdin, stdout and stderr to be.
+    streams: [RawFd; 3],
+    /// A terminal that is all three.
+    terminal: Option<&'a OwnedFd>,
+    activation: Option<RawFd>,
+    /// The file to execute: the first of these that can be.
+    files: Vec<PathBuf>,
+    argv: &'a [String],
+    env: Vec<String>,
+}
+
+/// Becomes the program of the plan, or says through `failing` why not.
 pub(crate) fn run(plan: &LaunchPlan, ends: &Ends, reporter: &Reporter, failing: &OwnedFd) -> ! {
     reporter.say(&Report::Main(0));
+    let image = Image {
+        streams: [ends.null.as_raw_fd(), ends.stdout, ends.stderr],
+        terminal: None,
+        activation: ends.activation,
+        files: vec![plan.program.clone()],
+        argv: &plan.argv,
+        env: env(plan),
+    };
+    attempt(plan, &image, failing)
+}
+
+/// Becomes a command beside the program of the plan, with its environment, or says through
+/// `failing` why not.
+pub(crate) fn run_command(
+    plan: &LaunchPlan,
+    line: &CommandLine,
+    inner: &Inner,
+    failing: &OwnedFd,
+) -> ! {
+    let mut env = variables(plan);
+    if let Some(terminal) = line.terminal.as_ref().filter(|terminal| !terminal.kind.is_empty()) {
+        env.retain(|variable| !variable.starts_with("TERM="));
+        env.push(format!("TERM={}", terminal.kind));
+    }
+    let image = Image {
+        streams: inner.streams(),
+        terminal: inner.terminal(),
+        activation: None,
+        files: places(plan, line.argv.first().map_or("", String::as_str)),
+        argv: &line.argv,
+        env,
+    };
+    attempt(plan, &image, failing)
+}
+
+/// Where a command may be: itself, where it is a path, else in the folders of PATH.
+fn places(plan: &LaunchPlan, name: &str) -> Vec<PathBuf> {
+    if name.contains('/') {
+        return vec![name.into()];
+    }
+    let path = plan.env.iter().find(|(key, _)| key == "PATH");
+    let folders = path.iter().flat_map(|(_, path)| path.split(':'));
+    // An empty one means the working folder, and so does a path without folder.
+    folders.filter(|_| !name.is_empty()).map(|folder| Path::new(folder).join(name)).collect()
+}
+
+fn attempt(plan: &LaunchPlan, image: &Image<'_>, failing: &OwnedFd) -> ! {
     // Above the place of the activation socket, which is about to be taken.
     let failing = rustix::io::fcntl_dupfd_cloexec(failing, ACTIVATION_FD + 1);
     if let Ok(failing) = failing
-        && let Err(failure) = become_program(plan, ends)
+        && let Err(failure) = become_image(plan, image)
     {
-        // Init holds the other end and waits for it.
+        // Whose child this is holds the other end and waits for it.
         let _ = rustix::io::write(&failing, &Report::Failed(failure).encode());
     }
     exit(NOT_EXECUTED)
 }
 
-fn become_program(plan: &LaunchPlan, ends: &Ends) -> Result<Infallible, Failure> {
+fn become_image(plan: &LaunchPlan, image: &Image<'_>) -> Result<Infallible, Failure> {
     setsid().map_err(Failure::of(Step::Session))?;
     signals::reset().map_err(Failure::of(Step::Signals))?;
-    descriptors(ends).map_err(Failure::of(Step::Descriptors))?;
+    if let Some(terminal) = image.terminal {
+        ioctl_tiocsctty(terminal).map_err(Failure::of(Step::Terminal))?;
+    }
+    descriptors(image).map_err(Failure::of(Step::Descriptors))?;
     limits().map_err(Failure::of(Step::Limits))?;
     chdir(&plan.workdir).map_err(Failure::on(Step::Workdir, &plan.workdir))?;
-    Err(Failure::on(Step::Execute, &plan.program)(execute(&plan.program, &plan.argv, &env(plan))))
+    Err(execute_first(image))
 }
 
-fn descriptors(ends: &Ends) -> Result<(), Errno> {
-    duplicate(ends.null.as_raw_fd(), 0)?;
-    duplicate(ends.stdout, 1)?;
-    duplicate(ends.stderr, 2)?;
+/// As execvp(3): a file that is not there, or not for us, is passed over, and the refusal is
+/// what counts in the end.
+fn execute_first(image: &Image<'_>) -> Failure {
+    let named = Path::new(image.argv.first().map_or("", String::as_str));
+    let mut failure = Failure::on(Step::Execute, named)(Errno::NOENT);
+    for file in &image.files {
+        let errno = execute(file, image.argv, &image.env);
+        match errno {
+            Errno::NOENT | Errno::NOTDIR if image.files.len() > 1 => {}
+            Errno::ACCESS if image.files.len() > 1 => {
+                failure = Failure::on(Step::Execute, file)(errno);
+            }
+            errno => return Failure::on(Step::Execute, file)(errno),
+        }
+    }
+    failure
+}
+
+fn descriptors(image: &Image<'_>) -> Result<(), Errno> {
+    for (to, from) in (0..).zip(image.streams) {
+        duplicate(from, to)?;
+    }
     let mut first = ACTIVATION_FD;
-    if let Some(socket) = ends.activation {
+    if let Some(socket) = image.activation {
         duplicate(socket, ACTIVATION_FD)?;
         first += 1;
     }
@@ -90,9 +174,13 @@ fn limits() -> Result<(), Errno> {
     setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: files })
 }
 
+fn variables(plan: &LaunchPlan) -> Vec<String> {
+    plan.env.iter().map(|(key, value)| format!("{key}={value}")).collect()
+}
+
 /// The plan's environment, and what an activated program looks for.
 fn env(plan: &LaunchPlan) -> Vec<String> {
-    let mut env: Vec<_> = plan.env.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let mut env = variables(plan);
     if plan.activation {
         env.push("LISTEN_FDS=1".into());
         env.push(format!("LISTEN_PID={}", std::process::id()));

@@ -69,7 +69,7 @@ impl Report {
     }
 
     /// `sender` is the pid in the frame's credentials. `None` for what no init of ours sends.
-    fn decode(frame: &[u8; FRAME], sender: u32) -> Option<Self> {
+    pub(crate) fn decode(frame: &[u8; FRAME], sender: u32) -> Option<Self> {
         let number = i32::from_le_bytes([frame[4], frame[5], frame[6], frame[7]]);
         Some(match frame[0] {
             0 => Self::Main(sender),

@@ -218,9 +218,7 @@ pub fn plan(
     port: u16,
     extra: &BTreeMap<String, String>,
 ) -> Result<LaunchPlan, PlanError> {
-    let places = places::Places::new(ground, spec, name, port)?;
-    let person = person::Person::of(ground, spec, places.instance_dir())?;
-    let env = environment::build(ground, spec, name, &places, &person, extra)?;
+    let Stage { places, person, env } = Stage::set(ground, spec, name, port, extra)?;
     if !places.workdir.is_dir() && !places.owns(&places.workdir) {
         return Err(PlanError::Workdir { path: places.workdir });
     }
@@ -281,6 +279,52 @@ fn listener(
         tcp: uses_port.then(|| SocketAddr::from(([127, 0, 0, 1], places.port()))),
         unix: uses_socket.then(|| socket.into()),
     })
+}
+
+/// Why a command cannot be executed inside an instance that runs, as far as that is seen from
+/// outside: its file, its interpreters, the walls, and the instance's user. What is in a place
+/// that the instance alone sees cannot be judged here, so this explains a refusal of the
+/// kernel's and never takes its place.
+pub fn why_not(
+    ground: &Ground,
+    spec: &ServiceSpec,
+    name: &InstanceName,
+    port: u16,
+    extra: &BTreeMap<String, String>,
+    command: &str,
+) -> Option<PlanError> {
+    let Stage { places, person, env } = Stage::set(ground, spec, name, port, extra).ok()?;
+    let own = spec.argv.first().map(|arg| places.expand(arg)).filter(|own| own.contains('/'));
+    let own = own.map(|own| places.workdir.join(own));
+    let folder = own.as_ref().and_then(|own| own.parent());
+    let view = walls::raise(ground, spec, name, &places, folder).ok()?.view;
+    let program = match program::find(command, &places.workdir, &env) {
+        Ok(program) => program,
+        Err(error) => return Some(error),
+    };
+    preflight::check(&view?, &person, &program, &places.workdir, &env).err()
+}
+
+/// What a program of an instance finds around itself, whatever its walls.
+struct Stage {
+    places: places::Places,
+    person: person::Person,
+    env: BTreeMap<String, String>,
+}
+
+impl Stage {
+    fn set(
+        ground: &Ground,
+        spec: &ServiceSpec,
+        name: &InstanceName,
+        port: u16,
+        extra: &BTreeMap<String, String>,
+    ) -> Result<Self, PlanError> {
+        let places = places::Places::new(ground, spec, name, port)?;
+        let person = person::Person::of(ground, spec, places.instance_dir())?;
+        let env = environment::build(ground, spec, name, &places, &person, extra)?;
+        Ok(Self { places, person, env })
+    }
 }
 
 /// The folders of an instance below the data folder, its own `{instance_dir}` first.

@@ -18,6 +18,8 @@ pub(crate) struct Person {
     pub(crate) home: Option<String>,
     /// `USER`, where it is not ten's; empty: it has no name.
     pub(crate) name: Option<String>,
+    /// Its uid, where it is one of its own and was made before.
+    own: Option<u32>,
 }
 
 impl Person {
@@ -34,6 +36,7 @@ impl Person {
             Some(user) if !root => return Err(PlanError::UserNeedsRoot { user: word(user) }),
             None | Some(User::Dynamic) => {
                 return Ok(Self {
+                    own: owner(instance_dir),
                     user: ten_kernel::User::Own { ledger: ground.data_dir.join(LEDGER) },
                     home: Some(instance_dir.into()),
                     name: Some(String::new()),
@@ -58,11 +61,11 @@ impl Person {
         let found = found.ok_or_else(|| PlanError::UserUnknown { user: named(&spec.user) })?;
         let HostUser { name, uid, gid, groups, home } = found;
         let user = ten_kernel::User::Named { uid, gid, groups };
-        Ok(Self { user, home: Some(home), name: Some(name) })
+        Ok(Self { user, home: Some(home), name: Some(name), own: None })
     }
 
     fn inherited() -> Self {
-        Self { user: ten_kernel::User::Inherit, home: None, name: None }
+        Self { user: ten_kernel::User::Inherit, home: None, name: None, own: None }
     }
 
     /// Whether the permission bits of a file allow all of `bits` (1 execute or pass through,
@@ -76,7 +79,8 @@ impl Person {
             {
                 3
             }
-            // Nothing on the host belongs to a user that was just made.
+            ten_kernel::User::Own { .. } if self.own == Some(meta.uid()) => 6,
+            // Nothing else on the host belongs to a user that was made for an instance.
             ten_kernel::User::Named { .. } | ten_kernel::User::Own { .. } => 0,
         };
         meta.mode() >> shift & bits == bits
@@ -97,6 +101,11 @@ impl Person {
         };
         way.into_iter().find(closed)
     }
+}
+
+/// Whose the folder of an instance is, if it was given to somebody; root's is not yet.
+fn owner(instance_dir: &str) -> Option<u32> {
+    Path::new(instance_dir).metadata().ok().map(|meta| meta.uid()).filter(|uid| *uid != 0)
 }
 
 fn word(user: &User) -> String {

@@ -55,8 +55,10 @@ async fn connection(stream: UnixStream, api: Router) {
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new());
+    // A command inside an instance takes the connection over.
+    let served = http.serve_connection(TokioIo::new(stream), answer).with_upgrades();
     // A client that leaves in the middle has nothing to be told.
-    if let Err(error) = http.serve_connection(TokioIo::new(stream), answer).await {
+    if let Err(error) = served.await {
         tracing::debug!("an operator's connection ended: {error}");
     }
 }

@@ -25,7 +25,10 @@ use ten_runtime::HostEnvironment;
 use ten_store::Store;
 use ten_supervisor::{Beginning, Fleet};
 use ten_warden::{Boot, Event, LaunchId, WardenHandle};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -33,6 +36,7 @@ use crate::{
     archive::Archives,
     auth::{Auth, Verifier},
     convert::Site,
+    exec,
     handlers::{self, Api},
     management::ToApi,
     serve::{Birth, ground},
@@ -90,6 +94,7 @@ impl App {
             fleet: fleet.clone(),
             logs,
             archives: Arc::new(Archives::default()),
+            commands: Arc::new(Semaphore::new(exec::AT_ONCE)),
             config: Arc::clone(&config),
             site: Arc::new(Site { domain: birth.domain.clone(), port }),
             auth: Arc::new(Auth::new(birth.operator, verifier)),

@@ -66,7 +66,8 @@ pub fn archive(what: &Archive) -> ExitCode {
             seen.push(scratch.clone());
             ten_kernel::seclude(&seen).map_err(secluded).and_then(|()| {
                 let left_out = ten_archive::pack(folders, scratch, io::stdout().lock());
-                left_out.map_err(|error| with_causes(&error))
+                let lines = left_out.map(|all| all.iter().map(ToString::to_string).collect());
+                lines.map_err(|error| with_causes(&error))
             })
         }
         Archive::Unpack { into, folders } => {

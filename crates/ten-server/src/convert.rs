@@ -9,8 +9,9 @@ use jiff::Timestamp;
 use ten_api as api;
 use ten_api::{Problem, ProblemType};
 use ten_domain::{Config, Health, InstanceName, Listen, NameError, ServiceSpec, State, Weight};
+use ten_kernel::{CommandLine, Terminal};
 use ten_logs as logs;
-use ten_supervisor::{Denied, Done, Ended, InstanceView, Restored, Trashed};
+use ten_supervisor::{Denied, Done, Ended, InstanceView, NotRun, Restored, Trashed};
 
 /// Most log lines of one answer, and how many where nobody says.
 const MAX_LINES: usize = 10_000;
@@ -199,6 +200,34 @@ pub(crate) fn denied(denied: Denied) -> Problem {
         Denied::ShuttingDown => {
             problem(ProblemType::ShuttingDown).with_hint("ask again once the server is back")
         }
+    }
+}
+
+pub(crate) fn command_line(request: api::ExecRequest) -> CommandLine {
+    let terminal = |api::ExecTerminal { size, kind }| Terminal {
+        rows: size.rows,
+        columns: size.columns,
+        kind,
+    };
+    CommandLine { argv: request.argv, terminal: request.terminal.map(terminal) }
+}
+
+/// Every reason for which a command does not run inside an instance.
+pub(crate) fn not_run(not_run: &NotRun) -> Problem {
+    let problem = |kind| Problem::new(kind, not_run);
+    match not_run {
+        NotRun::Unsayable(_) => problem(ProblemType::BadRequest),
+        NotRun::Failed { failure, .. } if failure.is_missing_file() => {
+            problem(ProblemType::CommandNotFound)
+        }
+        NotRun::Failed { failure, .. } if failure.is_for_want_of_processes() => {
+            problem(ProblemType::NotExecuted)
+                .with_hint("the instance has as many processes as it may (pids_limit)")
+        }
+        NotRun::Failed { .. } => problem(ProblemType::NotExecuted),
+        NotRun::Gone => problem(ProblemType::Superseded)
+            .with_hint("`ten ps -a` shows what it does now; ask again"),
+        NotRun::Io(error) => internal(error),
     }
 }
 

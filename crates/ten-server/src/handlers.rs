@@ -9,6 +9,7 @@
 //! or tenants, and no listener.
 
 mod data;
+mod exec;
 mod extract;
 mod instances;
 mod logs;
@@ -30,6 +31,7 @@ use ten_api::{Problem, ProblemType, paths};
 use ten_domain::Config;
 use ten_logs::Logs;
 use ten_supervisor::Fleet;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -47,6 +49,8 @@ pub struct Api {
     pub logs: Logs,
     /// Where backups are made.
     pub archives: Arc<Archives>,
+    /// Places for commands inside instances.
+    pub commands: Arc<Semaphore>,
     /// The config in force.
     pub config: Arc<Config>,
     /// How browsers reach the server.
@@ -73,6 +77,7 @@ pub fn router(api: Api) -> Router {
         .route(paths::INSTANCE, get(instances::show).delete(instances::remove))
         .route(paths::INSTANCE_STOP, post(instances::stop))
         .route(paths::INSTANCE_RESTART, post(instances::restart))
+        .route(paths::INSTANCE_EXEC, post(exec::exec))
         .route(paths::INSTANCE_DATA, get(data::backup).put(data::restore))
         .route(paths::INSTANCE_RESTORE, post(trash::restore))
         .route(paths::TRASH, get(trash::list))

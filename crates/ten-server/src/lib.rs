@@ -14,6 +14,7 @@ mod app;
 mod archive;
 pub mod auth;
 pub mod convert;
+mod exec;
 mod front;
 pub mod handlers;
 mod management;

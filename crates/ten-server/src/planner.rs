@@ -1,7 +1,7 @@
 //! What the front's orders mean, in the warden's process: the config and the ground of all plans
 //! are those that `ten serve` began with, and no front can change them.
 
-use ten_domain::Config;
+use ten_domain::{Config, ServiceSpec};
 use ten_kernel::LaunchPlan;
 use ten_runtime::Ground;
 use ten_supervisor::Order;
@@ -13,13 +13,27 @@ pub(crate) struct Planner {
     pub(crate) ground: Ground,
 }
 
+impl Planner {
+    fn read(&self, order: &[u8]) -> Result<(Order, &ServiceSpec), String> {
+        let order = Order::read(order).ok_or("the order cannot be read")?;
+        let service = &order.name.service;
+        let spec = self.config.services.get(service);
+        let spec = spec.ok_or_else(|| format!("no service {service} is configured"))?;
+        Ok((order, spec))
+    }
+}
+
 impl ten_warden::Planner for Planner {
     fn plan(&self, order: &[u8]) -> Result<LaunchPlan, String> {
-        let Order { name, port, env } = Order::read(order).ok_or("the order cannot be read")?;
-        let spec = self.config.services.get(&name.service);
-        let spec = spec.ok_or_else(|| format!("no service {} is configured", name.service))?;
+        let (Order { name, port, env }, spec) = self.read(order)?;
         let plan = ten_runtime::plan(&self.ground, spec, &name, port, &env);
         plan.map_err(|error| error.to_string())
+    }
+
+    fn why_not(&self, order: &[u8], command: &str) -> Option<String> {
+        let (Order { name, port, env }, spec) = self.read(order).ok()?;
+        let why = ten_runtime::why_not(&self.ground, spec, &name, port, &env, command);
+        why.map(|error| error.to_string())
     }
 }
 

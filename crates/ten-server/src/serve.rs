@@ -4,6 +4,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -128,7 +129,8 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     let note = serde_json::to_vec(&birth).map_err(ServeError::Note)?;
     let environment = HostEnvironment::new(std::env::vars_os());
     let private_networks = private_networks(&config);
-    let planner = Planner { ground: ground(&config, &birth, environment), config };
+    let ground = ground(&config, &birth, environment);
+    let planner: Arc<dyn ten_warden::Planner> = Arc::new(Planner { ground, config });
     let warden = Warden::open(Options {
         run_dir,
         cgroup_name: own_name("tenement", &data_dir),
@@ -139,11 +141,12 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
         front_group: ten_kernel::is_root().then_some(birth.front_user),
         keeping: Keeping {
             data_dir: data_dir.clone(),
+            planner: Arc::clone(&planner),
             scratch: birth.run_dir.join("archives"),
             archiver: own(ARCHIVE_VERB),
         },
         note,
-        planner: Box::new(planner),
+        planner,
         data_dir,
     })?;
     Ok(warden.run())

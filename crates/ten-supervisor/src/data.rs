@@ -94,7 +94,7 @@ struct Note {
 /// All that is known of the data of instances.
 #[derive(Debug)]
 pub(crate) struct Data {
-    trash: Keeper,
+    trash: Arc<Keeper>,
     ground: Ground,
     config: Arc<Config>,
     /// Something new may have to be removed earlier than all else.
@@ -215,7 +215,7 @@ impl PutBack {
 
 impl Data {
     /// Takes over the trash, and begins to remove what was in it long enough.
-    pub(crate) fn start(trash: Keeper, ground: Ground, config: Arc<Config>) -> Arc<Self> {
+    pub(crate) fn start(trash: Arc<Keeper>, ground: Ground, config: Arc<Config>) -> Arc<Self> {
         let (changed, changes) = mpsc::sync_channel(1);
         let data = Arc::new(Self { trash, ground, config, changed });
         let tended = Arc::downgrade(&data);

@@ -45,6 +45,7 @@ use tokio_util::time::DelayQueue;
 use crate::{
     Denied, Done,
     admission::{Census, Newcomers},
+    commands::Entered,
     data::{Data, Discard, PutBack},
     instance::{Goal, Instance},
     machine::{Event, Machine, Phase, Rules, Then},
@@ -69,6 +70,9 @@ pub(crate) enum Command {
         wait: bool,
         reply: oneshot::Sender<Result<Done, Denied>>,
     },
+    /// An operator wants to run a command in it: replies with the way in, or with `None` where
+    /// nothing of it runs.
+    Enter { name: InstanceName, reply: oneshot::Sender<Option<Entered>> },
     /// Sets an instance's share.
     SetWeight { name: InstanceName, weight: Weight, reply: oneshot::Sender<Result<Done, Denied>> },
     /// Brings data back to an instance that sleeps.
@@ -88,18 +92,22 @@ pub(crate) enum Verb {
     /// With the order to give up its data, where that is wanted.
     Stop(Option<Discard>),
     Restart,
+    /// A spawn for the sake of a command: its environment stays as it was.
+    Enter,
     /// The same.
     Remove(Option<Discard>),
 }
 
 /// What the driver's own helpers report. Each instance has at most a few of them under way
-/// and one for each of its leases, so their queue needs no bound of its own.
+/// and one for each of its leases and commands, so their queue needs no bound of its own.
 #[derive(Debug)]
 pub(crate) enum Notice {
     /// The last lease on a closed gate ended.
     Drained(InstanceName, LaunchId),
     /// A lease on a full gate ended, and somebody waits for one.
     Room(InstanceName, LaunchId),
+    /// A command of an operator's ended.
+    Left(InstanceName, LaunchId),
     /// The listener accepts here.
     Accepting(InstanceName, LaunchId, Reached),
     /// It can take requests.

@@ -1,5 +1,6 @@
 //! The supervisor's face: what requests, operators and readers call.
 
+mod commands;
 mod data;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -37,6 +38,7 @@ pub struct Fleet {
     mailbox: mpsc::Sender<Command>,
     scribe: Scribe,
     data: Arc<Data>,
+    keeper: Arc<Keeper>,
 }
 
 /// What the fleet begins with.
@@ -76,7 +78,8 @@ impl Fleet {
         let scribe = Scribe::start(store);
         let (mailbox, commands) = mpsc::channel(MAILBOX);
         let (notices, noticed) = mpsc::unbounded_channel();
-        let data = Data::start(keeper, ground.clone(), Arc::clone(&config));
+        let keeper = Arc::new(keeper);
+        let data = Data::start(Arc::clone(&keeper), ground.clone(), Arc::clone(&config));
         let parts = Parts {
             config: Arc::clone(&config),
             ground,
@@ -90,7 +93,7 @@ impl Fleet {
         let mut driver = Driver::new(parts, notices);
         driver.adopt(living);
         tokio::spawn(driver.run(commands, noticed, events));
-        Self { config, published, mailbox, scribe, data }
+        Self { config, published, mailbox, scribe, data, keeper }
     }
 
     /// A lease on an instance that runs and has room, at once; `None` where that takes a wait
@@ -285,11 +288,12 @@ impl Fleet {
     fn needs_room(&self, name: &InstanceName, command: &Command) -> bool {
         let known = self.published.get(name).is_some();
         match command {
-            Command::Operate { verb: Verb::Spawn { .. }, .. } => true,
+            Command::Operate { verb: Verb::Spawn { .. } | Verb::Enter, .. } => true,
             Command::Restore { .. } => !known,
             Command::Operate { verb: Verb::Remove(_) | Verb::Restart, .. }
             | Command::SetWeight { .. } => known,
             Command::Operate { verb: Verb::Stop(_), .. }
+            | Command::Enter { .. }
             | Command::Wake { .. }
             | Command::WakeService { .. }
             | Command::Shutdown { .. } => false,

@@ -1,9 +1,10 @@
-//! Sockets in the network of an instance that has one of its own: its init makes them
-//! (`ten_kernel::Door`), and here they are waited for. Nothing here knows whose it is.
+//! What an instance's init makes for those outside (`ten_kernel::Door`): sockets in its
+//! network, where that is its own, and commands behind its walls. Here they are waited for.
+//! Nothing here knows whose it is.
 
 use std::{io, net::SocketAddr, os::fd::OwnedFd, time::Duration};
 
-use ten_kernel::{Door, SockDiag, Wanted, take_socket};
+use ten_kernel::{CommandLine, Door, SockDiag, Wanted, take_socket};
 use tokio::{
     io::Interest,
     net::{TcpSocket, TcpStream, UnixDatagram},
@@ -30,13 +31,23 @@ pub(crate) async fn sock_diag(door: &Door) -> io::Result<SockDiag> {
     socket(door, Wanted::SockDiag).await.map(SockDiag::of)
 }
 
+/// A command in there, which may or may not come to be executed.
+pub(crate) async fn command(door: &Door, line: &CommandLine) -> io::Result<UnixDatagram> {
+    UnixDatagram::from_std(heard(|| door.run(line)).await?.into())
+}
+
 async fn socket(door: &Door, wanted: Wanted) -> io::Result<OwnedFd> {
-    let answer = loop {
-        match door.ask(wanted) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(PAUSE).await,
-            // To tokio it is a socket of messages like any other.
-            asked => break UnixDatagram::from_std(asked?.into())?,
-        }
-    };
+    // To tokio it is a socket of messages like any other.
+    let answer = UnixDatagram::from_std(heard(|| door.ask(wanted)).await?.into())?;
     answer.async_io(Interest::READABLE, || take_socket(&answer)).await
+}
+
+/// Asks until init has room for the question.
+async fn heard<T>(ask: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match ask() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(PAUSE).await,
+            asked => return asked,
+        }
+    }
 }

@@ -64,8 +64,10 @@ pub(crate) struct Process {
     pub(crate) pid: Option<u32>,
     /// Its cgroup, where it has one: by its number a listener is known to be its own.
     pub(crate) cgroup: Option<Cgroup>,
-    /// The way into its network, where that is its own.
+    /// The way in, from the moment it runs.
     pub(crate) door: Option<Arc<Door>>,
+    /// Commands of operators in it.
+    pub(crate) commands: Commands,
     /// From the moment it is ready; a worker has none.
     pub(crate) generation: Option<Arc<Generation>>,
     /// Finds out whether it is ready, then whether it is healthy.
@@ -94,6 +96,7 @@ impl Process {
             pid: None,
             cgroup: None,
             door: None,
+            commands: Commands::default(),
             generation: None,
             watch: None,
             seek: None,
@@ -104,6 +107,32 @@ impl Process {
             ended: CancellationToken::new(),
         }
     }
+}
+
+impl Process {
+    /// The way into its network, where that is its own: whoever listens on the host has been
+    /// given a port of the host's.
+    pub(crate) fn own_network(&self) -> Option<&Arc<Door>> {
+        self.door.as_ref().filter(|_| self.port.is_none())
+    }
+
+    /// For how long nobody has used it, neither a request nor a command; zero where somebody
+    /// does.
+    pub(crate) fn unused_for(&self, generation: &Generation) -> Duration {
+        let since = self.commands.last_end.map(|ended| ended.elapsed());
+        match self.commands.running {
+            0 => since.unwrap_or(Duration::MAX).min(generation.unused_for()),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// The commands of operators in a process: they keep it awake, and nothing else.
+#[derive(Debug, Default)]
+pub(crate) struct Commands {
+    pub(crate) running: usize,
+    /// When the last one ended.
+    pub(crate) last_end: Option<Instant>,
 }
 
 /// A task that ends with its owner.

@@ -11,6 +11,7 @@
 //! beyond its own health checks, no hostname and no socket that a client could reach.
 
 mod admission;
+mod commands;
 mod data;
 mod driver;
 mod fleet;
@@ -26,6 +27,7 @@ mod queue;
 mod scribe;
 mod view;
 
+pub use commands::{Inside, NotRun, Outcome, Running};
 pub use data::{Import, Reason, Trashed};
 pub use fleet::{Beginning, Ended, Fleet, Restored};
 pub use gate::Lease;

@@ -61,7 +61,7 @@ impl Place {
         Self {
             listener: process.listener.clone(),
             cgroup: process.cgroup.as_ref().map(|cgroup| cgroup.id),
-            door: process.door.clone(),
+            door: process.own_network().cloned(),
             launch: process.launch,
             warden: warden.clone(),
             socket: process.socket.clone(),

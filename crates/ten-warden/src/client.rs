@@ -56,8 +56,8 @@ pub struct Living {
     pub note: Vec<u8>,
     /// Its output.
     pub output: Output,
-    /// The way into its network, where that is its own.
-    pub door: Option<Door>,
+    /// The way in.
+    pub door: Door,
 }
 
 /// The read ends of a tree's output, non-blocking.
@@ -82,8 +82,8 @@ pub enum Event {
         cgroup: Option<Cgroup>,
         /// Its output.
         output: Output,
-        /// The way into its network, where that is its own.
-        door: Option<Door>,
+        /// The way in.
+        door: Door,
     },
     /// Its Unix socket is there, which was asked for with [`WardenHandle::seek`].
     Found {
@@ -329,14 +329,11 @@ fn unpack_boot(
     })
 }
 
-fn unpack_ends(fds: Vec<OwnedFd>) -> Result<(Output, Option<Door>), ConnectError> {
+fn unpack_ends(fds: Vec<OwnedFd>) -> Result<(Output, Door), ConnectError> {
     let count = fds.len();
-    let mut fds = fds.into_iter();
-    match (fds.next(), fds.next(), fds.next(), fds.next()) {
-        (Some(stdout), Some(stderr), door, None) => {
-            Ok((Output { stdout, stderr }, door.map(Door::from)))
-        }
-        _ => Err(wrong_fds(count, "stdout, stderr and perhaps a door")),
+    match <[OwnedFd; 3]>::try_from(fds) {
+        Ok([stdout, stderr, door]) => Ok((Output { stdout, stderr }, Door::from(door))),
+        Err(_) => Err(wrong_fds(count, "stdout, stderr and a door")),
     }
 }
 

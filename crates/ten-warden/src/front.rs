@@ -200,9 +200,7 @@ impl Front {
             let fds: Vec<_> = match beside {
                 Beside::Nothing => Vec::new(),
                 Beside::Ends(ends) => {
-                    let mut fds = vec![ends.stdout.as_fd(), ends.stderr.as_fd()];
-                    fds.extend(ends.door.as_ref().map(AsFd::as_fd));
-                    fds
+                    vec![ends.stdout.as_fd(), ends.stderr.as_fd(), ends.door.as_fd()]
                 }
                 Beside::Socket(socket) => vec![socket.as_fd()],
                 Beside::Boot(fds, keeper) => {

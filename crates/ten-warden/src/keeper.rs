@@ -26,6 +26,7 @@ use std::{
         unix::net::UnixStream,
     },
     path::{Path, PathBuf},
+    sync::Arc,
     thread,
 };
 
@@ -37,7 +38,7 @@ use self::{
     request::{Request, Wrong, WrongPutBack},
     serve::Desk,
 };
-use crate::{FrontCommand, wire};
+use crate::{FrontCommand, Planner, wire};
 
 /// What a keeper keeps.
 #[derive(Debug, Clone)]
@@ -46,6 +47,9 @@ pub struct Keeping {
     pub data_dir: PathBuf,
     /// Where it may put what it needs for a while.
     pub scratch: PathBuf,
+    /// Who knows what may be executed inside of an instance, of those whose files are not the
+    /// front's to see.
+    pub planner: Arc<dyn Planner>,
     /// What packs (`pack SCRATCH FOLDER…`) and unpacks (`unpack FOLDER COUNT`) archives.
     pub archiver: FrontCommand,
 }
@@ -142,6 +146,11 @@ impl Keeper {
     /// [`Trash::holds_data`](ten_kernel::Trash::holds_data).
     pub fn holds_data(&self, folder: &Path) -> io::Result<bool> {
         self.ask(&Request::HoldsData { folder: folder.into() })
+    }
+
+    /// [`Planner::why_not`].
+    pub fn why_not(&self, order: Vec<u8>, command: String) -> io::Result<Option<String>> {
+        self.ask(&Request::WhyNot { order, command })
     }
 
     /// Packs folders into an archive, which is written to a pipe. The answer is what was left out,

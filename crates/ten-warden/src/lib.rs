@@ -20,6 +20,7 @@ mod planner;
 pub mod protocol;
 mod record;
 mod source;
+mod spare;
 mod tree;
 mod warden;
 mod way_out;

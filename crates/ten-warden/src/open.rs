@@ -7,6 +7,7 @@ use std::{
     net::SocketAddr,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use rustix::{
@@ -58,7 +59,7 @@ pub struct Options {
     /// What every front is told at birth; the warden does not look inside.
     pub note: Vec<u8>,
     /// What the front's orders mean.
-    pub planner: Box<dyn Planner>,
+    pub planner: Arc<dyn Planner>,
 }
 
 /// Why there is no warden.

@@ -9,11 +9,15 @@ use ten_kernel::LaunchPlan;
 /// It runs in the warden, so that nothing that the front says can make the warden start a
 /// program, become a user or show a folder which was not configured. What it does must not wait:
 /// it may look at files.
-pub trait Planner: Debug {
+pub trait Planner: Debug + Send + Sync {
     /// How to start what was ordered.
     ///
     /// # Errors
     ///
     /// Why that cannot be, in one line for operators.
     fn plan(&self, order: &[u8]) -> Result<LaunchPlan, String>;
+
+    /// Why a command cannot be executed inside what was started by this order, as far as that is
+    /// seen from outside.
+    fn why_not(&self, order: &[u8], command: &str) -> Option<String>;
 }

@@ -81,8 +81,7 @@ pub enum ToFront {
         /// one.
         note_len: usize,
     },
-    /// A tree that runs already. Beside it: its stdout, its stderr, and the door to its
-    /// network, where that is its own.
+    /// A tree that runs already. Beside it: its stdout, its stderr, and its door.
     Living {
         /// Which.
         launch: LaunchId,

@@ -15,7 +15,9 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use ten_kernel::{Child, empty_in_child, procfs, remove_socket};
+use ten_kernel::{Child, Fifo, empty_in_child, make_fifo, open_fifo, procfs, remove_socket};
+
+use crate::spare::{Kind, RECORD, Spares, is_full};
 
 /// A process, named for good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,13 +81,14 @@ impl Servant {
 }
 
 /// Where traces are: `{run_dir}/launches`, `{run_dir}/output`, the servants' records, and
-/// `{run_dir}/trash` for what takes long to remove.
+/// `{run_dir}/trash` for what takes long to remove. `{run_dir}/spare` is for a full disk.
 #[derive(Debug)]
 pub(crate) struct RunDir {
     path: PathBuf,
     launches: PathBuf,
     output: PathBuf,
     trash: PathBuf,
+    spares: Spares,
     /// Empties the trash, while there is something in it.
     sweeper: RefCell<Option<Child>>,
     discarded: Cell<u64>,
@@ -94,15 +97,17 @@ pub(crate) struct RunDir {
 impl RunDir {
     /// Makes the folders where they are missing.
     pub(crate) fn open(run_dir: &Path) -> io::Result<Self> {
+        make_private_folder(run_dir)?;
         let folders = Self {
             path: run_dir.into(),
             launches: run_dir.join("launches"),
             output: run_dir.join("output"),
             trash: run_dir.join("trash"),
+            spares: Spares::open(run_dir.join("spare"))?,
             sweeper: RefCell::new(None),
             discarded: Cell::new(0),
         };
-        for folder in [run_dir, &folders.launches, &folders.output, &folders.trash] {
+        for folder in [&folders.launches, &folders.output, &folders.trash] {
             make_private_folder(folder)?;
         }
         folders.tend_trash();
@@ -176,9 +181,40 @@ impl RunDir {
         ["out", "err"].map(|stream| self.output.join(format!("{name}.{stream}")))
     }
 
+    /// Makes a pipe, both ends. One that this tree's name has already is used again: see
+    /// `remove`.
+    pub(crate) fn make_pipe(&self, path: &Path) -> io::Result<Fifo> {
+        if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+            return open_fifo(path);
+        }
+        match make_fifo(path) {
+            Err(why) if is_full(&why) && self.spares.take(Kind::Pipe, path)? => open_fifo(path),
+            made => made,
+        }
+    }
+
+    /// Makes an empty scratch folder. One that this tree's name has already is used again where
+    /// it is empty: see `remove`.
+    pub(crate) fn make_scratch(&self, path: &Path) -> io::Result<()> {
+        if is_empty(path) {
+            return Ok(());
+        }
+        self.discard(path)?;
+        match make_private_folder(path) {
+            Err(why) if is_full(&why) && self.spares.take(Kind::Folder, path)? => Ok(()),
+            made => made,
+        }
+    }
+
     /// Writes a tree's record.
     pub(crate) fn write(&self, record: &Record) -> io::Result<()> {
-        write_whole(&self.record(&record.name), record)
+        let (path, mut content) = (self.record(&record.name), serde_json::to_vec(record)?);
+        // Blanks after a value say nothing, and keep their place for the next record.
+        content.resize(content.len().max(RECORD), b' ');
+        match write_bytes(&path, &content) {
+            Err(why) if is_full(&why) && self.spares.take_record(&content, &path)? => Ok(()),
+            written => written,
+        }
     }
 
     /// Writes a servant's record.
@@ -219,6 +255,9 @@ impl RunDir {
 
     /// Removes everything a tree leaves but its cgroup, the record last. All of it is
     /// tried; the first failure is returned.
+    ///
+    /// On a full disk its pipes stay, and its scratch folder where that is empty: they could not be
+    /// made again. Only a tree of the same name gets them.
     pub(crate) fn remove(
         &self,
         name: &str,
@@ -226,15 +265,31 @@ impl RunDir {
         socket: Option<&Path>,
     ) -> io::Result<()> {
         let [stdout, stderr] = self.pipes(name);
+        let refilled = self.spares.refill();
+        let full = matches!(&refilled, Err(why) if is_full(why));
+        let remove_pipe = |pipe| if full { Ok(()) } else { remove_file(pipe) };
         let removed = [
-            remove_file(&stdout),
-            remove_file(&stderr),
+            remove_pipe(&stdout),
+            remove_pipe(&stderr),
             // Before the folder that it may lie in, which then often is empty.
             socket.map_or(Ok(()), remove_socket),
-            scratch.map_or(Ok(()), |folder| self.discard(folder)),
+            match scratch {
+                Some(folder) if full && is_empty(folder) => Ok(()),
+                Some(folder) => self.discard(folder),
+                None => Ok(()),
+            },
         ];
         removed.into_iter().collect::<io::Result<()>>()?;
-        remove_file(&self.record(name))
+        let record = self.record(name);
+        if !matches!(self.spares.keep_record(&record), Ok(true)) {
+            remove_file(&record)?;
+        }
+        if full { Ok(()) } else { refilled }
+    }
+
+    /// Removes what is kept for a full disk.
+    pub(crate) fn remove_spares(&self) -> io::Result<()> {
+        self.remove_stray_pipes().and_then(|()| self.spares.remove())
     }
 
     /// Removes pipes that no record names, left by a warden that died before writing one.
@@ -253,11 +308,23 @@ impl RunDir {
     }
 }
 
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+}
+
 /// Writes a file, whole or not at all.
 fn write_whole(path: &Path, content: &impl Serialize) -> io::Result<()> {
+    write_bytes(path, &serde_json::to_vec(content)?)
+}
+
+fn write_bytes(path: &Path, content: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("draft");
-    fs::write(&draft, serde_json::to_vec(content)?)?;
-    fs::rename(draft, path)
+    let written = fs::write(&draft, content).and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        // Half of one takes room, and says nothing.
+        remove_file(&draft)?;
+    }
+    written
 }
 
 /// Makes a folder for this user alone, and its parents for everyone, where they are missing.

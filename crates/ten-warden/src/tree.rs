@@ -38,12 +38,12 @@ pub(crate) struct Places {
     pub(crate) boot_id: String,
 }
 
-/// Our ends of a tree: what it writes, and the way into its network, where that is its own.
+/// Our ends of a tree: what it writes, and the way in.
 #[derive(Debug)]
 pub(crate) struct Ends {
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
-    pub(crate) door: Option<Door>,
+    pub(crate) door: Door,
 }
 
 /// What a tree has become.

@@ -24,6 +24,7 @@ use std::{
     path::PathBuf,
     process::ExitCode,
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -70,7 +71,7 @@ pub struct Warden {
     restarts: Restarts,
     shutdown: Shutdown,
     sought: Sought,
-    planner: Box<dyn Planner>,
+    planner: Arc<dyn Planner>,
     command: FrontCommand,
     keeping: Keeping,
     front_group: Option<u32>,
@@ -343,8 +344,9 @@ impl Warden {
         self.places.way_out.remove();
         let removed =
             remove_socket(&self.admin_socket).and_then(|()| self.places.folders.remove_servants());
+        let removed = removed.and_then(|()| self.places.folders.remove_spares());
         if let Err(error) = removed {
-            tracing::warn!(%error, "cannot remove the admin socket and the servants' records");
+            tracing::warn!(%error, "cannot remove the admin socket, servants' records and spares");
         }
     }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    archive, backup, completions, config, doctor, front, health, init, logs, ps, restart, restore,
-    rm, serve, spawn, stop, token_gen, weight,
+    archive, backup, completions, config, doctor, exec, front, health, init, logs, ps, restart,
+    restore, rm, serve, spawn, stop, token_gen, weight,
 };
 
 /// One server, thousands of rarely active services, each in its own walls.
@@ -72,10 +72,21 @@ pub(crate) enum Verb {
     /// `trash_retention` says (a day). --keep-data leaves them where they are, and so does
     /// `storage_persist = true` in the service.
     Rm(rm::Rm),
+    /// Run a command inside an instance's walls
+    ///
+    /// It sees, may and has what the instance's own program does: walls, user, limits, environment,
+    /// working folder. An instance that sleeps is spawned first, and none goes to sleep
+    /// before the command has ended. It ends with the instance, and with this `ten`, and takes
+    /// with it what it started. Exits with the command's own code, with 128 and the number of the
+    /// signal that ended it, with 127 where there is no such command, and with 126 where it cannot
+    /// be executed.
+    Exec(exec::Exec),
     /// Write the data of an instance to a file, whether it runs or sleeps
     ///
     /// SQLite databases are as they were at one moment, also where they are written to. Links are
-    /// kept as links, holes as holes; FIFOs and sockets are left out, and the server's log says so.
+    /// kept as links, holes as holes; FIFOs and sockets are left out and named. Where a file cannot be
+    /// read, or a database not be copied, the rest is written all the same; what is missing is
+    /// named, and the exit code is 1.
     Backup(backup::Backup),
     /// Bring data back from the trash, or from a backup
     ///

@@ -5,6 +5,7 @@ pub(crate) mod backup;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod exec;
 pub(crate) mod front;
 pub(crate) mod health;
 pub(crate) mod init;
@@ -32,6 +33,7 @@ pub(crate) fn run(Cli { global, verb }: Cli) -> Result<ExitCode, Failure> {
         Verb::Serve(verb) => return verb.run(&global),
         Verb::Front(verb) => return verb.run(),
         Verb::Archive(verb) => return Ok(verb.run()),
+        Verb::Exec(verb) => return verb.run(&global),
         Verb::Spawn(verb) => block_on(verb.run(&global)),
         Verb::Stop(verb) => block_on(verb.run(&global)),
         Verb::Restart(verb) => block_on(verb.run(&global)),

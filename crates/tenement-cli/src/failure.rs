@@ -45,6 +45,11 @@ impl Failure {
         Self { code: 0, ..Self::new("") }
     }
 
+    /// With this exit code.
+    pub(crate) fn code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+
     /// With an error and all its causes as the reason, on one line.
     pub(crate) fn because(self, error: impl Error) -> Self {
         let mut why = error.to_string();
@@ -98,9 +103,11 @@ impl Failure {
                 let failure = failure.fix(format!("is `ten serve` running at {target}?"));
                 Self { code: UNREACHABLE, ..failure }
             }
-            error @ Error::Broken { .. } => Self { code: UNREACHABLE, ..Self::new(what) }
-                .because(error)
-                .fix("`ten ps` shows whether the server is back and what it did"),
+            error @ (Error::Broken { .. } | Error::Cut { .. }) => {
+                Self { code: UNREACHABLE, ..Self::new(what) }
+                    .because(error)
+                    .fix("`ten ps` shows whether the server is back and what it did")
+            }
             error @ (Error::NotTenement { .. } | Error::Unreadable { .. }) => Self::new(what)
                 .because(error)
                 .fix("check --server, and that `ten --version` is the server's"),

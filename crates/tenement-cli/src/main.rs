@@ -19,6 +19,7 @@ mod ground;
 mod instance;
 mod output;
 mod render;
+mod terminal;
 mod time;
 mod watch;
 

@@ -120,6 +120,43 @@ fn what_is_no_backup_changes_nothing() {
     });
 }
 
+#[test]
+fn a_backup_that_lacks_something_says_so_and_is_kept() {
+    let ten = Ten::with_config(&app("", "")).start();
+    let (_shelf, file) = shelf(&ten);
+    let note = write(&ten, "a", "note", "text");
+    let folder = note.parent().unwrap();
+    mknodat(CWD, folder.join("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let whole = ten.cli(&["backup", "app:a", &file]);
+    done(&whole);
+    assert!(whole.stderr.contains("left out: 0/fifo: it is a FIFO"), "{whole:?}");
+    // Longer than an archive has room for, and a name that would drive a terminal.
+    let deep = vec!["d".repeat(250); 14].join("/") + "/" + &"\x1b[2J".repeat(50);
+    fs::create_dir_all(folder.join(&deep)).unwrap();
+    let locked = Connection::open(folder.join("app.db")).unwrap();
+    locked.execute_batch("CREATE TABLE t (x); BEGIN EXCLUSIVE").unwrap();
+    let output = ten.cli(&["backup", "app:a", &file, "--force", "--quiet"]);
+    refused(&output, "is not complete");
+    refused(&output, "its path is too long");
+    refused(&output, "0/app.db: SQLite cannot copy it");
+    assert!(!output.stderr.contains('\x1b') && !output.stderr.contains("FIFO"), "{output:?}");
+    drop(locked);
+    fs::remove_dir_all(folder.join("d".repeat(250))).unwrap();
+    done(&ten.cli(&["stop", "app:a", "--keep-data"]));
+    let restored = ten.cli(&["restore", "app:b", &file]);
+    done(&restored);
+    assert!(restored.stderr.contains("does not have 0/app.db"), "{restored:?}");
+    assert_eq!(fs::read_to_string(ten.data_dir().join("app/b/note")).unwrap(), "text");
+    // Whole once more, and told to programs.
+    let told = ten.cli_json(&["backup", "app:a", &file, "--force", "--json"]);
+    assert_eq!(told["missing"].as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(
+        (&told["missing"][0]["path"], &told["missing"][0]["lost"]),
+        (&"0/fifo".into(), &false.into())
+    );
+    fs::remove_file(folder.join("fifo")).unwrap();
+}
+
 /// A tenant that swaps a folder for a link while its backup is taken gets nothing of ten's.
 #[test]
 fn no_link_leads_a_backup_out() {
@@ -143,7 +180,10 @@ fn no_link_leads_a_backup_out() {
             }
         });
         for round in 0..20 {
-            done(&ten.cli(&["backup", "app:a", &file, "--force"]));
+            // A database that was moved while SQLite opened it could not be copied.
+            let backup = ten.cli(&["backup", "app:a", &file, "--force"]);
+            let moved = backup.stderr.contains("SQLite cannot copy it");
+            assert!(backup.code == Some(i32::from(moved)), "{backup:?}");
             let copy = format!("app:copy{round}");
             done(&ten.cli(&["restore", &copy, &file]));
             let copy = ten.data_dir().join(format!("app/copy{round}"));

@@ -2,9 +2,12 @@
 //! lost or half done.
 
 use std::{
+    cell::Cell,
     fs::{self, File},
     io::Write,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use rustix::{
@@ -18,22 +21,49 @@ use crate::service::{PATIENCE, app};
 
 /// A small disk on which this case has all its temporary folders. Made before the server and
 /// so dropped after it.
-struct Disk(TempDir);
+struct Disk(TempDir, Cell<u32>);
 
 impl Disk {
     /// `None`, with the reason, where this user may not mount.
     fn mount() -> Option<Self> {
         if !geteuid().is_root() {
-            let _ = writeln!(std::io::stderr(), "skipped: only root may mount a disk");
+            let _ = writeln!(std::io::stderr(), "SKIP only root may mount a disk");
             return None;
         }
         let folder = tempfile::Builder::new().prefix("ten-disk-").tempdir().unwrap();
         let options = Some(c"size=16m,mode=755");
         mount("tmpfs", folder.path(), "tmpfs", MountFlags::NODEV, options).unwrap();
-        let disk = Self(folder);
+        Some(Self::at(folder))
+    }
+
+    /// One whose every folder takes a block, and that has no block left for root alone.
+    fn mount_blocks() -> Option<Self> {
+        let folder = tempfile::Builder::new().prefix("ten-disk-").tempdir().unwrap();
+        let image = folder.path().with_extension("image");
+        File::create(&image).unwrap().set_len(32 << 20).unwrap();
+        let make = Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image).output();
+        let mount =
+            || Command::new("mount").args(["-o", "loop"]).arg(&image).arg(folder.path()).output();
+        let outcome = make.and_then(|made| if made.status.success() { mount() } else { Ok(made) });
+        // Held by its mount alone from here on.
+        fs::remove_file(&image).unwrap();
+        match outcome {
+            Ok(output) if output.status.success() => {
+                fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+                Some(Self::at(folder))
+            }
+            other => {
+                let _ = writeln!(std::io::stderr(), "SKIP no loop device with ext4: {other:?}");
+                None
+            }
+        }
+    }
+
+    fn at(folder: TempDir) -> Self {
+        let disk = Self(folder, Cell::new(0));
         // Each case is a process of its own, so nobody else is sent here.
         tempfile::env::override_temp_dir(disk.path()).unwrap();
-        Some(disk)
+        disk
     }
 
     fn path(&self) -> &Path {
@@ -42,11 +72,13 @@ impl Disk {
 
     /// Takes every byte that is left.
     fn fill(&self) -> Ballast {
-        let path = self.path().join("ballast");
+        let path = self.path().join(format!("ballast-{}", self.1.replace(self.1.get() + 1)));
         let mut file = File::create(&path).unwrap();
         for size in [64 * 1024, 4096, 1] {
             let block = vec![1; size];
             while file.write_all(&block).is_ok() {}
+            // What was only promised is taken.
+            file.sync_all().unwrap();
         }
         Ballast(path)
     }
@@ -144,11 +176,6 @@ fn a_full_disk_stops_what_must_be_stored_and_nothing_else() {
     // What needs no room is done.
     done(&ten.cli(&["ps", "-a"]));
     done(&ten.cli(&["logs", "app:awake"]));
-    // A start writes down what it starts, and without that nothing runs.
-    for _ in 0..5 {
-        let answer = ten.get("asleep.app.localhost", "/");
-        assert!([502, 503].contains(&answer.status), "{}: {}", answer.status, answer.text());
-    }
     done(&ten.cli(&["stop", "app:awake", "--keep-data"]));
 
     drop(ballast);
@@ -172,6 +199,54 @@ fn a_full_disk_stops_what_must_be_stored_and_nothing_else() {
     ten.stop();
     ten.start();
     assert_eq!(names(&ten), after);
+}
+
+/// Who has not run before is not held guilty, and starts when there is room.
+#[test]
+fn who_has_run_wakes_on_a_full_disk() {
+    let Some(disk) = Disk::mount() else { return };
+    wakes_while_full(&disk);
+}
+
+#[test]
+fn who_has_run_wakes_on_a_full_disk_of_blocks() {
+    if !geteuid().is_root() {
+        return drop(writeln!(std::io::stderr(), "SKIP only root may mount a disk"));
+    }
+    let Some(disk) = Disk::mount_blocks() else { return };
+    wakes_while_full(&disk);
+}
+
+fn wakes_while_full(disk: &Disk) {
+    for keys in ["", "isolation = \"process\"", "listen = \"activation\""] {
+        let settings = "[settings]\nbackoff_base_ms = 10\nbackoff_max_ms = 20\nmax_restarts = 2\n";
+        let args = if keys.contains("activation") { "--listen activation" } else { "" };
+        let ten = Ten::with_config(&(settings.to_owned() + &app(args, keys))).start();
+        let hosts = ["a", "b", "c"].map(|id| format!("{id}.app.localhost"));
+        let ballast = disk.fill();
+        for _ in 0..5 {
+            let answer = ten.get(&hosts[0], "/");
+            assert!([502, 503].contains(&answer.status), "{}: {}", answer.status, answer.text());
+        }
+        drop(ballast);
+        for (id, host) in ["a", "b", "c"].iter().zip(&hosts) {
+            ten.wait_until("it wakes when there is room", PATIENCE, || {
+                ten.get(host, "/").status == 200
+            });
+            done(&ten.cli(&["stop", &format!("app:{id}"), "--keep-data"]));
+        }
+        let mut ballast = vec![disk.fill()];
+        for round in 0..10 {
+            for host in &hosts {
+                assert_eq!(ten.get(host, "/").status, 200, "{keys}, round {round}");
+            }
+            for id in ["a", "b", "c"] {
+                done(&ten.cli(&["stop", &format!("app:{id}"), "--keep-data"]));
+            }
+            // Whatever that has freed is taken by somebody else.
+            ballast.push(disk.fill());
+        }
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod cli;
 mod data;
 mod disk_full;
 mod doctor;
+mod exec;
 mod hosts;
 mod lab;
 mod lifecycle;

@@ -76,6 +76,16 @@ impl Rootless {
         String::from_utf8_lossy(&output.stderr).into_owned()
     }
 
+    /// What a command inside an instance writes to stdout.
+    pub(crate) fn exec(&self, instance: &str, words: &[&str]) -> String {
+        let mut command = Command::new(ten_binary());
+        command.env("TENEMENT_DATA_DIR", self.home().join("data")).current_dir(self.home());
+        let output = command.args(["exec", instance, "--"]).args(words).output().unwrap();
+        let complained = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {complained}", output.status);
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,5 +1,5 @@
-//! What a tenant that tries to get out can do, for each way to run it: every attempt and its
-//! outcome, compared with `walls_matrix/expected.txt`. An attempt that comes further than it
+//! What a tenant that tries to get out can do, for each way to run it, and what a command inside
+//! it can, which must be the same: every attempt and its outcome, compared with `walls_matrix/expected.txt`. An attempt that comes further than it
 //! did fails here. `UPDATE_FIXTURES=1` writes the table anew, to be read and judged.
 
 mod bubblewrap;
@@ -46,12 +46,18 @@ fn compare() {
         place_probe(ten.config_path().parent().unwrap());
         ten.start();
         ten.get("other.app.localhost", "/");
-        said(&ten.get("a.app.localhost", &format!("/?ten={}", ten.address().port())))
+        let port = ten.address().port();
+        let by_program = said(&ten.get("a.app.localhost", &format!("/?ten={port}")));
+        let by_command = ten.cli(&["exec", "app:a", "--", PYTHON, "probe.py", &port.to_string()]);
+        assert_eq!(by_command.code, Some(0), "{}", by_command.stderr);
+        same(by_program, &by_command.stdout)
     };
     let rootless = |keys: &str| {
         let ten = Rootless::start(&config(keys), place_probe);
         ten.get("other.app.localhost", "/");
-        said(&ten.get("a.app.localhost", &format!("/?ten={}", ten.address().port())))
+        let port = ten.address().port();
+        let by_program = said(&ten.get("a.app.localhost", &format!("/?ten={port}")));
+        same(by_program, &ten.exec("app:a", &[PYTHON, "probe.py", &port.to_string()]))
     };
     let alone = "network = \"none\"";
     let columns = [
@@ -84,6 +90,15 @@ fn config(outside: &Outside, keys: &str) -> String {
 fn said(response: &Response) -> String {
     assert_eq!(response.status, 200, "{}", response.text());
     response.text()
+}
+
+/// What both say, the program of an instance and a command beside it.
+fn same(by_program: String, by_command: &str) -> String {
+    let commands: BTreeMap<_, _> = rows(by_command).collect();
+    for (attempt, outcome) in rows(&by_program) {
+        assert_eq!(commands.get(attempt), Some(&outcome), "{attempt}, through ten exec");
+    }
+    by_program
 }
 
 fn place_probe(folder: &Path) {

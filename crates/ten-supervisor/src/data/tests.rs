@@ -44,7 +44,7 @@ impl House {
             services: config.services.keys().cloned().collect(),
         };
         let trash = keeper(folder.path());
-        Self { data: Data::start(trash, ground, Arc::new(config)), folder }
+        Self { data: Data::start(Arc::new(trash), ground, Arc::new(config)), folder }
     }
 
     fn write(&self, file: &str) {
@@ -139,7 +139,7 @@ async fn a_folder_in_a_folder_comes_back() {
     ];
     config.services = [(spec.name.clone(), Arc::new(spec))].into();
     let trash = keeper(house.folder.path());
-    let data = Data::start(trash, house.data.ground.clone(), Arc::new(config));
+    let data = Data::start(Arc::new(trash), house.data.ground.clone(), Arc::new(config));
     let house = House { folder: house.folder, data };
     house.write("x/x/db");
     house.write("x/db");

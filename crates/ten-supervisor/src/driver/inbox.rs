@@ -11,6 +11,7 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{Command, Driver, Notice, Verb};
 use crate::{
     Denied, Done,
+    commands::{Entered, Stay},
     instance::{Adopted, Goal, Instance, Note, Operator},
     machine::{Event, Phase},
     probe::Reached,
@@ -26,6 +27,8 @@ impl Driver {
         match command {
             Command::Wake { name, from, waiter } => self.wake(&name, from, waiter),
             Command::Operate { name, verb, wait, reply } => self.operate(&name, verb, wait, reply),
+            // Whoever asked may have gone: what it would have got ends with it.
+            Command::Enter { name, reply } => drop(reply.send(self.enter(&name))),
             Command::SetWeight { name, weight, reply } => self.set_weight(&name, weight, reply),
             Command::Restore { name, back, reply } => self.restore(&name, back, reply),
             Command::WakeService { service } => self.wake_service(&service),
@@ -121,6 +124,7 @@ impl Driver {
                 }
                 (Event::Spawn, Goal::Up, phase == Phase::Running)
             }
+            Verb::Enter => (Event::Spawn, Goal::Up, phase == Phase::Running),
             Verb::Restart => (Event::Restart, Goal::Up, false),
             Verb::Stop(discard) => {
                 let already = phase == Phase::Sleeping && discard.is_none();
@@ -151,7 +155,7 @@ impl Driver {
         let unknown = || Denied::UnknownService(name.service.clone());
         let spec = self.spec(name).ok_or_else(unknown)?;
         let known = self.instances.get(name);
-        let starts = matches!(verb, Verb::Spawn { .. } | Verb::Restart);
+        let starts = matches!(verb, Verb::Spawn { .. } | Verb::Restart | Verb::Enter);
         if starts && known.is_none_or(|instance| instance.process.is_none()) {
             self.census.operator_starts(&spec)?;
         }
@@ -162,7 +166,7 @@ impl Driver {
                 self.create(spec, name, Weight::FULL, false);
                 Ok(())
             }
-            Verb::Stop(_) | Verb::Restart | Verb::Remove(_) => {
+            Verb::Stop(_) | Verb::Restart | Verb::Enter | Verb::Remove(_) => {
                 Err(Denied::UnknownInstance(name.clone()))
             }
         }
@@ -240,14 +244,14 @@ impl Driver {
         name: &InstanceName,
         pid: u32,
         cgroup: Option<Cgroup>,
-        door: Option<Door>,
+        door: Door,
         output: Output,
     ) {
         let Some(instance) = self.instances.get_mut(name) else { return };
         let Some(process) = instance.process.as_mut() else { return };
         process.pid = Some(pid);
         process.cgroup = cgroup;
-        process.door = door.map(Arc::new);
+        process.door = Some(Arc::new(door));
         let ended = process.ended.clone();
         self.record(name, output, ended);
         self.watch_start(name);
@@ -296,6 +300,7 @@ impl Driver {
                 }
                 (name, launch, Event::Ready)
             }
+            Notice::Left(name, launch) => return self.left(&name, launch),
             Notice::Unreachable(name, launch) => return self.seek(&name, launch),
             Notice::Sought(name, launch, found) => return self.sought(&name, launch, found),
             Notice::Checked(name, launch, passed) => return self.checked(&name, launch, passed),
@@ -353,7 +358,8 @@ impl Driver {
         let Some(instance) = self.instances.get_mut(name) else { return };
         let Some(idle_timeout) = instance.spec.idle_timeout else { return };
         let Some(generation) = instance.generation().cloned() else { return };
-        let left = idle_timeout.saturating_sub(generation.unused_for());
+        let Some(process) = &instance.process else { return };
+        let left = idle_timeout.saturating_sub(process.unused_for(&generation));
         if !left.is_zero() {
             return self.arm(name, left);
         }
@@ -362,6 +368,32 @@ impl Driver {
         }
         // Somebody came in between, or it is unreachable and that is being looked into.
         self.arm(name, idle_timeout);
+    }
+
+    /// A way into a process that runs, also where it is not ready: an operator may want to find
+    /// out why. One that is on its way down is none.
+    fn enter(&mut self, name: &InstanceName) -> Option<Entered> {
+        let notices = self.notices.clone();
+        let instance = self.instances.get_mut(name)?;
+        if !matches!(instance.machine.phase(), Phase::Starting { .. } | Phase::Running) {
+            return None;
+        }
+        let process = instance.process.as_mut()?;
+        let door = Arc::clone(process.door.as_ref()?);
+        process.commands.running += 1;
+        let stay = Stay::new(name.clone(), process.launch, notices);
+        let port = process.port;
+        let extra_env = instance.extra_env.clone();
+        Some(Entered { door, stay, port, extra_env })
+    }
+
+    fn left(&mut self, name: &InstanceName, launch: LaunchId) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let Some(process) = instance.process.as_mut().filter(|it| it.launch == launch) else {
+            return;
+        };
+        process.commands.running -= 1;
+        process.commands.last_end = Some(Instant::now());
     }
 
     fn sought(&mut self, name: &InstanceName, launch: LaunchId, found: Option<Reached>) {

@@ -3,12 +3,14 @@
 
 use std::{
     collections::HashMap,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use ten_domain::*;
+use ten_kernel::Door;
 use ten_logs::Logs;
 use ten_runtime::{Ground, HostEnvironment};
 use ten_store::{KnownInstance, Store};
@@ -176,7 +178,7 @@ impl House {
                 cgroup: None,
                 note: tenant.note.clone(),
                 output: output(),
-                door: None,
+                door: door(),
             };
             world.living.iter().map(of).collect()
         };
@@ -270,7 +272,7 @@ async fn obey(world: Arc<Mutex<World>>, mut inbox: mpsc::UnboundedReceiver<ToWar
                     pid: launch.0 as u32,
                     cgroup: None,
                     output: output(),
-                    door: None,
+                    door: door(),
                 };
                 events.send(launched).await.unwrap();
                 tokio::spawn(live(Arc::clone(&world), launch, script));
@@ -365,7 +367,28 @@ async fn end(world: Arc<Mutex<World>>, launch: LaunchId, exit: Exit) {
 pub(crate) fn keeper(folder: &Path) -> Keeper {
     let archiver = FrontCommand { program: "/nowhere".into(), argv: vec![] };
     let scratch = folder.join(".run/archives");
-    Keeper::in_thread(&Keeping { data_dir: folder.into(), scratch, archiver }).unwrap()
+    let planner = Arc::new(Plans);
+    let keeping = Keeping { data_dir: folder.into(), planner, scratch, archiver };
+    Keeper::in_thread(&keeping).unwrap()
+}
+
+/// Nothing: nobody asks for a plan here.
+#[derive(Debug)]
+struct Plans;
+
+impl ten_warden::Planner for Plans {
+    fn plan(&self, _: &[u8]) -> Result<ten_kernel::LaunchPlan, String> {
+        Err("nothing is planned here".into())
+    }
+
+    fn why_not(&self, _: &[u8], _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// A door that nobody keeps.
+fn door() -> Door {
+    OwnedFd::from(std::os::unix::net::UnixDatagram::unbound().unwrap()).into()
 }
 
 fn output() -> Output {

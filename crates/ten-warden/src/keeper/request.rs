@@ -25,6 +25,7 @@ pub(super) enum Request {
     FinishPurges,
     Vacate { folders: Vec<PathBuf> },
     HoldsData { folder: PathBuf },
+    WhyNot { order: Vec<u8>, command: String },
     Pack { folders: Vec<PathBuf> },
     Unpack { entry: NewEntry, folders: usize },
 }
@@ -47,6 +48,7 @@ impl Request {
             | Self::Abandon(_)
             | Self::Conclude(_)
             | Self::Unpack { .. }
+            | Self::WhyNot { .. }
             | Self::Entries
             | Self::FinishPurges => (None, &[]),
         };

@@ -124,6 +124,9 @@ impl Desk {
             Request::FinishPurges => say(reply, trash.finish_purges()),
             Request::Vacate { folders } => say(reply, trash.vacate(&folders)),
             Request::HoldsData { folder } => say(reply, trash.holds_data(&folder)),
+            Request::WhyNot { order, command } => {
+                say(reply, io::Result::Ok(self.0.keeping.planner.why_not(&order, &command)));
+            }
             Request::Pack { folders } => say(reply, self.pack(&folders, reply, pipe)),
             Request::Unpack { entry, folders } => {
                 say(reply, self.unpack(&trash.path(&entry), folders, reply, pipe));

@@ -11,13 +11,14 @@ use std::{
 use rustix::io::Errno;
 use ten_kernel::{
     CgroupError, Failure, Given, Launch, LaunchPlan, Leaf, LimitError, Network, Walls, launch,
-    limit, listen_unix, make_fifo, remove_socket,
+    limit, listen_unix, remove_socket,
 };
 
 use super::{Ends, Places, Tree};
 use crate::{
     protocol::{Cgroup, LaunchId},
     record::{Named, Record, RunDir, make_private_folder},
+    spare::is_full,
 };
 
 /// A tree's name is part of file names, which end at 255 bytes (NAME_MAX).
@@ -53,8 +54,7 @@ pub(crate) enum LaunchError {
 impl LaunchError {
     /// Whether the disk that has records, pipes and folders is full, or a quota of it.
     pub(crate) fn is_for_want_of_room(&self) -> bool {
-        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
-        matches!(self, Self::Path { source, .. } if full.contains(&source.kind()))
+        matches!(self, Self::Path { source, .. } if is_full(source))
     }
 }
 
@@ -91,8 +91,8 @@ impl Tree {
     ) -> Result<Self, LaunchError> {
         prepare_folders(plan, &places.folders)?;
         let [stdout, stderr] = places.folders.pipes(&plan.name);
-        let stdout = make_fifo(&stdout).map_err(on(&stdout))?;
-        let stderr = make_fifo(&stderr).map_err(on(&stderr))?;
+        let stdout = places.folders.make_pipe(&stdout).map_err(on(&stdout))?;
+        let stderr = places.folders.make_pipe(&stderr).map_err(on(&stderr))?;
         let activation = activation(plan)?;
         let link = wants_out(plan).then(|| places.way_out.link()).transpose()?;
         let cgroup = places.cgroups.as_ref().map(|tree| tree.leaf(&plan.name)).transpose()?;
@@ -184,8 +184,7 @@ fn prepare_folders(plan: &LaunchPlan, folders: &RunDir) -> Result<(), LaunchErro
         make_private_folder(folder).map_err(on(folder))?;
     }
     if let Some(scratch) = &plan.scratch {
-        folders.discard(scratch).map_err(on(scratch))?;
-        make_private_folder(scratch).map_err(on(scratch))?;
+        folders.make_scratch(scratch).map_err(on(scratch))?;
     }
     plan.socket.as_deref().map_or(Ok(()), |socket| remove_socket(socket).map_err(on(socket)))
 }

@@ -9,7 +9,9 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use ten_kernel::{Door, LaunchPlan, Wanted, take_given, take_socket};
+use ten_kernel::{
+    CommandLine, Door, LaunchPlan, Streams, Wanted, take_end, take_given, take_socket, take_start,
+};
 use ten_warden::{Event, Exit, LaunchId, Output, WardenHandle, connect};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest},
@@ -35,6 +37,11 @@ pub(crate) enum Order {
     Dial {
         launch: u64,
         port: u16,
+    },
+    /// Run a command in a tree, and say what it wrote and how it ended.
+    Run {
+        launch: u64,
+        argv: Vec<String>,
     },
     Farewell,
 }
@@ -70,6 +77,10 @@ pub(crate) enum Line {
         port: u16,
         text: String,
     },
+    Ran {
+        launch: u64,
+        text: String,
+    },
     Terminate,
     Reload,
 }
@@ -98,7 +109,7 @@ async fn serve() {
     let doors = Doors::default();
     for tree in boot.living {
         read_both(&lines, tree.launch, tree.output);
-        doors.lock().unwrap().extend(tree.door.map(|door| (tree.launch.0, Arc::new(door))));
+        doors.lock().unwrap().insert(tree.launch.0, Arc::new(tree.door));
     }
     let over = Arc::new(Notify::new());
     tokio::spawn(relay_events(events, lines.clone(), over.clone(), Arc::clone(&doors)));
@@ -110,8 +121,8 @@ async fn serve() {
             stream = admin.accept() => {
                 let (read, write) = stream.unwrap().0.into_split();
                 tokio::spawn(say(to_say.clone(), write));
-                let dial = dial_with(Arc::clone(&doors), lines.clone());
-                tokio::spawn(obey(read, warden.clone(), leave.clone(), dial));
+                let visitor = Visitor { doors: Arc::clone(&doors), lines: lines.clone() };
+                tokio::spawn(obey(read, warden.clone(), leave.clone(), visitor));
             }
             () = over.notified() => return,
             () = leave.notified() => return,
@@ -135,15 +146,47 @@ async fn say(
 
 type Doors = Arc<StdMutex<HashMap<u64, Arc<Door>>>>;
 
-fn dial_with(doors: Doors, lines: mpsc::UnboundedSender<Line>) -> impl Fn(u64, u16) {
-    move |launch, port| {
-        let door = doors.lock().unwrap().get(&launch).cloned().expect("a network of its own");
-        let lines = lines.clone();
+/// Whoever goes through doors.
+struct Visitor {
+    doors: Doors,
+    lines: mpsc::UnboundedSender<Line>,
+}
+
+impl Visitor {
+    fn dial(&self, launch: u64, port: u16) {
+        let (door, lines) = self.at(launch);
         tokio::spawn(async move {
             let text = dial(&door, port).await.unwrap_or_else(|error| error.to_string());
             let _ = lines.send(Line::Dialled { launch, port, text });
         });
     }
+
+    fn run(&self, launch: u64, argv: Vec<String>) {
+        let (door, lines) = self.at(launch);
+        tokio::spawn(async move {
+            let text = run_command(&door, argv).await.unwrap_or_else(|error| error.to_string());
+            let _ = lines.send(Line::Ran { launch, text });
+        });
+    }
+
+    fn at(&self, launch: u64) -> (Arc<Door>, mpsc::UnboundedSender<Line>) {
+        let door = self.doors.lock().unwrap().get(&launch).cloned().expect("a tree that runs");
+        (door, self.lines.clone())
+    }
+}
+
+async fn run_command(door: &Door, argv: Vec<String>) -> io::Result<String> {
+    let line = CommandLine { argv, terminal: None };
+    let end = UnixDatagram::from_std(door.run(&line)?.into())?;
+    let streams = match end.async_io(Interest::READABLE, || take_start(&end)).await? {
+        Ok(streams) => streams,
+        Err(failure) => return Ok(failure.to_string()),
+    };
+    let Streams::Pipes { stdout, .. } = streams else { unreachable!() };
+    let mut text = String::new();
+    pipe::Receiver::from_owned_fd(stdout)?.read_to_string(&mut text).await?;
+    let status = end.async_io(Interest::READABLE, || take_end(&end)).await?;
+    Ok(format!("{text}{status:?}"))
 }
 
 async fn dial(door: &Door, port: u16) -> io::Result<String> {
@@ -159,7 +202,7 @@ async fn obey(
     from: tokio::net::unix::OwnedReadHalf,
     warden: WardenHandle,
     leave: Arc<Notify>,
-    dial: impl Fn(u64, u16),
+    visitor: Visitor,
 ) {
     let mut lines = BufReader::new(from).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -170,7 +213,8 @@ async fn obey(
             }
             Order::Signal { launch, signal } => warden.signal(LaunchId(launch), signal),
             Order::Kill { launch } => warden.kill(LaunchId(launch)),
-            Order::Dial { launch, port } => dial(launch, port),
+            Order::Dial { launch, port } => visitor.dial(launch, port),
+            Order::Run { launch, argv } => visitor.run(launch, argv),
             Order::Farewell => {
                 warden.farewell();
                 // Let the connection's task say it.
@@ -191,7 +235,7 @@ async fn relay_events(
         let line = match event {
             Event::Launched { launch, pid, output, door, .. } => {
                 read_both(&lines, launch, output);
-                doors.lock().unwrap().extend(door.map(|door| (launch.0, Arc::new(door))));
+                doors.lock().unwrap().insert(launch.0, Arc::new(door));
                 Line::Launched { launch: launch.0, pid }
             }
             Event::Found { .. } => continue,

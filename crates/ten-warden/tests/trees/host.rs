@@ -6,6 +6,7 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixStream, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -79,6 +80,7 @@ pub(crate) fn warden(args: Vec<String>) -> ExitCode {
     let folder = PathBuf::from(folder);
     let program = PathBuf::from("/proc/self/exe");
     let keeping = Keeping {
+        planner: Arc::new(Obedient),
         data_dir: folder.join("data"),
         scratch: folder.join("run/archives"),
         archiver: FrontCommand { program: program.clone(), argv: vec!["none".into()] },
@@ -92,7 +94,7 @@ pub(crate) fn warden(args: Vec<String>) -> ExitCode {
         admin_socket: folder.join("data/ten.sock"),
         front: FrontCommand { program, argv: vec!["test-front".into(), "front".into()] },
         note: b"a note".to_vec(),
-        planner: Box::new(Obedient),
+        planner: Arc::new(Obedient),
         keeping,
         front_group: None,
     });
@@ -112,6 +114,10 @@ struct Obedient;
 impl Planner for Obedient {
     fn plan(&self, order: &[u8]) -> Result<LaunchPlan, String> {
         serde_json::from_slice(order).map_err(|error| error.to_string())
+    }
+
+    fn why_not(&self, _: &[u8], _: &str) -> Option<String> {
+        None
     }
 }
 
@@ -260,6 +266,13 @@ impl Host {
         }
     }
 
+    /// The same, and forgets what was said until then.
+    pub(crate) fn take<T>(&mut self, look: impl Fn(&Line) -> Option<T>) -> T {
+        let found = self.wait_for(look);
+        self.lines.clear();
+        found
+    }
+
     fn read_line(&mut self) {
         if let Err(error) = self.try_read_line() {
             panic!("nothing more ({error}) after {:?}", self.lines);
@@ -357,6 +370,11 @@ impl Host {
     /// it put into the background have begun.
     pub(crate) fn wait_for_processes(&self, count: usize) {
         self.wait_until(|| self.processes().len() >= count, || format!("{:?}", self.describe()));
+    }
+
+    /// Waits until the case has no more processes than this.
+    pub(crate) fn wait_for_at_most(&self, count: usize) {
+        self.wait_until(|| self.processes().len() <= count, || format!("{:?}", self.describe()));
     }
 
     /// Checks that the case left nothing, first with the warden there, then without.

@@ -4,6 +4,8 @@ use std::{fs, io, path::PathBuf};
 
 use clap::Args;
 use jiff::Timestamp;
+use ten_archive::Missing;
+use ten_domain::InstanceName;
 
 use crate::{args::Global, connect, failure::Failure, instance, output, render};
 
@@ -42,16 +44,56 @@ impl Backup {
             }
             ten_client::TransferError::File(error) => cannot(error),
         })?;
+        let missing = ten_archive::missing(&file).map_err(cannot)?.ok_or_else(|| {
+            Failure::new(format!("cannot back up {name}"))
+                .why("what came is no whole backup")
+                .fix("check that `ten --version` is the server's")
+        })?;
         file.sync_all().and_then(|()| fs::rename(&draft.0, &self.file)).map_err(cannot)?;
+        self.tell(&name, size, &missing, global)
+    }
+
+    /// Says what was written, and what was not. A backup that lacks data is kept, and is a failure.
+    fn tell(
+        &self,
+        name: &InstanceName,
+        size: u64,
+        missing: &[Missing],
+        global: &Global,
+    ) -> Result<(), Failure> {
+        let file = self.file.display();
         if global.json {
-            let file = self.file.display().to_string();
-            return output::print_json(&serde_json::json!({ "file": file, "bytes": size }));
+            let missing: Vec<_> = missing
+                .iter()
+                .map(|it| serde_json::json!({ "path": it.path, "why": it.why, "lost": it.is_loss }))
+                .collect();
+            let told =
+                serde_json::json!({ "file": file.to_string(), "bytes": size, "missing": missing });
+            output::print_json(&told)?;
         }
-        let (file, size) = (self.file.display(), render::size(size));
+        let size = render::size(size);
         output::remark(global, format!("{name} is backed up in {file} ({size})"));
-        Ok(())
+        for it in missing.iter().filter(|it| !it.is_loss) {
+            output::remark(global, render::visible(&format!("left out: {it}")));
+        }
+        let lost: Vec<_> =
+            missing.iter().filter(|it| it.is_loss).map(ToString::to_string).collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let more = lost.len().saturating_sub(SHOWN);
+        let mut why = lost[..lost.len() - more].join("; ");
+        if more > 0 {
+            why += &format!("; and {more} more (--json names all)");
+        }
+        Err(Failure::new(format!("the backup of {name} in {file} is not complete"))
+            .why(why)
+            .fix("mend that and take another; all else is in this one"))
     }
 }
+
+/// Most things that a person is told of, one by one.
+const SHOWN: usize = 10;
 
 /// A file that is not whole yet, and is removed where it does not become so.
 struct Draft(PathBuf);
@@ -60,7 +102,7 @@ impl Draft {
     /// For its owner alone: it holds what its tenant knows.
     fn open(&self) -> io::Result<fs::File> {
         use std::os::unix::fs::OpenOptionsExt;
-        fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.0)
+        fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&self.0)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::Seek,
     path::{Path, PathBuf},
 };
 
@@ -74,6 +75,8 @@ impl Restore {
     ) -> Result<(), Failure> {
         let cannot = |error| Failure::new(format!("cannot read {}", file.display())).because(error);
         let opened = File::open(file).map_err(cannot)?;
+        let missing = ten_archive::missing(&opened).map_err(cannot)?.unwrap_or_default();
+        (&opened).rewind().map_err(cannot)?;
         let restored = connect::client(global)?.restore_backup(name, opened, self.replace).await;
         let restored = restored.map_err(|error| match error {
             TransferError::Call(error) => Failure::call(format!("cannot restore {name}"), error),
@@ -83,6 +86,10 @@ impl Restore {
             return output::print_json(&restored);
         }
         output::remark(global, format!("{name} has the data of {}", file.display()));
+        let lost = missing.iter().filter(|it| it.is_loss);
+        for it in lost {
+            output::remark(global, render::visible(&format!("the backup does not have {it}")));
+        }
         tell_replaced(&restored, global);
         Ok(())
     }

@@ -1,0 +1,162 @@
+//! What a launch needs on the disk, made beforehand: so that what has run before can run again
+//! while the disk is full.
+//!
+//! ```text
+//! a tree ends ──► its record, a new folder, two new pipes ──► spare      (while there are few)
+//! no room for a launch ──► spare ── rename(2), which takes none ──► where it belongs
+//! ```
+//!
+//! Only records are used again, which no tree has ever seen. A folder or a pipe may still be held
+//! open by somebody whom an earlier tree passed it to, and so is always a new one.
+
+use std::{
+    cell::{Cell, RefCell},
+    fs::{self, OpenOptions},
+    io::{self, ErrorKind},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use ten_kernel::make_fifo;
+
+use crate::record::make_private_folder;
+
+/// For so many launches at one time. They take 256 inodes, and 8 KiB each where a filesystem
+/// needs a block for an empty folder.
+const LAUNCHES: usize = 64;
+/// Bytes in a record, which is filled up with blanks: one block, or page, that is written over.
+pub(crate) const RECORD: usize = 4096;
+
+/// What there is in advance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Record,
+    Folder,
+    Pipe,
+}
+
+impl Kind {
+    fn most(self) -> usize {
+        match self {
+            Self::Record | Self::Folder => LAUNCHES,
+            Self::Pipe => 2 * LAUNCHES,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Spares {
+    folder: PathBuf,
+    there: RefCell<Vec<(Kind, PathBuf)>>,
+    made: Cell<u64>,
+}
+
+impl Spares {
+    /// Begins anew, without any: what an earlier warden had may be half made.
+    pub(crate) fn open(folder: PathBuf) -> io::Result<Self> {
+        let spares = Self { folder, there: RefCell::default(), made: Cell::new(0) };
+        spares.remove()?;
+        make_private_folder(&spares.folder)?;
+        Ok(spares)
+    }
+
+    /// Removes them all.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        self.there.borrow_mut().clear();
+        match fs::remove_dir_all(&self.folder) {
+            Err(why) if why.kind() != ErrorKind::NotFound => Err(why),
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts one to where it is needed; false where there is none.
+    pub(crate) fn take(&self, kind: Kind, to: &Path) -> io::Result<bool> {
+        self.pop(kind).map_or(Ok(false), |spare| fs::rename(spare, to).map(|()| true))
+    }
+
+    /// Puts a record with this content to where it is needed; false where there is none, or none
+    /// that is large enough.
+    pub(crate) fn take_record(&self, content: &[u8], to: &Path) -> io::Result<bool> {
+        if content.len() > RECORD {
+            return Ok(false);
+        }
+        let Some(spare) = self.pop(Kind::Record) else { return Ok(false) };
+        // Whole before it has a name that anybody reads.
+        OpenOptions::new().write(true).open(&spare)?.write_all_at(content, 0)?;
+        fs::rename(spare, to).map(|()| true)
+    }
+
+    /// Keeps a record that is not needed any more; false where there are enough.
+    pub(crate) fn keep_record(&self, record: &Path) -> io::Result<bool> {
+        self.add(Kind::Record, |spare| fs::rename(record, spare))
+    }
+
+    /// Makes what one launch needs beside its record, while there are few of it.
+    pub(crate) fn refill(&self) -> io::Result<()> {
+        self.add(Kind::Folder, make_private_folder)?;
+        for _ in 0..2 {
+            self.add(Kind::Pipe, |spare| make_fifo(spare).map(drop))?;
+        }
+        Ok(())
+    }
+
+    fn add(&self, kind: Kind, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<bool> {
+        let mut there = self.there.borrow_mut();
+        if there.iter().filter(|(of, _)| *of == kind).count() >= kind.most() {
+            return Ok(false);
+        }
+        let number = self.made.replace(self.made.get() + 1);
+        let spare = self.folder.join(number.to_string());
+        make(&spare)?;
+        there.push((kind, spare));
+        Ok(true)
+    }
+
+    fn pop(&self, kind: Kind) -> Option<PathBuf> {
+        let mut there = self.there.borrow_mut();
+        let at = there.iter().rposition(|(of, _)| *of == kind)?;
+        Some(there.swap_remove(at).1)
+    }
+}
+
+/// Whether there is no room on the disk, or none that this user may have.
+pub(crate) fn is_full(why: &io::Error) -> bool {
+    matches!(why.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileTypeExt;
+
+    use super::*;
+
+    fn spares() -> (tempfile::TempDir, Spares) {
+        let folder = tempfile::tempdir().unwrap();
+        let spares = Spares::open(folder.path().join("spare")).unwrap();
+        (folder, spares)
+    }
+
+    #[test]
+    fn there_is_what_was_kept_and_no_more() {
+        let (folder, spares) = spares();
+        let at = |name: &str| folder.path().join(name);
+        assert!(!spares.take(Kind::Folder, &at("none")).unwrap());
+        for number in 0..LAUNCHES + 9 {
+            fs::write(at("record"), [b' '; RECORD]).unwrap();
+            assert_eq!(spares.keep_record(&at("record")).unwrap(), number < LAUNCHES);
+            spares.refill().unwrap();
+        }
+        assert_eq!(fs::read_dir(at("spare")).unwrap().count(), 4 * LAUNCHES);
+        assert!(spares.take(Kind::Folder, &at("folder")).unwrap() && at("folder").is_dir());
+        assert!(spares.take(Kind::Pipe, &at("pipe")).unwrap());
+        assert!(fs::metadata(at("pipe")).unwrap().file_type().is_fifo());
+        assert!(spares.take_record(b"{}", &at("record")).unwrap());
+        assert_eq!(fs::read_to_string(at("record")).unwrap().trim_end(), "{}");
+        assert!(!spares.take_record(&[b'x'; RECORD + 1], &at("record")).unwrap());
+        // A new warden begins without.
+        let again = Spares::open(at("spare")).unwrap();
+        assert_eq!(fs::read_dir(at("spare")).unwrap().count(), 0);
+        again.remove().unwrap();
+        assert!(!at("spare").exists());
+    }
+}
