@@ -129,7 +129,7 @@ pub(crate) struct Uploading {
 
 impl Uploading {
     fn new(wire: Wire, head: Vec<u8>, form: Form, upload: Upload) -> Self {
-        Self { wire, outgoing: Outgoing::new(head, form), upload }
+        Self { wire, outgoing: Outgoing::revocable(head, form), upload }
     }
 
     /// Ready when all of it was sent.

@@ -33,6 +33,45 @@ async fn a_closed_idle_connection_is_replaced() {
     }
 }
 
+/// It is closed when the request is on its way already, and nothing has told of it.
+#[tokio::test]
+async fn what_a_closed_connection_did_not_take_of_a_body_is_sent_again() {
+    let post = GET.replace("GET", "POST");
+    for (body, want) in [
+        ("Content-Length: 5\r\n\r\nwhole", "\r\n\r\nwhole"),
+        ("Transfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n", "5\r\nwhole\r\n0\r\n\r\n"),
+    ] {
+        let (keep, mut kept) = tokio::sync::mpsc::unbounded_channel();
+        let (seen, bodies) = watch::channel(Vec::new());
+        let address = instance(move |mut wire| {
+            let (keep, seen) = (keep.clone(), seen.clone());
+            async move {
+                let request = wire.request().await.unwrap();
+                seen.send_modify(|all| all.push(request));
+                wire.write(OK).await;
+                keep.send(wire).unwrap();
+            }
+        })
+        .await;
+        let world = World::before(vec![address]);
+        let mut client = world.client().await;
+        client.write(format!("{GET}\r\n")).await;
+        client.until("ok").await.unwrap();
+        let idle = kept.recv().await.unwrap();
+        world.fleet.in_use(0).await;
+        world.fleet.set(Gate::Waking);
+        client.write(format!("{post}{body}")).await;
+        world.fleet.waiting(1).await;
+        world.fleet.set(Gate::Open);
+        // With a reset, so that the first write to it fails.
+        rustix::net::sockopt::set_socket_linger(&idle.0, Some(Duration::ZERO)).unwrap();
+        drop(idle);
+        assert!(client.request().await.unwrap().ends_with("ok"));
+        let second = bodies.borrow()[1].clone();
+        assert!(second.ends_with(want), "{second}");
+    }
+}
+
 #[tokio::test]
 async fn a_dead_process_leads_to_its_successor() {
     let (address, seen) = answering(OK).await;
