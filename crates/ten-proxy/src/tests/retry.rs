@@ -72,6 +72,45 @@ async fn what_a_closed_connection_did_not_take_of_a_body_is_sent_again() {
     }
 }
 
+/// More than a task may look at before it has to let others go first.
+#[tokio::test]
+async fn many_closed_idle_connections_are_replaced() {
+    const MANY: usize = 200;
+    let (phase, closed) = (watch::Sender::new(0), watch::Sender::new(0));
+    let (phases, count) = (phase.clone(), closed.clone());
+    let address = instance(move |mut wire| {
+        let (mut phase, closed) = (phases.subscribe(), count.clone());
+        async move {
+            wire.request().await.unwrap();
+            phase.wait_for(|phase| *phase > 0).await.unwrap();
+            wire.write(OK).await;
+            phase.wait_for(|phase| *phase > 1).await.unwrap();
+            drop(wire);
+            closed.send_modify(|n| *n += 1);
+        }
+    })
+    .await;
+    let world = World::before(vec![address]);
+    let mut clients = Vec::new();
+    for _ in 0..MANY {
+        let mut client = world.client().await;
+        client.write(format!("{GET}\r\n")).await;
+        clients.push(client);
+    }
+    world.fleet.in_use(MANY).await;
+    phase.send_replace(1);
+    for client in &mut clients {
+        client.until("ok").await.unwrap();
+    }
+    world.fleet.in_use(0).await;
+    assert_eq!(world.fleet.pooled(), MANY);
+    phase.send_replace(2);
+    soon(closed.subscribe().wait_for(|n| *n == MANY)).await.unwrap();
+    let post = GET.replace("GET", "POST");
+    let answer = world.ask(format!("{post}Connection: close\r\nContent-Length: 2\r\n\r\nhi")).await;
+    assert!(answer.ends_with("ok"), "{answer}");
+}
+
 #[tokio::test]
 async fn a_dead_process_leads_to_its_successor() {
     let (address, seen) = answering(OK).await;
