@@ -170,8 +170,10 @@ impl Source for Reader {
                     return Poll::Ready(Err(error));
                 }
             }
-            ready!(self.poll_invite(cx))?;
-            let read = self.wire.poll_read(cx, &mut self.buffer);
+            let read = match self.poll_invite(cx)? {
+                Poll::Ready(()) => self.wire.poll_read(cx, &mut self.buffer),
+                Poll::Pending => Poll::Pending,
+            };
             let read = self.patience.with(self.bodies, self.terms, cx, read);
             if ready!(read)? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
@@ -191,3 +193,6 @@ impl Source for Reader {
         self.body.trailers()
     }
 }
+
+#[cfg(test)]
+mod tests;
