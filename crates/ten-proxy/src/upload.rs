@@ -154,6 +154,9 @@ impl Source for Upload {
         }
         let data = match from {
             From::Http1(lent) => lent.reader_mut().map_or(Poll::Ready(Ok(None)), |reader| {
+                if progress.answered.load(Relaxed) {
+                    reader.invites_no_more();
+                }
                 reader.poll_data(cx).map_err(UploadError::from)
             }),
             From::Http2 { body, patience, terms } => {

@@ -143,6 +143,11 @@ impl Reader {
         self.buffer
     }
 
+    /// It was answered: to invite the body now would be to write into the answer.
+    pub(crate) fn invites_no_more(&mut self) {
+        self.invitation = b"";
+    }
+
     /// Asks for the body, unless it is here already.
     fn poll_invite(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.invitation.is_empty() {

@@ -1,12 +1,16 @@
 use std::{future::poll_fn, net::Ipv4Addr};
 
 use tokio::{
+    io::AsyncReadExt,
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 
 use super::*;
-use crate::listen::Places;
+use crate::{
+    listen::Places,
+    upload::{Shelf, Upload},
+};
 
 const INVITED: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\
     Content-Length: 4\r\n\r\n";
@@ -37,4 +41,20 @@ async fn an_invitation_that_is_not_taken_is_given_up() {
     let patience = 2 * ProxySettings::DEFAULT.body_timeout;
     let body = timeout(patience, poll_fn(|cx| reader.poll_data(cx).map_ok(|_| ()))).await;
     assert_eq!(body.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+}
+
+/// It would be a part of the answer.
+#[tokio::test]
+async fn nobody_is_invited_after_the_answer_has_begun() {
+    let (mut client, wire, reader) = announced().await;
+    let mut upload = Upload::http1(Shelf::default().lend(reader));
+    upload.progress().unwrap().answered();
+    let body = poll_fn(|cx| Poll::Ready(upload.poll_data(cx).is_pending())).await;
+    assert!(body);
+    drop(upload);
+    wire.write_all(b"answer").await.unwrap();
+    wire.end_writing().unwrap();
+    let mut got = String::new();
+    client.read_to_string(&mut got).await.unwrap();
+    assert_eq!(got, "answer");
 }
