@@ -57,12 +57,14 @@ async fn what_a_closed_connection_did_not_take_of_a_body_is_sent_again() {
         let mut client = world.client().await;
         client.write(format!("{GET}\r\n")).await;
         client.until("ok").await.unwrap();
-        let idle = kept.recv().await.unwrap();
+        let mut idle = kept.recv().await.unwrap();
         world.fleet.in_use(0).await;
         world.fleet.set(Gate::Waking);
         client.write(format!("{post}{body}")).await;
         world.fleet.waiting(1).await;
         world.fleet.set(Gate::Open);
+        // What it says meanwhile is no answer to what it was not asked.
+        idle.write("HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\n\r\nlate").await;
         // With a reset, so that the first write to it fails.
         rustix::net::sockopt::set_socket_linger(&idle.0, Some(Duration::ZERO)).unwrap();
         drop(idle);
