@@ -104,6 +104,21 @@ async fn a_client_that_leaves_a_silent_answer_ends_the_use_of_its_instance() {
     }
 }
 
+#[tokio::test]
+async fn a_client_that_leaves_ten_itself_frees_its_place() {
+    let world = World::before(vec![Address::Unix("/nowhere".into())]);
+    let mut client = world.client().await;
+    client.write("GET /never HTTP/1.1\r\nHost: example.com\r\n\r\n").await;
+    let arrived = async {
+        while world.places.networks() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(arrived).await;
+    drop(client);
+    world.vacant().await;
+}
+
 /// Until the connection is closed, on a clock that only moves when all is idle.
 async fn closed_after(client: &mut Wire) -> Duration {
     let start = tokio::time::Instant::now();
