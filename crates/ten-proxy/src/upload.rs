@@ -143,6 +143,12 @@ impl Stream {
     }
 }
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.progress.waits.store(false, Relaxed);
+    }
+}
+
 impl Source for Upload {
     type Error = UploadError;
 

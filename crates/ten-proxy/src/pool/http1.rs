@@ -100,8 +100,11 @@ impl Connection {
                     Poll::Ready(Err(Broke::Sink(error))) if !uploading.outgoing.has_begun() => {
                         return Poll::Ready(Err(error.into()));
                     }
-                    // It may have answered before it closed.
-                    Poll::Ready(Err(Broke::Sink(error))) => broke = Some(error),
+                    // It may have answered before it closed. Its client is waited for no more.
+                    Poll::Ready(Err(Broke::Sink(error))) => {
+                        uploading.upload = Upload::Empty;
+                        broke = Some(error);
+                    }
                     Poll::Pending => {}
                 }
             }
