@@ -37,6 +37,7 @@ use crate::{
     descendants,
     door::Porter,
     failure::{Failure, Step},
+    heap,
     identity::Identity,
     launch::{Credentials, Given},
     minder,
@@ -182,6 +183,8 @@ fn serve(plan: &LaunchPlan, ends: Ends, reporter: &Reporter) {
         Ok(init) => init,
         Err(failure) => return reporter.say(&Report::Failed(failure)),
     };
+    // What is left of the launch is of no more use; the program is on its way already.
+    heap::give_back_free_heap();
     let status = init.watch();
     reporter.say(&Report::Ended(status));
     // In a PID namespace the kernel kills the rest when its first process exits.

@@ -76,6 +76,8 @@ pub fn front() -> Result<ExitCode, FrontError> {
         let pages = error_pages(config.settings.proxy.error_pages.as_deref());
         encage(&birth)?;
         let app = App::start(config, birth, pages, boot, warden.clone(), launches).await?;
+        // Reading ten thousand instances leaves much behind that is not needed again.
+        ten_kernel::give_back_free_heap();
         tokio::select! {
             _ = &mut listening => {
                 // Its tenants live on for the next one; we cannot.

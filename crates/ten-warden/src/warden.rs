@@ -131,6 +131,8 @@ impl Warden {
     /// Serves until it is told to stop and nothing is left.
     pub fn run(mut self) -> ExitCode {
         let mut events = Vec::with_capacity(BATCH);
+        // What the start has left over: every fork from here on would have it too.
+        ten_kernel::give_back_free_heap();
         loop {
             self.act_on_time();
             if let Some(code) = self.is_over() {
