@@ -37,9 +37,9 @@ use crate::{
     door::Porter,
     failure::{Failure, Step},
     identity::Identity,
-    launch::{Credentials, Given},
+    launch::{Given, Inherited},
     plan::{LaunchPlan, Walls},
-    program,
+    program, quota,
     report::{FRAME, Report, Reporter},
     signals::{self, Signals},
     title, walls,
@@ -67,12 +67,12 @@ pub(crate) struct Ends {
 pub(crate) fn run(
     plan: &LaunchPlan,
     given: &Given<'_>,
-    credentials: Credentials,
+    inherited: Inherited,
     reporter: Reporter,
     porter: Option<Porter>,
 ) -> ! {
     let lived = catch_unwind(AssertUnwindSafe(|| {
-        match prepare(plan, given, &credentials, &reporter, porter) {
+        match prepare(plan, given, inherited, &reporter, porter) {
             Ok(ends) => serve(plan, ends, &reporter),
             Err(failure) => reporter.say(&Report::Failed(failure)),
         }
@@ -89,16 +89,23 @@ pub(crate) fn exit(code: i32) -> ! {
 fn prepare(
     plan: &LaunchPlan,
     given: &Given<'_>,
-    Credentials { ids, identity }: &Credentials,
+    Inherited { ids, identity, outside }: Inherited,
     reporter: &Reporter,
     porter: Option<Porter>,
 ) -> Result<Ends, Failure> {
     signals::block_all().map_err(Failure::of(Step::Signals))?;
     setsid().map_err(Failure::of(Step::Session))?;
     umask(UMASK);
-    let ends = keep_only(given, reporter, porter)?;
+    let ends = keep_only(given, reporter, porter, outside.as_ref())?;
     title::set(c"ten-init", &format!("ten-init {}", plan.name));
-    identity.as_ref().map_or(Ok(()), |identity| identity.give(plan, given))?;
+    if plan.walls != Walls::Bare {
+        walls::part_mounts()?;
+    }
+    let held = quota::hold(plan, outside.as_ref())?;
+    identity.as_ref().map_or(Ok(()), |identity| identity.give(plan, given, &held.shown))?;
+    if let Some(meter) = &held.meter {
+        reporter.hand_over(meter).map_err(Failure::of(Step::Report))?;
+    }
     let take_on = || {
         let taken = identity.as_ref().map_or(Ok(()), Identity::take_on);
         taken.map_err(Failure::of(Step::User))
@@ -109,7 +116,7 @@ fn prepare(
             take_on()?;
         }
         Walls::Namespaces { hostname, network, mounts } => {
-            walls::build(*ids, hostname, *network, mounts, take_on)?;
+            walls::build(ids, hostname, *network, mounts, &held.shown, take_on)?;
         }
     }
     set_no_new_privs(true).map_err(Failure::of(Step::NoNewPrivileges))?;
@@ -126,6 +133,7 @@ fn keep_only(
     given: &Given<'_>,
     reporter: &Reporter,
     porter: Option<Porter>,
+    outside: Option<&OwnedFd>,
 ) -> Result<Ends, Failure> {
     let null = Path::new("/dev/null");
     let opened = OpenOptions::new().read(true).write(true).open(null);
@@ -149,6 +157,7 @@ fn keep_only(
         RawFd::MAX,
     ];
     keep.extend(ends.activation);
+    keep.extend(outside.map(AsRawFd::as_raw_fd));
     keep.extend(ends.porter.as_ref().map(AsRawFd::as_raw_fd));
     keep.sort_unstable();
     let mut first = 3;

@@ -28,6 +28,7 @@ mod plan;
 mod probe;
 pub mod procfs;
 mod program;
+mod quota;
 mod remedy;
 mod report;
 mod seclude;
@@ -52,10 +53,14 @@ pub use init::KILL_ORDER;
 pub use launch::{Given, Launch, launch};
 pub use listen::{BACKLOG, listen_tcp, listen_unix, remove_socket};
 pub use lock::{DirLock, LockError};
-pub use plan::{LaunchPlan, Limits, Mount, Network, User, Walls};
+pub use plan::{LaunchPlan, Limits, Mount, Network, Storage, User, Walls};
 pub use probe::{
     Filesystem, Holder, KvmError, absent_calls, filesystem, holder, is_writable, landlock_abi,
     listener, release, seccomp_filters, try_kvm, try_walls,
+};
+pub use quota::{
+    Mechanism, SCRATCH as SCRATCH_IN_IMAGE, Seen, discard_bare, look_into, mechanism, mkfs,
+    storage_used,
 };
 pub use report::{Report, ReportEnd};
 pub use seclude::seclude;

@@ -30,6 +30,7 @@ use rustix::{
     io::Errno,
 };
 
+pub(crate) use removal::empty;
 pub use removal::empty_in_child;
 
 use crate::beneath::{self, Place};
@@ -284,6 +285,12 @@ impl Trash {
         let read = file.take(NOTE_MAX).read_to_end(&mut note);
         read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         Ok(note)
+    }
+
+    /// Whether the folder with this number is in an entry.
+    pub fn holds(&self, name: &str, number: usize) -> bool {
+        let place = Path::new(name).join(number.to_string());
+        beneath::folder(&self.folder, &place).is_ok()
     }
 
     /// Moves what is in an entry back to `folders`, which are those it was filled from, and

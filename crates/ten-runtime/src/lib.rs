@@ -18,10 +18,15 @@ mod preflight;
 mod program;
 mod walls;
 
-use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+};
 
 use ten_domain::{InstanceName, Listen, ResourceLimits, ServiceName, ServiceSpec};
-use ten_kernel::{LaunchPlan, Limits};
+use ten_kernel::{LaunchPlan, Limits, Storage};
 
 pub use binds::missing_binds;
 pub use environment::HostEnvironment;
@@ -62,6 +67,8 @@ pub struct Listener {
     pub tcp: Option<SocketAddr>,
     /// Its socket, where it may use it.
     pub unix: Option<PathBuf>,
+    /// Its place in the image of the instance, if it has one that holds it.
+    pub in_image: Option<PathBuf>,
 }
 
 /// Why there is no plan.
@@ -180,6 +187,11 @@ pub enum PlanError {
     },
 }
 
+/// Where images of instances are, in the data folder. No instance and no service is called so.
+pub const IMAGES: &str = ".images";
+
+const MIB: u64 = 1024 * 1024;
+
 /// Longest path of a Unix socket, in bytes (unix(7): sun_path has 108, one for the NUL).
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -217,6 +229,7 @@ pub fn plan(
     let listener = Listener {
         tcp: uses_port.then(|| SocketAddr::from(([127, 0, 0, 1], port))),
         unix: uses_socket.then(|| walls.socket.clone()),
+        in_image: in_image(&walls),
     };
     let mut created = places.folders.clone();
     created.extend(walls.folder);
@@ -227,6 +240,7 @@ pub fn plan(
         env: env.into_iter().collect(),
         workdir: places.workdir.clone(),
         folders: created,
+        storage: Some(storage(ground, spec, name, &places.folders)),
         scratch: walls.scratch,
         socket: Some(walls.socket),
         activation: spec.listen == Listen::Activation,
@@ -237,19 +251,47 @@ pub fn plan(
     Ok(Planned { plan, listener, folders: places.folders })
 }
 
-/// The folders of an instance below the data folder, its own `{instance_dir}` first.
-pub fn folders(
+fn in_image(walls: &walls::Raised) -> Option<PathBuf> {
+    let file = walls.scratch.as_ref().and(walls.socket.file_name())?;
+    Some(Path::new(ten_kernel::SCRATCH_IN_IMAGE).join(file))
+}
+
+/// Where the data of an instance are: its folders below the data folder, its own
+/// `{instance_dir}` first, and what else may hold them.
+pub fn data(
     ground: &Ground,
     spec: &ServiceSpec,
     name: &InstanceName,
-) -> Result<Vec<PathBuf>, PlanError> {
+) -> Result<Storage, PlanError> {
     // The port is not known yet, and a folder that has it in its name is another at each start.
-    Ok(places::Places::new(ground, spec, name, 0)?.folders)
+    let folders = places::Places::new(ground, spec, name, 0)?.folders;
+    Ok(storage(ground, spec, name, &folders))
+}
+
+fn storage(
+    ground: &Ground,
+    spec: &ServiceSpec,
+    name: &InstanceName,
+    folders: &[PathBuf],
+) -> Storage {
+    let mut outermost: Vec<PathBuf> = Vec::new();
+    for folder in folders {
+        // One that lies in another goes where that one goes.
+        let inside = folders.iter().any(|other| folder != other && folder.starts_with(other));
+        if !inside && !outermost.contains(folder) {
+            outermost.push(folder.clone());
+        }
+    }
+    Storage {
+        data_dir: ground.data_dir.clone(),
+        folders: outermost,
+        home: ground.data_dir.join(IMAGES).join(name.to_string()),
+        limit: spec.limits.storage_quota_mb.map(|mb| mb.saturating_mul(MIB)),
+    }
 }
 
 /// The same limits in the units of the kernel.
 fn limits(limits: &ResourceLimits) -> Limits {
-    const MIB: u64 = 1024 * 1024;
     Limits {
         memory_max: limits.memory_limit_mb.map(|mb| mb.saturating_mul(MIB)),
         memory_swap_max: limits.memory_swap_max_mb.map(|mb| mb.saturating_mul(MIB)),

@@ -25,6 +25,7 @@ use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use ten_domain::InstanceName;
+use ten_kernel::Storage;
 use ten_supervisor::Import;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -43,10 +44,14 @@ const BLOCK: usize = 64 * 1024;
 /// What `ten archive` is told.
 #[derive(Debug, Clone)]
 pub enum Archive {
-    /// Write an archive of these folders to stdout.
+    /// Write an archive of these data to stdout.
     Pack {
         /// For a copy of one database at a time.
         scratch: PathBuf,
+        /// What the folders lie in.
+        data_dir: PathBuf,
+        /// Where an image would be that holds them.
+        home: PathBuf,
         /// In the order of their numbers.
         folders: Vec<PathBuf>,
     },
@@ -62,14 +67,9 @@ pub enum Archive {
 /// Does it, after giving up all but the folders in question. The process must have one thread.
 pub fn archive(what: &Archive) -> ExitCode {
     let done = match what {
-        Archive::Pack { scratch, folders } => {
-            let mut seen: Vec<_> =
-                folders.iter().filter(|folder| folder.is_dir()).cloned().collect();
-            seen.push(scratch.clone());
-            ten_kernel::seclude(&seen).map_err(secluded).and_then(|()| {
-                let left_out = ten_archive::pack(folders, scratch, io::stdout().lock());
-                left_out.map_err(|error| with_causes(&error))
-            })
+        Archive::Pack { scratch, data_dir, home, folders } => {
+            let (data_dir, home, folders) = (data_dir.clone(), home.clone(), folders.clone());
+            pack(scratch, &Storage { data_dir, folders, home, limit: None })
         }
         Archive::Unpack { into, folders } => {
             ten_kernel::seclude(std::slice::from_ref(into)).map_err(secluded).and_then(|()| {
@@ -87,6 +87,16 @@ pub fn archive(what: &Archive) -> ExitCode {
         let _ = writeln!(io::stderr(), "{line}");
     }
     code
+}
+
+/// What was left out.
+fn pack(scratch: &Path, storage: &Storage) -> Result<Vec<String>, String> {
+    let seen = ten_kernel::look_into(storage).map_err(|failure| failure.to_string())?;
+    let there = seen.folders.iter().filter(|folder| folder.is_dir());
+    let reachable: Vec<_> = there.cloned().chain([scratch.to_owned()]).collect();
+    ten_kernel::seclude(&reachable).map_err(secluded)?;
+    let left_out = ten_archive::pack(&seen.folders, scratch, io::stdout().lock());
+    left_out.map_err(|error| with_causes(&error))
 }
 
 fn secluded(error: io::Error) -> String {
@@ -129,18 +139,15 @@ impl Archives {
         Ok(Self { folder, number: AtomicU64::new(0), places })
     }
 
-    /// The folders as a stream, which breaks off where packing fails.
-    pub(crate) async fn pack(
-        &self,
-        name: &InstanceName,
-        folders: Vec<PathBuf>,
-    ) -> io::Result<Body> {
+    /// The data as a stream, which breaks off where packing fails.
+    pub(crate) async fn pack(&self, name: &InstanceName, storage: Storage) -> io::Result<Body> {
         let place = self.place().await?;
         let scratch = self.folder.join(self.number.fetch_add(1, Ordering::Relaxed).to_string());
         fs::create_dir(&scratch)?;
         let scratch = Scratch(scratch);
         let mut command = command();
-        command.arg("pack").arg(&scratch.0).args(folders);
+        let Storage { data_dir, folders, home, limit: _ } = storage;
+        command.arg("pack").args([&scratch.0, &data_dir, &home]).args(folders);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
         let taken = child.stdout.take().zip(child.stderr.take());
         let (archive, said) = taken.ok_or(io::ErrorKind::BrokenPipe)?;

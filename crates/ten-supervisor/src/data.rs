@@ -27,7 +27,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use ten_domain::{Config, InstanceName, ServiceName};
-use ten_kernel::{NewEntry, PutBackError, Trash};
+use ten_kernel::{NewEntry, PutBackError, Storage, Trash};
 use ten_runtime::Ground;
 use tokio::sync::oneshot;
 
@@ -201,6 +201,9 @@ impl PutBack {
 
     fn put_back(&self) -> Result<(), Denied> {
         let instance = &self.trashed.instance;
+        if self.data.is_in_the_way(&self.trashed)? {
+            return Err(Denied::HasData(instance.clone()));
+        }
         let put_back = self.data.trash.put_back(&self.trashed.entry, &self.trashed.folders);
         put_back.map_err(|error| match error {
             PutBackError::NoEntry => Denied::NotInTrash(instance.clone()),
@@ -248,7 +251,8 @@ impl Data {
         known: &[InstanceName],
     ) -> io::Result<(NewEntry, Trashed, Vec<PathBuf>)> {
         let (shared, folders) = match reason {
-            // A backup has all of them, by their numbers.
+            // A backup has all of them, by their numbers, and no image: nobody else is to make
+            // what this kernel mounts.
             Reason::Backup => (Vec::new(), self.folders(name)?),
             Reason::Stop | Reason::Remove | Reason::Replace => self.own_folders(name, known)?,
         };
@@ -280,10 +284,12 @@ impl Data {
         name: &InstanceName,
         known: &[InstanceName],
     ) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+        let storage = self.storage(name)?;
+        let home = self.below(&storage.home)?;
         let folders = self.folders(name)?;
-        // Nobody else has an `{instance_dir}`, and mostly there is no more.
+        // Nobody else has an `{instance_dir}` or an image, and mostly there is no more.
         if folders.len() <= 1 {
-            return Ok((Vec::new(), folders));
+            return Ok((Vec::new(), folders.into_iter().chain([home]).collect()));
         }
         // Who is not known, or not any more, may have data too: `ten rm --keep-data`.
         let namesake =
@@ -295,26 +301,49 @@ impl Data {
             others.flat_map(|other| self.folders(&other).unwrap_or_default()).collect();
         let overlap = |own: &Path, other: &Path| own.starts_with(other) || other.starts_with(own);
         let shared = |own: &PathBuf| theirs.iter().any(|other| overlap(own, other));
-        Ok(folders.into_iter().partition(shared))
+        let (shared, mut own): (Vec<_>, Vec<_>) = folders.into_iter().partition(shared);
+        own.push(home);
+        Ok((shared, own))
     }
 
-    /// The folders of an instance. Absolute.
-    pub(crate) fn places(&self, name: &InstanceName) -> Result<Vec<PathBuf>, Denied> {
-        let folders = self.folders(name).map_err(|error| not_moved(name, &error))?;
-        Ok(folders.iter().map(|folder| self.ground.data_dir.join(folder)).collect())
+    /// Where the data of an instance are.
+    pub(crate) fn places(&self, name: &InstanceName) -> Result<Storage, Denied> {
+        self.storage(name).map_err(|error| not_moved(name, &error))
     }
 
-    fn folders(&self, name: &InstanceName) -> io::Result<Vec<PathBuf>> {
+    /// Whether an instance has data, in its folders or in an image.
+    pub(crate) fn has_any(&self, name: &InstanceName) -> Result<bool, Denied> {
+        let storage = self.places(name)?;
+        Ok(storage.folders.iter().chain([&storage.home]).any(|folder| is_filled(folder)))
+    }
+
+    /// Whether an instance would have data twice, in its folders and in an image. What is in the
+    /// very places of the entry's own folders, the trash sees itself.
+    fn is_in_the_way(&self, trashed: &Trashed) -> Result<bool, Denied> {
+        let storage = self.places(&trashed.instance)?;
+        let failed = |error| not_moved(&trashed.instance, &error);
+        let home = self.below(&storage.home).map_err(failed)?;
+        let image = trashed.folders.iter().position(|folder| *folder == home);
+        match image.is_some_and(|number| self.trash.holds(&trashed.entry, number)) {
+            true => self.has_any(&trashed.instance),
+            false => Ok(is_filled(&storage.home)),
+        }
+    }
+
+    fn storage(&self, name: &InstanceName) -> io::Result<Storage> {
         let spec = self.config.services.get(&name.service).ok_or(io::ErrorKind::NotFound)?;
-        let folders = ten_runtime::folders(&self.ground, spec, name).map_err(io::Error::other)?;
-        let below =
-            |folder: PathBuf| folder.strip_prefix(&self.ground.data_dir).map(Path::to_owned);
-        // One that lies in another goes where that one goes.
-        let outermost = |folder: &PathBuf| {
-            !folders.iter().any(|other| folder != other && folder.starts_with(other))
-        };
-        let outermost = folders.iter().filter(|folder| outermost(folder)).cloned();
-        outermost.map(|folder| below(folder).map_err(io::Error::other)).collect()
+        ten_runtime::data(&self.ground, spec, name).map_err(io::Error::other)
+    }
+
+    /// The folders of an instance below the data folder.
+    fn folders(&self, name: &InstanceName) -> io::Result<Vec<PathBuf>> {
+        let storage = self.storage(name)?;
+        storage.folders.iter().map(|folder| self.below(folder)).collect()
+    }
+
+    fn below(&self, folder: &Path) -> io::Result<PathBuf> {
+        let below = folder.strip_prefix(&self.ground.data_dir).map(Path::to_owned);
+        below.map_err(io::Error::other)
     }
 
     /// Prepares to bring back data of an instance: the newest, or those of this moment or the
@@ -379,6 +408,10 @@ impl Data {
         let instance = instance.parse().ok()?;
         Some(Trashed { entry: entry.to_owned(), instance, at, until, reason, folders })
     }
+}
+
+fn is_filled(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// Runs what waits for the disk where waiting hinders nobody.

@@ -1,6 +1,13 @@
 //! What the driver keeps of one instance: its machine, its process, and who waits for it.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
@@ -42,6 +49,8 @@ pub(crate) struct Instance {
     pub(crate) timer: Option<Timer>,
     pub(crate) last_failure: Option<Arc<str>>,
     pub(crate) last_wake: Option<Duration>,
+    /// Whether the log has been told of its storage what there is to tell.
+    pub(crate) storage_told: Arc<AtomicBool>,
 }
 
 /// A process of an instance, from the decision to launch it until nothing is left of it.
@@ -57,6 +66,10 @@ pub(crate) struct Process {
     pub(crate) cgroup: Option<Cgroup>,
     /// The way into its network, where that is its own.
     pub(crate) door: Option<Arc<Door>>,
+    /// What tells the use of its storage, where that is limited.
+    pub(crate) meter: Option<Arc<OwnedFd>>,
+    /// Tells the log when its storage is nearly full.
+    pub(crate) storage_watch: Option<Watch>,
     /// From the moment it is ready; a worker has none.
     pub(crate) generation: Option<Arc<Generation>>,
     /// Finds out whether it is ready, then whether it is healthy.
@@ -84,6 +97,8 @@ impl Process {
             pid: None,
             cgroup: None,
             door: None,
+            meter: None,
+            storage_watch: None,
             generation: None,
             watch: None,
             seek: None,
@@ -158,6 +173,8 @@ impl Instance {
             weight: before.weight,
             pid: process.and_then(|process| process.pid),
             cgroup: process.and_then(|process| Some(process.cgroup.as_ref()?.path.clone())),
+            meter: process.and_then(|process| process.meter.clone()),
+            storage_limit: self.spec.limits.storage_quota_mb,
             restarts: self.machine.restarts(),
             health_failures: process.map_or(0, |process| process.health.failures()),
             health_checked: process.and_then(|process| process.health_checked),
@@ -211,6 +228,7 @@ pub(crate) struct Note {
     port: Option<u16>,
     tcp: Option<SocketAddr>,
     unix: Option<PathBuf>,
+    in_image: Option<PathBuf>,
     /// Milliseconds since boot.
     launched: u64,
     env: BTreeMap<String, String>,
@@ -228,6 +246,7 @@ impl Note {
             port,
             tcp: listener.tcp,
             unix: listener.unix.clone(),
+            in_image: listener.in_image.clone(),
             launched: since_boot().as_millis() as u64,
             env: env.clone(),
         };
@@ -237,7 +256,7 @@ impl Note {
     /// Reads the note of a launch; `None` where it is not one of ours.
     pub(crate) fn read(launch: LaunchId, bytes: &[u8]) -> Option<Adopted> {
         let note: Self = serde_json::from_slice(bytes).ok()?;
-        let listener = Listener { tcp: note.tcp, unix: note.unix };
+        let listener = Listener { tcp: note.tcp, unix: note.unix, in_image: note.in_image };
         let mut process = Process::new(launch, note.port, listener);
         let age = since_boot().saturating_sub(Duration::from_millis(note.launched));
         process.launched = process.launched.checked_sub(age).unwrap_or(process.launched);

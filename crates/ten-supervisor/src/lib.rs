@@ -23,6 +23,7 @@ mod probe;
 mod publish;
 mod queue;
 mod scribe;
+mod storage;
 mod view;
 
 pub use data::{Import, Reason, Trashed};

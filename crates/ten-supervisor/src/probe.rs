@@ -10,7 +10,7 @@ use std::{
     error::Error,
     io,
     net::SocketAddr,
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd},
     path::Path,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -24,7 +24,7 @@ use hyper::{
     header,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustix::fs::{self, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{self, CWD, FileType, Mode, OFlags, ResolveFlags};
 use ten_domain::{Address, HealthCheck, Protocol};
 use ten_kernel::{Door, SockDiag};
 use ten_runtime::Listener;
@@ -51,14 +51,26 @@ pub(crate) struct Place {
     cgroup: Option<u64>,
     /// The way in, where it listens in a network of its own.
     door: Option<Arc<Door>>,
+    /// The top of its image, where it has one: its socket is in there, seen by nobody outside.
+    image: Option<Arc<OwnedFd>>,
 }
 
 impl Place {
+    async fn unix_accepts(&self, path: &Path) -> io::Result<OwnedFd> {
+        let socket = match (open_socket(CWD, path), &self.image, &self.listener.in_image) {
+            (Err(_), Some(image), Some(place)) => open_socket(image, place)?,
+            (opened, _, _) => opened?,
+        };
+        UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await?;
+        Ok(socket)
+    }
+
     pub(crate) fn of(process: &Process) -> Self {
         Self {
             listener: process.listener.clone(),
             cgroup: process.cgroup.as_ref().map(|cgroup| cgroup.id),
             door: process.door.clone(),
+            image: process.meter.clone(),
         }
     }
 }
@@ -111,7 +123,7 @@ pub(crate) async fn accepting(place: &Place) -> Reached {
     loop {
         ticks.tick().await;
         if let Some(path) = &place.listener.unix
-            && let Ok(Ok(socket)) = timeout(CONNECT_TIMEOUT, unix_accepts(path)).await
+            && let Ok(Ok(socket)) = timeout(CONNECT_TIMEOUT, place.unix_accepts(path)).await
         {
             return Reached {
                 address: Address::Unix(path.clone()),
@@ -131,21 +143,21 @@ pub(crate) async fn accepting(place: &Place) -> Reached {
     }
 }
 
-async fn unix_accepts(path: &Path) -> io::Result<OwnedFd> {
-    let socket = open_socket(path)?;
-    UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await?;
-    Ok(socket)
-}
-
 /// Opens the socket itself, not what a link leads to. Its folder is ours or the instance's
 /// own, and nobody inside the walls can put another in its place; what is in it is up to the
-/// tenant.
-fn open_socket(path: &Path) -> io::Result<OwnedFd> {
+/// tenant. `top` is where the path begins: an image may be told for another kind of limit, and
+/// then this is a folder of the tenant's, and what is found there its own.
+fn open_socket(top: impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
     let path_only = OFlags::PATH | OFlags::CLOEXEC;
-    let folder = fs::open(folder, path_only | OFlags::DIRECTORY, Mode::empty())?;
+    let folder_only = path_only | OFlags::DIRECTORY;
+    let no_links = ResolveFlags::NO_SYMLINKS | ResolveFlags::BENEATH;
+    let folder = match path.is_absolute() {
+        true => fs::open(folder, folder_only, Mode::empty())?,
+        false => fs::openat2(top, folder, folder_only, Mode::empty(), no_links)?,
+    };
     let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
     let socket = fs::openat2(&folder, name, path_only | OFlags::NOFOLLOW, Mode::empty(), within)?;
     match FileType::from_raw_mode(fs::fstat(&socket)?.st_mode) {
@@ -297,11 +309,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let _ours = UnixListener::bind(at("ours")).unwrap();
-        assert!(open_socket(&at("ours")).is_ok());
+        assert!(open_socket(CWD, &at("ours")).is_ok());
         symlink(at("ours"), at("link")).unwrap();
         std::fs::write(at("file"), "").unwrap();
         for wrong in ["link", "file", "nothing"] {
-            assert!(open_socket(&at(wrong)).is_err(), "{wrong}");
+            assert!(open_socket(CWD, &at(wrong)).is_err(), "{wrong}");
         }
     }
 

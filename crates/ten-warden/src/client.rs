@@ -55,6 +55,8 @@ pub struct Living {
     pub output: Output,
     /// The way into its network, where that is its own.
     pub door: Option<Door>,
+    /// What tells the use of its storage, where that is limited.
+    pub meter: Option<OwnedFd>,
 }
 
 /// The read ends of a tree's output, non-blocking.
@@ -81,6 +83,8 @@ pub enum Event {
         output: Output,
         /// The way into its network, where that is its own.
         door: Option<Door>,
+        /// What tells the use of its storage, where that is limited.
+        meter: Option<OwnedFd>,
     },
     /// It could not be started.
     LaunchFailed {
@@ -181,9 +185,9 @@ pub async fn connect(
     loop {
         match receive(&socket).await?.ok_or(ConnectError::Gone)? {
             (ToFront::BootDone, _) => break,
-            (ToFront::Living { launch, pid, cgroup, note }, fds) => {
-                let (output, door) = unpack_ends(fds)?;
-                boot.living.push(Living { launch, pid, cgroup, note, output, door });
+            (ToFront::Living { launch, pid, cgroup, limited, note }, fds) => {
+                let (output, door, meter) = unpack_ends(fds, limited)?;
+                boot.living.push(Living { launch, pid, cgroup, note, output, door, meter });
             }
             (other, _) => return Err(unexpected(&other, "Living or BootDone")),
         }
@@ -265,9 +269,9 @@ async fn receive(socket: &UnixDatagram) -> Result<Option<(ToFront, Vec<OwnedFd>)
 
 fn event(message: ToFront, fds: Vec<OwnedFd>) -> Result<Event, ConnectError> {
     Ok(match message {
-        ToFront::Launched { launch, pid, cgroup } => {
-            let (output, door) = unpack_ends(fds)?;
-            Event::Launched { launch, pid, cgroup, output, door }
+        ToFront::Launched { launch, pid, cgroup, limited } => {
+            let (output, door, meter) = unpack_ends(fds, limited)?;
+            Event::Launched { launch, pid, cgroup, output, door, meter }
         }
         ToFront::LaunchFailed { launch, reason, disk_full } => {
             Event::LaunchFailed { launch, reason, disk_full }
@@ -305,14 +309,17 @@ fn unpack_boot(
     })
 }
 
-fn unpack_ends(fds: Vec<OwnedFd>) -> Result<(Output, Option<Door>), ConnectError> {
+type Ends = (Output, Option<Door>, Option<OwnedFd>);
+
+fn unpack_ends(mut fds: Vec<OwnedFd>, limited: bool) -> Result<Ends, ConnectError> {
     let count = fds.len();
+    let meter = if limited { fds.pop() } else { None };
     let mut fds = fds.into_iter();
     match (fds.next(), fds.next(), fds.next(), fds.next()) {
         (Some(stdout), Some(stderr), door, None) => {
-            Ok((Output { stdout, stderr }, door.map(Door::from)))
+            Ok((Output { stdout, stderr }, door.map(Door::from), meter))
         }
-        _ => Err(wrong_fds(count, "stdout, stderr and perhaps a door")),
+        _ => Err(wrong_fds(count, "stdout, stderr, perhaps a door and perhaps a meter")),
     }
 }
 

@@ -138,6 +138,7 @@ impl Front {
                 Beside::Ends(ends) => {
                     let mut fds = vec![ends.stdout.as_fd(), ends.stderr.as_fd()];
                     fds.extend(ends.door.as_ref().map(AsFd::as_fd));
+                    fds.extend(ends.meter.get().map(AsFd::as_fd));
                     fds
                 }
                 Beside::Boot(fds) => fds.iter().map(AsFd::as_fd).collect(),

@@ -71,8 +71,8 @@ pub enum ToFront {
         /// Length of the front's own note, which is read from the memfd that is the last fd.
         note_len: usize,
     },
-    /// A tree that runs already. Beside it: its stdout, its stderr, and the door to its
-    /// network, where that is its own.
+    /// A tree that runs already. Beside it: its stdout, its stderr, the door to its network,
+    /// where that is its own, and the meter of its storage, where that is limited.
     Living {
         /// Which.
         launch: LaunchId,
@@ -80,6 +80,8 @@ pub enum ToFront {
         pid: u32,
         /// Its cgroup, where it has one.
         cgroup: Option<Cgroup>,
+        /// Whether there is a meter.
+        limited: bool,
         /// What came with its launch.
         note: Vec<u8>,
     },
@@ -93,6 +95,8 @@ pub enum ToFront {
         pid: u32,
         /// Its cgroup, where it has one.
         cgroup: Option<Cgroup>,
+        /// Whether there is a meter.
+        limited: bool,
     },
     /// It could not be started; nothing of it is left.
     LaunchFailed {

@@ -11,11 +11,12 @@
 
 mod launch;
 
-use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc};
+use std::{cell::OnceCell, os::fd::OwnedFd, path::PathBuf, rc::Rc};
 
 use rustix::process::Signal;
 use ten_kernel::{
     CgroupError, CgroupTree, Child, Door, Failure, KILL_ORDER, Leaf, Report, ReportEnd, Watch,
+    discard_bare,
 };
 
 pub(crate) use self::launch::LaunchError;
@@ -32,12 +33,14 @@ pub(crate) struct Places {
     pub(crate) boot_id: String,
 }
 
-/// Our ends of a tree: what it writes, and the way into its network, where that is its own.
+/// Our ends of a tree: what it writes, the way into its network, where that is its own, and
+/// what tells the use of its storage, once its init has limited it.
 #[derive(Debug)]
 pub(crate) struct Ends {
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
     pub(crate) door: Option<Door>,
+    pub(crate) meter: OnceCell<OwnedFd>,
 }
 
 /// What a tree has become.
@@ -67,6 +70,8 @@ pub(crate) struct Tree {
     bare: bool,
     scratch: Option<PathBuf>,
     socket: Option<PathBuf>,
+    /// Where the image of its data would be.
+    image_home: Option<PathBuf>,
     init: Child,
     report: ReportEnd,
     cgroup: Option<Leaf>,
@@ -115,6 +120,11 @@ impl Tree {
         self.cgroup_name.clone()
     }
 
+    /// Whether there is a meter of its storage.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.ends.meter.get().is_some()
+    }
+
     /// Whether it is not yet known if it will start.
     pub(crate) fn is_launching(&self) -> bool {
         !self.started && self.end.is_none()
@@ -139,6 +149,10 @@ impl Tree {
                 Report::Started => self.started = self.main.is_some(),
                 Report::Failed(failure) => self.failure = Some(failure),
                 Report::Ended(status) => self.status = Some(status),
+                Report::Limited => {
+                    // Said once in a life.
+                    let _ = self.report.take_meter().map(|meter| self.ends.meter.set(meter));
+                }
             }
         }
         (self.started && !before).then_some(News::Started)
@@ -239,6 +253,11 @@ impl Tree {
 
     fn remove_traces(&mut self, places: &Places) {
         self.watch = None;
+        if let (Some(meter), Some(home)) = (self.ends.meter.get(), &self.image_home)
+            && let Err(error) = discard_bare(meter, home)
+        {
+            tracing::warn!(tree = self.name, %error, "cannot tell whether its image is empty");
+        }
         if let Some(Err(error)) = self.cgroup.take().map(|cgroup| cgroup.remove()) {
             tracing::error!(tree = self.name, %error, "cannot remove the cgroup");
         }

@@ -48,6 +48,7 @@ pub fn try_walls(network: Network) -> Result<(), Failure> {
         env: Vec::new(),
         workdir: "/".into(),
         folders: Vec::new(),
+        storage: None,
         scratch: None,
         socket: None,
         activation: false,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use ten_domain::{InstanceName, State};
+use ten_kernel::Storage;
 use tokio::sync::oneshot;
 
 use super::Fleet;
@@ -114,8 +115,8 @@ impl Fleet {
         Ok(Restored { restored, replaced })
     }
 
-    /// The folders of an instance that is known, whether they are there or not. Absolute.
-    pub fn folders(&self, name: &InstanceName) -> Result<Vec<PathBuf>, Denied> {
+    /// Where the data of an instance are that is known, whether there are any or not.
+    pub fn places(&self, name: &InstanceName) -> Result<Storage, Denied> {
         if self.published.get(name).is_none() {
             return Err(Denied::UnknownInstance(name.clone()));
         }
@@ -132,10 +133,7 @@ impl Fleet {
         if !matches!(state, None | Some(State::Sleeping | State::Failed)) {
             return Err(Denied::Awake(name.clone()));
         }
-        let filled = |folder: &PathBuf| {
-            std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
-        };
-        if !replace && self.data.places(name)?.iter().any(filled) {
+        if !replace && self.data.has_any(name)? {
             return Err(Denied::HasData(name.clone()));
         }
         self.data.prepare_import(name).await

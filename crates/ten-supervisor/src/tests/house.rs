@@ -173,6 +173,7 @@ impl House {
                 note: tenant.note.clone(),
                 output: output(),
                 door: None,
+                meter: None,
             };
             world.living.iter().map(of).collect()
         };
@@ -266,6 +267,7 @@ async fn obey(world: Arc<Mutex<World>>, mut inbox: mpsc::UnboundedReceiver<ToWar
                     cgroup: None,
                     output: output(),
                     door: None,
+                    meter: None,
                 };
                 events.send(launched).await.unwrap();
                 tokio::spawn(live(Arc::clone(&world), launch, script));
