@@ -9,11 +9,14 @@ use std::{
 use crate::{failure::Failure, python, shell};
 
 /// Program, package, what for.
-const NEEDED: [(&str, &str, &str); 9] = [
+const NEEDED: [(&str, &str, &str); 12] = [
     ("cc", "build-essential", "compiles SQLite and links everything"),
     ("python3", "python3", "runs the example tenants"),
     ("kill", "procps", "tests stop and continue processes"),
     ("setpriv", "util-linux", "tests run ten as an ordinary user"),
+    ("mkfs.ext4", "e2fsprogs", "makes the images that bound instances"),
+    ("mkfs.xfs", "xfsprogs", "makes a disk of the machine"),
+    ("mkfs.btrfs", "btrfs-progs", "makes another"),
     ("nghttp", "nghttp2-client", "speaks HTTP/2 as others understand it"),
     ("node", "nodejs", "a real server as a tenant"),
     ("slowhttptest", "slowhttptest", "plays thousands of slow clients"),

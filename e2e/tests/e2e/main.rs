@@ -15,6 +15,7 @@ mod never_lost;
 mod one_server;
 mod pages;
 mod queue;
+mod quota;
 mod restart;
 mod rootless;
 mod service;
