@@ -3,7 +3,8 @@
 //! Two devices of one image would be two filesystems that know nothing of each other, and
 //! soon none. So whoever wants a device locks the file first (flock(2)), and the lock belongs
 //! to the very open file that the device then keeps: it ends with the device and not before,
-//! whoever is killed meanwhile. Who finds it locked joins the device that is there.
+//! whoever is killed meanwhile. Who finds it locked joins the device that is there, and so does
+//! who finds the file open elsewhere, as an operator's `mount -o loop` takes no lock.
 
 use std::{
     fs,
@@ -30,6 +31,8 @@ const GET_STATUS: u32 = 0x4c05;
 const SET_CAPACITY: u32 = 0x4c07;
 /// The device is cleared when nobody has it open any more.
 const AUTOCLEAR: u32 = 4;
+/// Nothing can be written to it.
+const READ_ONLY: u32 = 1;
 
 /// How long a device may take to go that others have just left.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -76,6 +79,10 @@ impl Loop {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let found = match flock(&image, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if is_open_elsewhere(&image) => match Self::join(&image)? {
+                    None => return Self::configure(&image, deadline),
+                    found => found,
+                },
                 Ok(()) => return Self::configure(&image, deadline),
                 Err(Errno::WOULDBLOCK) => Self::join(&image)?,
                 Err(errno) => return Err(errno),
@@ -119,9 +126,14 @@ impl Loop {
             let flags = OFlags::RDWR | OFlags::CLOEXEC;
             let Ok(device) = open(path(number), flags, Mode::empty()) else { continue };
             let Ok(info) = status(&device) else { continue };
-            if (info.device, info.inode) == (wanted.dev(), wanted.ino()) {
-                return Ok(Some(Self { device, number }));
+            if (info.device, info.inode) != (wanted.dev(), wanted.ino()) {
+                continue;
             }
+            // One that can only be read is somebody's who must go first.
+            return match info.flags & READ_ONLY {
+                0 => Ok(Some(Self { device, number })),
+                _ => Err(Errno::BUSY),
+            };
         }
         Ok(None)
     }
@@ -152,6 +164,19 @@ impl Loop {
         device.read_exact_at(&mut bytes, at).map_err(|why| errno(&why))?;
         Ok(bytes)
     }
+}
+
+/// Whether a file is open anywhere but here: else it could be leased (fcntl(2)), and is, for a
+/// moment. Only a hint where leases cannot be had: then devices are looked through.
+fn is_open_elsewhere(file: &fs::File) -> bool {
+    let lease = |kind: libc::c_int| {
+        // SAFETY: takes no pointer.
+        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) }
+    };
+    let taken = lease(libc::F_WRLCK) == 0;
+    // What was not taken is not there to be given back.
+    let _ = lease(libc::F_UNLCK);
+    !taken
 }
 
 fn path(number: u32) -> PathBuf {

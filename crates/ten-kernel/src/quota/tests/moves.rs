@@ -228,3 +228,27 @@ fn what_never_wrote_costs_nothing() {
     assert!(!home.exists());
     house.nothing_is_left();
 }
+
+/// An operator's loop device takes no lock of ours.
+#[test]
+fn who_mounts_one_by_hand_is_joined() {
+    let Some(house) = House::new() else { return };
+    house.within(Some(8 * MIB), |held| fs::write(at(&held, 0).join("file"), "one").unwrap());
+    house.nothing_is_left();
+    let losetup = |args: &[&str]| Command::new("losetup").args(args).output().unwrap();
+    let image = house.image().to_str().unwrap().to_owned();
+    let device = String::from_utf8(losetup(&["--find", "--show", &image]).stdout).unwrap();
+    house.within(Some(8 * MIB), |held| {
+        assert_eq!(house.devices().len(), 1, "two disks of one image");
+        assert_eq!(fs::read_to_string(at(&held, 0).join("file")).unwrap(), "one");
+    });
+    losetup(&["-d", device.trim()]);
+    house.nothing_is_left();
+    // One that is only read would see it change under it, and this one start beside it.
+    let device = losetup(&["--find", "--show", "--read-only", &image]).stdout;
+    let device = String::from_utf8(device).unwrap();
+    let failure = house.try_within(Some(8 * MIB), |_| ()).unwrap_err();
+    losetup(&["-d", device.trim()]);
+    assert_eq!((failure.step, failure.errno), (Step::StorageLoop, libc::EBUSY));
+    house.nothing_is_left();
+}
