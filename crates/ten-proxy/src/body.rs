@@ -89,6 +89,8 @@ pub(crate) struct Outgoing {
     chunk: usize,
     ended: bool,
     begun: bool,
+    /// Nothing is taken of the source before something was sent.
+    revocable: bool,
 }
 
 /// Which side broke.
@@ -101,7 +103,14 @@ pub(crate) enum Broke<E> {
 impl Outgoing {
     /// A message with this head, whose body is told in that form.
     pub(crate) fn new(head: Vec<u8>, form: Form) -> Self {
-        Self { own: head, sent: 0, form, chunk: 0, ended: false, begun: false }
+        Self { own: head, sent: 0, form, chunk: 0, ended: false, begun: false, revocable: false }
+    }
+
+    /// One whose source is still whole where none of it was sent.
+    pub(crate) fn revocable(head: Vec<u8>, form: Form) -> Self {
+        let mut outgoing = Self::new(head, form);
+        outgoing.revocable = true;
+        outgoing
     }
 
     /// Whether any byte was sent.
@@ -149,7 +158,8 @@ impl Outgoing {
                 push_size(&mut self.own, data.len());
             }
             let piece = if chunked { &data[..self.chunk.min(data.len())] } else { data };
-            let taken = if piece.len() <= SMALL {
+            let early = self.revocable && !self.begun;
+            let taken = if piece.len() <= SMALL && !early {
                 self.own.extend_from_slice(piece);
                 piece.len()
             } else {

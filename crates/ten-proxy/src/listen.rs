@@ -1,7 +1,7 @@
 //! Accepting clients: one task per connection, a bound on how many, and an orderly end.
 //!
-//! A client that closes its writing side while it waits counts as gone, as with nginx: to the
-//! kernel it looks the same as one that left. Its request is dropped and its place given back.
+//! A client that closes its writing side while it waits for an answer, or for more of one, counts
+//! as gone, as with nginx: to the kernel it looks the same as one that left. Its request is dropped and its place given back.
 //! Inside a tunnel each direction ends by itself.
 //!
 //! While a request waits for its instance, nothing behind it is read; that the client is gone

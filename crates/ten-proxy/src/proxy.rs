@@ -166,7 +166,11 @@ impl<U: Upstreams, M: Management> Exchange<'_, U, M> {
             headers::Headers::add(headers, field.name, &[field.value]);
         }
         headers.insert(headers::X_REQUEST_ID, id.clone());
-        let mut response = self.proxy.0.management.call(request, caller).await;
+        let mut response = tokio::select! {
+            biased;
+            response = self.proxy.0.management.call(request, caller) => response,
+            () = Departure::of(self.client) => return Err(Fault::Gone),
+        };
         response.headers_mut().insert(headers::X_REQUEST_ID, id);
         Ok(Reply::managed(response))
     }

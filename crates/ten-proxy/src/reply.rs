@@ -230,6 +230,15 @@ impl<L> Reply<L> {
         }
     }
 
+    /// Sends what there is of an upload that goes on while it is answered. Whoever writes the
+    /// answer asks for it, and not whoever reads it: the answer may wait for a client that takes
+    /// none of it before all of its request was taken.
+    pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        if let ReplyBody::Forwarded(download) = &mut self.body {
+            download.poll_upload(cx);
+        }
+    }
+
     /// The upload that goes on while it is answered.
     pub(crate) fn take_upload(&mut self) -> Option<Uploading> {
         match &mut self.body {

@@ -293,7 +293,7 @@ fn config(protocol: Protocol) -> Config {
     }
 }
 
-/// A management surface that says the path it was asked for.
+/// A management surface that says the path it was asked for, but for `/never`.
 #[derive(Clone)]
 struct Echo;
 
@@ -303,6 +303,9 @@ impl Management for Echo {
         request: Request<RequestBody>,
         peer: SocketAddr,
     ) -> Response<ManagementBody> {
+        if request.uri().path() == "/never" {
+            std::future::pending::<()>().await;
+        }
         let text = format!("management {} {}", request.uri().path(), peer.ip());
         let body = Full::new(Bytes::from(text)).map_err(|never| match never {});
         Response::new(UnsyncBoxBody::new(body))

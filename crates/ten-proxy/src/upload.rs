@@ -106,9 +106,9 @@ impl Upload {
     }
 
     /// Makes pieces that were passed on the first of what is still to come.
-    pub(crate) fn put_back(&mut self, pieces: impl Iterator<Item = Bytes>) {
+    pub(crate) fn put_back(&mut self, pieces: impl DoubleEndedIterator<Item = Bytes>) {
         if let Self::Stream(stream) = self {
-            stream.again.extend(pieces);
+            pieces.rev().for_each(|piece| stream.again.push_front(piece));
         }
     }
 
@@ -143,6 +143,12 @@ impl Stream {
     }
 }
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.progress.waits.store(false, Relaxed);
+    }
+}
+
 impl Source for Upload {
     type Error = UploadError;
 
@@ -154,6 +160,9 @@ impl Source for Upload {
         }
         let data = match from {
             From::Http1(lent) => lent.reader_mut().map_or(Poll::Ready(Ok(None)), |reader| {
+                if progress.answered.load(Relaxed) {
+                    reader.invites_no_more();
+                }
                 reader.poll_data(cx).map_err(UploadError::from)
             }),
             From::Http2 { body, patience, terms } => {
@@ -299,3 +308,6 @@ pub(crate) fn is_timeout(error: &UploadError) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::{
     future::poll_fn,
     io::{self, ErrorKind::WouldBlock, IoSlice},
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 use bytes::BufMut;
@@ -136,13 +136,9 @@ impl Wire {
         Ok(())
     }
 
-    /// Whether nothing has come that nobody has read, not even an end.
+    /// Whether nothing has come that nobody has read, not even an end. Not by way of a poll: that
+    /// finds nothing either where its task has done enough for now.
     pub(crate) fn is_quiet(&self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        if self.poll_read_ready(&mut cx).is_pending() {
-            return true;
-        }
-        // What was read to the end of a buffer may have been all: the runtime does not know yet.
         let read = either!(self, stream => stream.try_read(&mut [0]));
         read.is_err_and(|error| error.kind() == WouldBlock)
     }

@@ -40,11 +40,9 @@ pub(crate) fn check() -> Result<Vec<Finding>, Failure> {
 fn check_packages(rules: &Table, metadata: &Value) -> Vec<Finding> {
     let allowed = texts(&rules["licenses"]["allow"]);
     let banned = rules["bans"]["deny"].as_array().into_iter().flatten();
-    let banned: Vec<(&str, &str)> = banned
-        .filter_map(|ban| Some((ban.get("crate")?.as_str()?, ban.get("reason")?.as_str()?)))
-        .collect();
-    let nodes = metadata["resolve"]["nodes"].as_array().into_iter().flatten();
-    let used: BTreeSet<&str> = nodes.filter_map(|node| node["id"].as_str()).collect();
+    let banned: Vec<Ban<'_>> = banned.filter_map(Ban::read).collect();
+    let nodes = || metadata["resolve"]["nodes"].as_array().into_iter().flatten();
+    let used: BTreeSet<&str> = nodes().filter_map(|node| node["id"].as_str()).collect();
     let mut findings = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let id = package["id"].as_str().unwrap_or_default();
@@ -61,11 +59,41 @@ fn check_packages(rules: &Table, metadata: &Value) -> Vec<Finding> {
         if package["source"].as_str().is_some_and(|source| source != CRATES_IO) {
             found(format!("{name} does not come from crates.io"));
         }
-        if let Some((_, why)) = banned.iter().find(|(banned, _)| *banned == name) {
-            found(format!("{name} is banned: {why}"));
+        let Some(ban) = banned.iter().find(|ban| ban.name == name) else { continue };
+        let depends = |node: &&Value| {
+            let all = node["dependencies"].as_array().into_iter().flatten();
+            all.filter_map(Value::as_str).any(|dependency| dependency == id)
+        };
+        let users = nodes().filter(depends).filter_map(|node| node["id"].as_str());
+        if users.map(name_of).any(|user| !ban.wrappers.contains(&user)) {
+            found(format!("{name} is banned: {}", ban.reason));
         }
     }
     findings
+}
+
+/// A crate that nobody may use but its wrappers.
+struct Ban<'a> {
+    name: &'a str,
+    wrappers: Vec<&'a str>,
+    reason: &'a str,
+}
+
+impl<'a> Ban<'a> {
+    fn read(ban: &'a toml::Value) -> Option<Self> {
+        let text = |key| ban.get(key)?.as_str();
+        let wrappers = ban.get("wrappers").map(texts).unwrap_or_default();
+        Some(Self { name: text("crate")?, wrappers, reason: text("reason")? })
+    }
+}
+
+/// The name in a package's id (cargo's `PackageIdSpec`): `…#name@version`, or `…/name#version`.
+fn name_of(id: &str) -> &str {
+    let (path, fragment) = id.rsplit_once('#').unwrap_or(("", id));
+    match fragment.split_once('@') {
+        Some((name, _)) => name,
+        None => path.rsplit('/').next().unwrap_or(path),
+    }
 }
 
 /// Whether an SPDX expression can be satisfied by what is allowed.
@@ -81,6 +109,25 @@ fn texts(value: &toml::Value) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wrapper_may_use_what_is_banned_and_nobody_else() {
+        let rules = "licenses.allow = [\"MIT\"]\n[bans]\n\
+                     deny = [{ crate = \"a\", wrappers = [\"b\"], reason = \"why\" }]";
+        let id = |name: &str| format!("registry+https://example.com#{name}@1.0.0");
+        let package = |name: &str| serde_json::json!({"id": id(name), "name": name, "license": "MIT", "source": null});
+        let node =
+            |name: &str, uses: &[String]| serde_json::json!({"id": id(name), "dependencies": uses});
+        for (user, findings) in [("b", 0), ("c", 1)] {
+            let metadata = serde_json::json!({
+                "packages": [package("a"), package(user)],
+                "resolve": {"nodes": [node("a", &[]), node(user, &[id("a")])]},
+            });
+            let rules: Table = rules.parse().unwrap();
+            assert_eq!(check_packages(&rules, &metadata).len(), findings, "{user}");
+        }
+        assert_eq!(name_of("path+file:///x/ten-proxy#0.1.0"), "ten-proxy");
+    }
 
     #[test]
     fn expressions_are_understood() {

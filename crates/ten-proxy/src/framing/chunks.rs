@@ -49,6 +49,8 @@ enum At {
     TrailerEnd,
     LastEnd,
     Ended,
+    /// Nothing leads out of here: what follows a fault has no meaning any more.
+    Broken,
 }
 
 impl Chunks {
@@ -80,7 +82,10 @@ impl Chunks {
             if matches!(self.at, At::Data | At::Ended) {
                 return Ok(count);
             }
-            self.at = self.next(*byte).ok_or(())?;
+            self.at = self.next(*byte).unwrap_or(At::Broken);
+            if self.at == At::Broken {
+                return Err(());
+            }
         }
         Ok(bytes.len())
     }

@@ -242,3 +242,21 @@ fn cost() {
     let each = start.elapsed() / ROUNDS;
     println!("{each:?} for a head of {} bytes", head.len());
 }
+
+/// Whoever asks again must not be told that it goes on somewhere.
+#[test]
+fn a_fault_is_the_end() {
+    for (sound, broken) in
+        [(&b"1\r\na\r"[..], &b"\n5\rX"[..]), (b"1", b";a\rX"), (b"0\r\na:b\r", b"\n\rX")]
+    {
+        let (mut buffer, mut body) = (Buffer::holding(sound), Framing::chunks());
+        while let Next::Data(count) = body.next(&mut buffer).unwrap() {
+            buffer.consume(count);
+            body.took(count);
+        }
+        buffer.add(broken);
+        for again in 0..3 {
+            assert_eq!(body.next(&mut buffer), Err(Broken), "{again} {broken:?}");
+        }
+    }
+}

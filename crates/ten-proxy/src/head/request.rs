@@ -98,10 +98,8 @@ impl Request {
         if !self.fields.has(Name::Connection) {
             return self.version != Version::Http10;
         }
-        match self.version {
-            Version::Http10 => self.fields.has_option("keep-alive"),
-            _ => !self.fields.has_option("close"),
-        }
+        let kept = self.version != Version::Http10 || self.fields.has_option("keep-alive");
+        kept && !self.fields.has_option("close")
     }
 }
 

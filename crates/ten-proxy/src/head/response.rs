@@ -74,10 +74,8 @@ impl Response {
 
     /// Whether its connection is kept for another request (RFC 9112, section 9.3).
     pub(crate) fn keeps_alive(&self) -> bool {
-        match self.http_10 {
-            true => self.fields.has_option("keep-alive"),
-            false => !self.fields.has_option("close"),
-        }
+        let kept = !self.http_10 || self.fields.has_option("keep-alive");
+        kept && !self.fields.has_option("close")
     }
 }
 

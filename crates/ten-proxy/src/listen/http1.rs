@@ -23,7 +23,7 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use super::{
-    Client,
+    Client, Departure,
     linger::Linger,
     patience::{Patience, Terms},
     places::{Guest, dismissed},
@@ -32,7 +32,7 @@ use super::{
 use crate::{
     Management, Proxy, Upstreams,
     alarm::Alarm,
-    body::{Outgoing, Sink},
+    body::{Broke, Outgoing, Sink},
     check::BadRequest,
     head::{Request, Version},
     reply::Reply,
@@ -230,9 +230,17 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
         self.writer.answers += 1;
         let (head, form, keeps) = reply.begin_http1(request, keeps);
         let mut outgoing = Outgoing::new(head, form);
-        let writer = &mut self.writer;
-        let sent = poll_fn(|cx| outgoing.poll(cx, reply, writer)).await;
-        sent.map_err(|broke| broke.into_io())?;
+        let (writer, mut departure) = (&mut self.writer, Departure::of(&self.client));
+        let sent = poll_fn(|cx| match outgoing.poll(cx, reply, writer) {
+            Poll::Pending => {
+                reply.poll_upload(cx);
+                // Where the instance has nothing to say for now, no write shows that it left.
+                let gone = || Err(Broke::Sink(io::ErrorKind::ConnectionAborted.into()));
+                Pin::new(&mut departure).poll(cx).map(|()| gone())
+            }
+            sent => sent,
+        });
+        sent.await.map_err(Broke::into_io)?;
         Ok(keeps)
     }
 }

@@ -143,6 +143,11 @@ impl Reader {
         self.buffer
     }
 
+    /// It was answered: to invite the body now would be to write into the answer.
+    pub(crate) fn invites_no_more(&mut self) {
+        self.invitation = b"";
+    }
+
     /// Asks for the body, unless it is here already.
     fn poll_invite(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.invitation.is_empty() {
@@ -170,8 +175,10 @@ impl Source for Reader {
                     return Poll::Ready(Err(error));
                 }
             }
-            ready!(self.poll_invite(cx))?;
-            let read = self.wire.poll_read(cx, &mut self.buffer);
+            let read = match self.poll_invite(cx)? {
+                Poll::Ready(()) => self.wire.poll_read(cx, &mut self.buffer),
+                Poll::Pending => Poll::Pending,
+            };
             let read = self.patience.with(self.bodies, self.terms, cx, read);
             if ready!(read)? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
@@ -191,3 +198,6 @@ impl Source for Reader {
         self.body.trailers()
     }
 }
+
+#[cfg(test)]
+mod tests;

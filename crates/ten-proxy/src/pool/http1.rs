@@ -96,8 +96,15 @@ impl Connection {
                     Poll::Ready(Err(Broke::Source(error))) => {
                         return Poll::Ready(Err(Broken::Upload(error)));
                     }
-                    // It may have answered before it closed.
-                    Poll::Ready(Err(Broke::Sink(error))) => broke = Some(error),
+                    // Whatever it said before it closed, that is no answer to this.
+                    Poll::Ready(Err(Broke::Sink(error))) if !uploading.outgoing.has_begun() => {
+                        return Poll::Ready(Err(error.into()));
+                    }
+                    // It may have answered before it closed. Its client is waited for no more.
+                    Poll::Ready(Err(Broke::Sink(error))) => {
+                        uploading.upload = Upload::Empty;
+                        broke = Some(error);
+                    }
                     Poll::Pending => {}
                 }
             }
@@ -129,7 +136,7 @@ pub(crate) struct Uploading {
 
 impl Uploading {
     fn new(wire: Wire, head: Vec<u8>, form: Form, upload: Upload) -> Self {
-        Self { wire, outgoing: Outgoing::new(head, form), upload }
+        Self { wire, outgoing: Outgoing::revocable(head, form), upload }
     }
 
     /// Ready when all of it was sent.

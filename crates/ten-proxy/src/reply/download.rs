@@ -36,12 +36,6 @@ impl<L> Download<L> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<&[u8]>, ReplyError>> {
-        if let Some(uploading) = &mut self.uploading
-            && uploading.poll(cx).is_ready()
-        {
-            // If it broke, the instance says the same, or has said its word already.
-            self.uploading = None;
-        }
         match &mut self.answer {
             Some(answer) => answer.poll_data(cx).map_err(ReplyError::from),
             None => Poll::Ready(Ok(None)),
@@ -57,6 +51,16 @@ impl<L> Download<L> {
     pub(super) fn take(&mut self, count: usize) {
         if let Some(answer) = &mut self.answer {
             answer.take(count);
+        }
+    }
+
+    /// Sends what there is of the rest of the request.
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) {
+        if let Some(uploading) = &mut self.uploading
+            && uploading.poll(cx).is_ready()
+        {
+            // If it broke, the instance says the same, or has said its word already.
+            self.uploading = None;
         }
     }
 

@@ -78,6 +78,47 @@ async fn a_client_that_leaves_ends_the_use_of_its_instance() {
     }
 }
 
+/// An event stream may be silent for as long as it likes, and nothing that is written to the client
+/// would show that it has left.
+#[tokio::test]
+async fn a_client_that_leaves_a_silent_answer_ends_the_use_of_its_instance() {
+    let address = instance(|mut wire| async move {
+        wire.head().await;
+        wire.write("HTTP/1.1 200 OK\r\n\r\ndata: 1\n\n").await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let world = World::before(vec![address]);
+    let post = GET.replace("GET", "POST");
+    for request in [
+        format!("{GET}\r\n"),
+        format!("{GET}\r\n{GET}\r\n"),
+        format!("{post}Content-Length: 100\r\n\r\nhalf"),
+    ] {
+        let mut client = world.client().await;
+        client.write(request).await;
+        client.until("data: 1\n\n").await.unwrap();
+        world.fleet.in_use(1).await;
+        drop(client);
+        world.fleet.in_use(0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_ten_itself_frees_its_place() {
+    let world = World::before(vec![Address::Unix("/nowhere".into())]);
+    let mut client = world.client().await;
+    client.write("GET /never HTTP/1.1\r\nHost: example.com\r\n\r\n").await;
+    let arrived = async {
+        while world.places.networks() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(arrived).await;
+    drop(client);
+    world.vacant().await;
+}
+
 /// Until the connection is closed, on a clock that only moves when all is idle.
 async fn closed_after(client: &mut Wire) -> Duration {
     let start = tokio::time::Instant::now();

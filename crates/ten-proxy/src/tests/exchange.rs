@@ -133,6 +133,21 @@ async fn http_1_0_on_either_side() {
     assert!(answer.starts_with("HTTP/1.1") && answer.contains("to the end"), "{answer}");
 }
 
+/// Whatever else is said of a connection (RFC 9112, section 9.3).
+#[tokio::test]
+async fn close_counts_more_than_keep_alive() {
+    let (address, _) = answering(
+        "HTTP/1.0 200 OK\r\nConnection: keep-alive, close\r\nContent-Length: 2\r\n\r\nok",
+    )
+    .await;
+    let world = World::before(vec![address]);
+    let get = GET.replace("1.1", "1.0");
+    let answer = world.ask(format!("{get}Connection: keep-alive, close\r\n\r\n")).await;
+    assert!(answer.ends_with("ok"), "{answer}");
+    assert_eq!(header(&answer, "connection"), Some("close"));
+    assert_eq!(world.fleet.pooled(), 0);
+}
+
 #[tokio::test]
 async fn a_get_keeps_its_chunked_body_and_its_trailers() {
     let (address, seen) = answering(

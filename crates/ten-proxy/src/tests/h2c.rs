@@ -158,6 +158,26 @@ async fn answers_without_a_body_are_answers_without_a_body() {
     }
 }
 
+/// To a client of HTTP/1 it would be the next answer.
+#[tokio::test]
+async fn a_body_where_there_is_none_is_not_passed_on() {
+    let (address, _) = h2_instance(Builder::new(), async |request, respond| {
+        let status = request.headers()["x-status"].to_str().unwrap().parse().unwrap();
+        answer(respond, status, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+    })
+    .await;
+    let world = world(address);
+    for (method, status) in [("GET", "204"), ("GET", "304"), ("HEAD", "200")] {
+        let mut client = world.client().await;
+        client.write(GET.replace("GET", method) + &format!("X-Status: {status}\r\n\r\n")).await;
+        assert!(client.head().await.unwrap().starts_with(&format!("HTTP/1.1 {status}")));
+        world.fleet.in_use(0).await;
+        client.write(get("X-Status: 299\r\n")).await;
+        let next = client.head().await.unwrap();
+        assert!(next.starts_with("HTTP/1.1 299"), "after {method} {status}: {next}");
+    }
+}
+
 #[tokio::test]
 async fn trailers_pass_both_ways() {
     let (address, _) = h2_instance(Builder::new(), async |request, mut respond| {

@@ -194,3 +194,25 @@ async fn a_client_that_stands_still_is_not_an_instance_that_does() {
         assert_eq!(answer.get(9..12), Some(status), "{sent}: {answer}");
     }
 }
+
+/// Nor is one that takes no more of a request: its client waits for nothing but the answer.
+#[tokio::test(start_paused = true)]
+async fn an_instance_that_takes_no_more_is_slow_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let limit = Duration::from_secs(2);
+    let world = World::with_timeout(vec![Address::Unix(path)], Some(limit));
+    let mut client = world.client().await;
+    let post = GET.replace("GET", "POST");
+    client.write(format!("{post}Content-Length: 100\r\n\r\nhalf")).await;
+    let (mut instance, _) = listener.accept().await.unwrap();
+    let mut got = Vec::new();
+    while !got.ends_with(b"half") {
+        instance.read_buf(&mut got).await.unwrap();
+    }
+    rustix::net::shutdown(&instance, rustix::net::Shutdown::Read).unwrap();
+    client.write("more").await;
+    assert!(client.head().await.unwrap().starts_with("HTTP/1.1 504"));
+    world.fleet.in_use(0).await;
+}

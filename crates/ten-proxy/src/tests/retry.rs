@@ -33,6 +33,86 @@ async fn a_closed_idle_connection_is_replaced() {
     }
 }
 
+/// It is closed when the request is on its way already, and nothing has told of it.
+#[tokio::test]
+async fn what_a_closed_connection_did_not_take_of_a_body_is_sent_again() {
+    let post = GET.replace("GET", "POST");
+    for (body, want) in [
+        ("Content-Length: 5\r\n\r\nwhole", "\r\n\r\nwhole"),
+        ("Transfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n0\r\n\r\n", "5\r\nwhole\r\n0\r\n\r\n"),
+    ] {
+        let (keep, mut kept) = tokio::sync::mpsc::unbounded_channel();
+        let (seen, bodies) = watch::channel(Vec::new());
+        let address = instance(move |mut wire| {
+            let (keep, seen) = (keep.clone(), seen.clone());
+            async move {
+                let request = wire.request().await.unwrap();
+                seen.send_modify(|all| all.push(request));
+                wire.write(OK).await;
+                keep.send(wire).unwrap();
+            }
+        })
+        .await;
+        let world = World::before(vec![address]);
+        let mut client = world.client().await;
+        client.write(format!("{GET}\r\n")).await;
+        client.until("ok").await.unwrap();
+        let mut idle = kept.recv().await.unwrap();
+        world.fleet.in_use(0).await;
+        world.fleet.set(Gate::Waking);
+        client.write(format!("{post}{body}")).await;
+        world.fleet.waiting(1).await;
+        world.fleet.set(Gate::Open);
+        // What it says meanwhile is no answer to what it was not asked.
+        idle.write("HTTP/1.1 408 Request Timeout\r\nContent-Length: 4\r\n\r\nlate").await;
+        // With a reset, so that the first write to it fails.
+        rustix::net::sockopt::set_socket_linger(&idle.0, Some(Duration::ZERO)).unwrap();
+        drop(idle);
+        assert!(client.request().await.unwrap().ends_with("ok"));
+        let second = bodies.borrow()[1].clone();
+        assert!(second.ends_with(want), "{second}");
+    }
+}
+
+/// More than a task may look at before it has to let others go first.
+#[tokio::test]
+async fn many_closed_idle_connections_are_replaced() {
+    const MANY: usize = 200;
+    let (phase, closed) = (watch::Sender::new(0), watch::Sender::new(0));
+    let (phases, count) = (phase.clone(), closed.clone());
+    let address = instance(move |mut wire| {
+        let (mut phase, closed) = (phases.subscribe(), count.clone());
+        async move {
+            wire.request().await.unwrap();
+            phase.wait_for(|phase| *phase > 0).await.unwrap();
+            wire.write(OK).await;
+            phase.wait_for(|phase| *phase > 1).await.unwrap();
+            drop(wire);
+            closed.send_modify(|n| *n += 1);
+        }
+    })
+    .await;
+    let world = World::before(vec![address]);
+    let mut clients = Vec::new();
+    for _ in 0..MANY {
+        let mut client = world.client().await;
+        client.write(format!("{GET}\r\n")).await;
+        clients.push(client);
+    }
+    world.fleet.in_use(MANY).await;
+    phase.send_replace(1);
+    for client in &mut clients {
+        client.until("ok").await.unwrap();
+    }
+    world.fleet.in_use(0).await;
+    assert_eq!(world.fleet.pooled(), MANY);
+    phase.send_replace(2);
+    soon(closed.subscribe().wait_for(|n| *n == MANY)).await.unwrap();
+    let post = GET.replace("GET", "POST");
+    let answer = world.ask(format!("{post}Connection: close\r\nContent-Length: 2\r\n\r\nhi")).await;
+    assert!(answer.ends_with("ok"), "{answer}");
+}
+
 #[tokio::test]
 async fn a_dead_process_leads_to_its_successor() {
     let (address, seen) = answering(OK).await;

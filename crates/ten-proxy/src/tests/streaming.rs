@@ -130,6 +130,51 @@ async fn an_answer_may_come_before_the_upload_ends() {
     soon(async { while client.0.write_all(&piece).await.is_ok() {} }).await;
 }
 
+/// The instance answers while it reads, in pieces of any size, and the client takes none of that
+/// before it has sent everything.
+#[tokio::test(start_paused = true)]
+async fn an_upload_goes_on_while_its_answer_is_not_taken() {
+    const SIZE: usize = 32 << 20;
+    for piece in [1 << 10, 16 << 10] {
+        let (taken, mut took) = watch::channel(false);
+        let address = instance(move |mut wire| {
+            let taken = taken.clone();
+            async move {
+                wire.head().await;
+                wire.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+                let chunk = format!("{piece:x}\r\n{}\r\n", "x".repeat(piece));
+                let chunks = chunk.repeat((1 << 20) / piece);
+                let (mut reading, mut writing) = wire.0.into_split();
+                let read = async move {
+                    let (mut left, mut piece) = (SIZE, vec![0; 1 << 16]);
+                    while left > 0 {
+                        left -= reading.read(&mut piece).await.unwrap();
+                    }
+                    taken.send_replace(true);
+                    std::future::pending::<()>().await;
+                };
+                let write =
+                    async move { while writing.write_all(chunks.as_bytes()).await.is_ok() {} };
+                tokio::select! {
+                    () = read => {}
+                    () = write => {}
+                }
+            }
+        })
+        .await;
+        let world = World::before(vec![address]);
+        let mut client = world.client().await;
+        let post = GET.replace("GET", "POST");
+        client.write(format!("{post}Content-Length: {SIZE}\r\n\r\n")).await;
+        assert!(client.head().await.unwrap().starts_with("HTTP/1.1 200"));
+        // The clock moves only when nobody can do anything: then all buffers on the way are full.
+        let nothing = std::future::pending::<()>();
+        tokio::time::timeout(Duration::from_secs(1), nothing).await.unwrap_err();
+        soon(client.0.write_all(&vec![b'x'; SIZE])).await.unwrap();
+        soon(took.wait_for(|taken| *taken)).await.unwrap();
+    }
+}
+
 /// Sends a body of `size` bytes, most of which must wait for a reader; `read` lets it read.
 pub(super) async fn held_back(client: &mut Wire, size: usize, read: impl FnOnce()) {
     // Socket buffers of the kernel on both ways (tcp_wmem and tcp_rmem grow to megabytes),

@@ -341,11 +341,12 @@ impl Host {
         let tag = format!("{TAG}={}", self.tag);
         all_pids()
             .filter(|pid| *pid != self.warden.id())
+            // Before its environment is looked at: one that ends meanwhile has none then.
+            .filter(|pid| !self.is_servant(*pid))
             .filter(|pid| {
                 fs::read(format!("/proc/{pid}/environ"))
                     .is_ok_and(|env| env.split(|b| *b == 0).any(|v| v == tag.as_bytes()))
             })
-            .filter(|pid| !self.is_servant(*pid))
             .collect()
     }
 

@@ -77,8 +77,10 @@ impl Sender {
             Ok(answer) => {
                 let (head, stream) = answer.into_parts();
                 let head = read(&head).map_err(|error| SendError::Lost(error.into()))?;
+                // What comes although it cannot be, nobody could tell from the next answer.
+                let bodiless = head.is_bodiless(message.request.is_head());
                 let answer = Answer {
-                    left: head.length(),
+                    left: if bodiless { Some(0) } else { head.length() },
                     stream: Some(stream),
                     piece: Bytes::new(),
                     no_more_data: false,
