@@ -93,6 +93,9 @@ mod tests {
         std::os::unix::fs::symlink(other.path(), own.path().join("link")).unwrap();
         std::thread::scope(|scope| {
             let seen = scope.spawn(|| {
+                keep_rights_of_keeper().unwrap();
+                let mounts = |set: CapabilitySet| set.contains(CapabilitySet::SYS_ADMIN);
+                assert!(!mounts(capabilities(None).unwrap().effective));
                 seclude(&[own.path().to_owned()]).unwrap();
                 assert_eq!(fs::read_to_string(own.path().join("file")).unwrap(), "own");
                 fs::write(own.path().join("new"), "").unwrap();
@@ -103,6 +106,7 @@ mod tests {
                 assert!(fs::read_dir("/").is_err());
                 if geteuid().is_root() {
                     assert!(rustix::system::sethostname(b"x").is_err(), "it is still root");
+                    assert!(!mounts(capabilities(None).unwrap().permitted), "it can mount");
                 }
             });
             seen.join().unwrap();

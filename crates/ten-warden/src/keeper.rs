@@ -7,7 +7,8 @@
 //!   └────────── the answer ◄── reply socket ◄───┘
 //! ```
 //!
-//! A fork of the warden with root's rights over files and no others, born and gone with its front.
+//! A fork of the warden with root's rights over files, born and gone with its front; only what it
+//! executes may mount, too, for an archive of what is in an image.
 //! It knows no policy: which data go and come is the front's to say. It takes nothing from the
 //! front but names, and none that leads out of the data folder or to what is ten's own.
 //!
