@@ -9,7 +9,7 @@ use std::{
 use crate::{failure::Failure, python, shell};
 
 /// Program, package, what for.
-const NEEDED: [(&str, &str, &str); 12] = [
+const NEEDED: [(&str, &str, &str); 15] = [
     ("cc", "build-essential", "compiles SQLite and links everything"),
     ("python3", "python3", "runs the example tenants"),
     ("kill", "procps", "tests stop and continue processes"),
@@ -17,6 +17,9 @@ const NEEDED: [(&str, &str, &str); 12] = [
     ("bwrap", "bubblewrap", "raises walls beside which ten's are measured"),
     ("ip", "iproute2", "tests make hosts and networks of their own"),
     ("nft", "nftables", "tests change the filters of such hosts"),
+    ("mkfs.ext4", "e2fsprogs", "makes the images that bound instances"),
+    ("mkfs.xfs", "xfsprogs", "makes a disk of the machine"),
+    ("mkfs.btrfs", "btrfs-progs", "makes another"),
     ("nghttp", "nghttp2-client", "speaks HTTP/2 as others understand it"),
     ("node", "nodejs", "a real server as a tenant"),
     ("slowhttptest", "slowhttptest", "plays thousands of slow clients"),

@@ -21,6 +21,10 @@ pub struct Instance {
     pub pid: Option<u32>,
     /// Bytes of memory that its processes use, page cache included, where the host counts them.
     pub memory_bytes: Option<u64>,
+    /// Bytes that its folders take, while it runs and they are limited.
+    pub storage_bytes: Option<u64>,
+    /// That limit, if it has one.
+    pub storage_limit_bytes: Option<u64>,
     /// How long it has been ready, while it runs.
     pub uptime_ms: Option<u64>,
     /// How long it has had no request, while it runs and has none.

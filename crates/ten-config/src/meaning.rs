@@ -8,6 +8,7 @@ mod requests;
 mod routing;
 mod service;
 mod settings;
+mod storage;
 mod walls;
 mod words;
 
@@ -74,6 +75,7 @@ impl Meaning<'_> {
             services.extend(name.zip(spec.map(Arc::new)));
         }
         service::no_shared_sockets(self, root, &services);
+        storage::no_shared_folders(self, root, &services);
         let instances = routing::instances(self, root, &declared);
         let routing = routing::routing(self, root.table("routing"), &declared);
         Some(Config {

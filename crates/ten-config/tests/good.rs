@@ -119,6 +119,7 @@ fn every_built_key_means_what_it_says() {
             pids_limit: 64,
             pids_asked: true,
             io_weight: Some(50),
+            storage_quota_mb: None,
         }
     );
     assert!(api.storage_persist);
@@ -131,6 +132,7 @@ fn every_built_key_means_what_it_says() {
         (api.user.as_ref(), jobs.user.as_ref()),
         (Some(&User::Inherit), Some(&User::Uid(1000)))
     );
+    assert_eq!(jobs.limits.storage_quota_mb, Some(100));
     let models = Bind { path: "/srv/models".into(), writable: false };
     let extra = Bind { path: Path::new(FOLDER).join("extra/more"), writable: true };
     assert_eq!(jobs.bind, [models, extra]);

@@ -71,7 +71,7 @@ pub struct ServiceSpec {
     pub storage_persist: bool,
 }
 
-/// What one instance may use of the machine, by cgroup v2. `None`: as much as there is.
+/// What one instance may use of the machine, by cgroup v2 and quotas. `None`: as much as there is.
 /// An instance does not start where a limit that the config asks for cannot be applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResourceLimits {
@@ -90,6 +90,8 @@ pub struct ResourceLimits {
     pub pids_asked: bool,
     /// Its share of a busy disk, 1 to 10,000. Instances without one have 100.
     pub io_weight: Option<u16>,
+    /// Disk space that all its folders take together, in MiB.
+    pub storage_quota_mb: Option<u64>,
 }
 
 impl ResourceLimits {
@@ -106,6 +108,7 @@ impl ResourceLimits {
         pids_limit: Self::PIDS,
         pids_asked: false,
         io_weight: None,
+        storage_quota_mb: None,
     };
 }
 

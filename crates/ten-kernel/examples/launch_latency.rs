@@ -100,6 +100,7 @@ fn plan(walls: Walls) -> LaunchPlan {
         env: Vec::new(),
         workdir: "/".into(),
         folders: Vec::new(),
+        storage: None,
         scratch: None,
         socket: None,
         activation: false,

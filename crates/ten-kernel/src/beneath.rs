@@ -66,6 +66,25 @@ impl Place {
         unlinkat(&self.parent, &self.name, AtFlags::REMOVEDIR)
     }
 
+    /// Makes a folder here, for this user alone.
+    pub(crate) fn make_folder(&self) -> Result<(), Errno> {
+        mkdirat(&self.parent, &self.name, Mode::RWXU)
+    }
+
+    /// Whether anything is here.
+    pub(crate) fn is_there(&self) -> Result<bool, Errno> {
+        match statat(&self.parent, &self.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Moves what is here to another place. Nothing is replaced.
+    pub(crate) fn move_onto(&self, to: &Self) -> Result<(), Errno> {
+        renameat_with(&self.parent, &self.name, &to.parent, &to.name, RenameFlags::NOREPLACE)
+    }
+
     /// Moves what is here into another folder. Nothing is replaced.
     pub(crate) fn move_to(&self, to: &OwnedFd, name: &str) -> Result<(), Errno> {
         renameat_with(&self.parent, &self.name, to, name, RenameFlags::NOREPLACE)

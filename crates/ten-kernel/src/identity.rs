@@ -1,6 +1,9 @@
 //! As whom a tree runs, and that its folders are that user's.
 
-use std::{os::fd::OwnedFd, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
+    path::{Path, PathBuf},
+};
 
 use rustix::{
     fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid, chownat, fchown, fstat, open, openat},
@@ -55,9 +58,20 @@ impl Identity {
 
     /// Gives the tree what must be its own: folders, pipes (which a program may open again
     /// as /dev/stdout), and the scratch folder.
-    pub(crate) fn give(&self, plan: &LaunchPlan, given: &Given<'_>) -> Result<(), Failure> {
-        for folder in plan.folders.iter().chain(&plan.scratch) {
-            self.give_folder(folder).map_err(Failure::on(Step::Owner, folder))?;
+    pub(crate) fn give(
+        &self,
+        plan: &LaunchPlan,
+        given: &Given<'_>,
+        shown: &[(PathBuf, OwnedFd)],
+    ) -> Result<(), Failure> {
+        for path in plan.folders.iter().chain(&plan.scratch) {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let given =
+                open(path, flags, Mode::empty()).and_then(|folder| self.give_folder(&folder));
+            given.map_err(Failure::on(Step::Owner, path))?;
+        }
+        for (path, folder) in shown {
+            self.give_folder(folder).map_err(Failure::on(Step::Owner, path))?;
         }
         for pipe in [given.stdout, given.stderr] {
             let is_fifo = fstat(pipe).map(|meta| FileType::from_raw_mode(meta.st_mode).is_fifo());
@@ -76,12 +90,10 @@ impl Identity {
 
     /// A folder of somebody else's with all that is in it, itself last: where that is
     /// interrupted, the next launch does it again.
-    fn give_folder(&self, path: &Path) -> Result<(), Errno> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let folder = open(path, flags, Mode::empty())?;
-        match fstat(&folder)?.st_uid == self.uid.as_raw() {
+    fn give_folder(&self, folder: &OwnedFd) -> Result<(), Errno> {
+        match fstat(folder)?.st_uid == self.uid.as_raw() {
             true => Ok(()),
-            false => self.give_all(&folder),
+            false => self.give_all(folder),
         }
     }
 

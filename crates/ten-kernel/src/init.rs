@@ -39,10 +39,10 @@ use crate::{
     failure::{Failure, Step},
     heap,
     identity::Identity,
-    launch::{Credentials, Given},
+    launch::{Given, Inherited},
     minder,
     plan::{LaunchPlan, Walls},
-    program,
+    program, quota,
     report::{FRAME, Report, Reporter},
     signals::{self, Signals},
     title, walls,
@@ -70,12 +70,12 @@ pub(crate) struct Ends {
 pub(crate) fn run(
     plan: &LaunchPlan,
     given: &Given<'_>,
-    credentials: Credentials,
+    inherited: Inherited,
     reporter: Reporter,
     porter: Porter,
 ) -> ! {
     let lived = catch_unwind(AssertUnwindSafe(|| {
-        match prepare(plan, given, &credentials, &reporter, porter) {
+        match prepare(plan, given, inherited, &reporter, porter) {
             Ok(ends) => serve(plan, ends, &reporter),
             Err(failure) => reporter.say(&Report::Failed(failure)),
         }
@@ -92,16 +92,23 @@ pub(crate) fn exit(code: i32) -> ! {
 fn prepare(
     plan: &LaunchPlan,
     given: &Given<'_>,
-    Credentials { ids, identity }: &Credentials,
+    Inherited { ids, identity, outside }: Inherited,
     reporter: &Reporter,
     porter: Porter,
 ) -> Result<Ends, Failure> {
     signals::block_all().map_err(Failure::of(Step::Signals))?;
     setsid().map_err(Failure::of(Step::Session))?;
     umask(UMASK);
-    let ends = keep_only(given, reporter, porter)?;
+    let ends = keep_only(given, reporter, porter, outside.as_ref())?;
     title::set(c"ten-init", &format!("ten-init {}", plan.name));
-    identity.as_ref().map_or(Ok(()), |identity| identity.give(plan, given))?;
+    if plan.walls != Walls::Bare {
+        walls::part_mounts()?;
+    }
+    let held = quota::hold(plan, outside.as_ref())?;
+    identity.as_ref().map_or(Ok(()), |identity| identity.give(plan, given, &held.shown))?;
+    if let Some(meter) = &held.meter {
+        reporter.hand_over(meter).map_err(Failure::of(Step::Report))?;
+    }
     let take_on = || {
         let taken = identity.as_ref().map_or(Ok(()), Identity::take_on);
         taken.map_err(Failure::of(Step::User))
@@ -112,7 +119,7 @@ fn prepare(
             take_on()?;
         }
         Walls::Namespaces { hostname, network, mounts } => {
-            walls::build(*ids, hostname, (*network, given.link), mounts, take_on)?;
+            walls::build(ids, hostname, (*network, given.link), mounts, &held.shown, take_on)?;
         }
     }
     set_no_new_privs(true).map_err(Failure::of(Step::NoNewPrivileges))?;
@@ -125,7 +132,12 @@ fn prepare(
 }
 
 /// /dev/null for 0 to 2, and otherwise only what the tree needs.
-fn keep_only(given: &Given<'_>, reporter: &Reporter, porter: Porter) -> Result<Ends, Failure> {
+fn keep_only(
+    given: &Given<'_>,
+    reporter: &Reporter,
+    porter: Porter,
+    outside: Option<&OwnedFd>,
+) -> Result<Ends, Failure> {
     let null = Path::new("/dev/null");
     let opened = OpenOptions::new().read(true).write(true).open(null);
     let opened = opened.map_err(|why| Errno::from_io_error(&why).unwrap_or(Errno::IO));
@@ -144,6 +156,7 @@ fn keep_only(given: &Given<'_>, reporter: &Reporter, porter: Porter) -> Result<E
         vec![ends.null.as_raw_fd(), ends.stdout, ends.stderr, reporter.as_fd().as_raw_fd()];
     keep.extend(ends.activation);
     keep.extend(given.link.iter().flat_map(|link| link.holds()));
+    keep.extend(outside.map(AsRawFd::as_raw_fd));
     keep.extend(ends.porter.as_ref().map(AsRawFd::as_raw_fd));
     close_all_but(keep).map_err(Failure::of(Step::Descriptors))?;
     Ok(ends)

@@ -10,6 +10,7 @@ use crate::{
     identity::Identity,
     init,
     plan::{LaunchPlan, Network, Walls},
+    quota,
     report::{ReportEnd, Reporter},
     uplink::Link,
     walls::{self, Ids},
@@ -41,12 +42,14 @@ pub struct Launch {
     pub door: Door,
 }
 
-/// What a tree gets of its launcher's credentials.
-pub(crate) struct Credentials {
+/// What a tree gets of its launcher's, and gives up again.
+pub(crate) struct Inherited {
     /// To be mapped, where the launcher is not root.
     pub(crate) ids: Option<Ids>,
     /// To be taken on, where the launcher is.
     pub(crate) identity: Option<Identity>,
+    /// The data folder in the launcher's mounts, where the tree has storage.
+    pub(crate) outside: Option<OwnedFd>,
 }
 
 /// Creates the tree's init, which sets everything up and then waits for [`ReportEnd::go`].
@@ -55,11 +58,12 @@ pub fn launch(plan: &LaunchPlan, given: &Given<'_>) -> Result<Launch, Failure> {
     let (report, reporter) = Reporter::pair().map_err(Failure::of(Step::Report))?;
     let ids = Ids::unless_root();
     let identity = Identity::of(plan)?;
+    let outside = quota::outside(plan)?;
     walls::prepare();
     let (door, porter) = Door::pair().map_err(Failure::of(Step::Descriptors))?;
     match child::fork(namespaces(&plan.walls, ids), given.cgroup.map(AsFd::as_fd))? {
         Some(init) => Ok(Launch { init, report, door }),
-        None => init::run(plan, given, Credentials { ids, identity }, reporter, porter),
+        None => init::run(plan, given, Inherited { ids, identity, outside }, reporter, porter),
     }
 }
 

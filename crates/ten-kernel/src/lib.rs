@@ -33,6 +33,7 @@ mod plan;
 mod probe;
 pub mod procfs;
 mod program;
+mod quota;
 mod reach;
 mod remedy;
 mod report;
@@ -65,16 +66,20 @@ pub use init::KILL_ORDER;
 pub use launch::{Given, Launch, launch};
 pub use listen::{BACKLOG, listen_tcp, listen_unix, remove_socket};
 pub use lock::{DirLock, LockError};
-pub use plan::{LaunchPlan, Limits, Mount, Network, User, Walls};
+pub use plan::{LaunchPlan, Limits, Mount, Network, Storage, User, Walls};
 pub use probe::{
     Filesystem, Holder, KvmError, absent_calls, filesystem, holder, is_writable, landlock_abi,
     listener, release, seccomp_filters, try_cage, try_kvm, try_walls, try_way_out,
 };
-pub use reach::reach_socket;
+pub use quota::{
+    Mechanism, SCRATCH as SCRATCH_IN_IMAGE, Seen, discard_bare, look_into, mechanism, mkfs,
+    storage_used,
+};
+pub use reach::{reach_socket, reach_socket_below};
 pub use report::{Report, ReportEnd};
-pub use seclude::{keep_file_rights, seclude};
+pub use seclude::{keep_rights_of_keeper, seclude};
 pub use signals::{Signals, raise_open_files};
 pub use sock_diag::{Listening, SockDiag};
-pub use trash::{NewEntry, PutBackError, Trash, empty_in_child, is_entry};
+pub use trash::{IMAGES, NewEntry, PutBackError, Trash, empty_in_child, is_entry};
 pub use uplink::{Link, Uplink, uplink_reaches};
 pub use users::{HostUser, is_root, own_uid};

@@ -25,6 +25,8 @@ pub struct LaunchPlan {
     /// Folders to create (mode 0700, parents 0755) before the start where they are missing.
     /// They are kept, and given to `user` with all that is in them.
     pub folders: Vec<PathBuf>,
+    /// Which of `folders` hold its data, and how much they may hold.
+    pub storage: Option<Storage>,
     /// A folder that lives and dies with the tree: empty before, removed after (or left empty, on
     /// a full disk).
     pub scratch: Option<PathBuf>,
@@ -39,6 +41,21 @@ pub struct LaunchPlan {
     pub walls: Walls,
     /// What it may use.
     pub limits: Limits,
+}
+
+/// The data of a tree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Storage {
+    /// The folder that all of these lie in.
+    pub data_dir: PathBuf,
+    /// The folders that hold them. None lies in another.
+    pub folders: Vec<PathBuf>,
+    /// Where their image is, if they are in one: two levels below `data_dir`, in a folder that
+    /// is nobody else's.
+    pub home: PathBuf,
+    /// Bytes that they may take together; `None`: as much as there is. Enforced before the
+    /// program starts; where that is impossible, the launch fails.
+    pub limit: Option<u64>,
 }
 
 /// What a tree may use of the machine; `None`: as much as there is. In force before its

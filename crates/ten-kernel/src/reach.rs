@@ -1,6 +1,7 @@
 //! Unix sockets of trees, for those who may not enter the folders that they are in.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     os::{
         fd::{AsRawFd, OwnedFd},
@@ -16,6 +17,9 @@ use rustix::fs::{
 /// Connecting to a socket is writing to its file (unix(7)).
 const GROUP_WRITES: u32 = 0o020;
 
+const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const WITHIN: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
+
 /// Opens the socket itself (O_PATH), not what a link leads to: whoever has the descriptor
 /// connects to it as `/proc/self/fd/N`, whatever is put in its place later. `group` is the group
 /// that must be able to, where that is not the caller's own: the file is given to it.
@@ -27,13 +31,27 @@ const GROUP_WRITES: u32 = 0o020;
 ///
 /// `NotFound` where nothing is there yet, `InvalidInput` where it is no socket.
 pub fn reach_socket(path: &Path, group: Option<u32>) -> io::Result<OwnedFd> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let path_only = OFlags::PATH | OFlags::CLOEXEC;
-    let folder = open(folder, path_only | OFlags::DIRECTORY, Mode::empty())?;
-    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    let socket = openat2(&folder, name, path_only | OFlags::NOFOLLOW, Mode::empty(), within)?;
+    let (folder, name) = parts(path)?;
+    reach(&open(folder, FOLDER, Mode::empty())?, name, group)
+}
+
+/// The same below a folder of which nothing is trusted: no link on the way there is followed.
+///
+/// # Errors
+///
+/// As for [`reach_socket`].
+pub fn reach_socket_below(top: &OwnedFd, path: &Path, group: Option<u32>) -> io::Result<OwnedFd> {
+    let (folder, name) = parts(path)?;
+    reach(&openat2(top, folder, FOLDER, Mode::empty(), WITHIN)?, name, group)
+}
+
+fn parts(path: &Path) -> io::Result<(&Path, &OsStr)> {
+    path.parent().zip(path.file_name()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+fn reach(folder: &OwnedFd, name: &OsStr, group: Option<u32>) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let socket = openat2(folder, name, flags, Mode::empty(), WITHIN)?;
     let found = fstat(&socket)?;
     if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a socket"));
@@ -66,6 +84,20 @@ mod tests {
         fs::write(at("file"), "").unwrap();
         for wrong in ["link", "file", "nothing"] {
             assert!(reach_socket(&at(wrong), None).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn below_a_folder_no_link_leads_to_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("scratch")).unwrap();
+        let _ours = UnixListener::bind(at("scratch/ours")).unwrap();
+        symlink("scratch", at("link")).unwrap();
+        let top = open(folder.path(), FOLDER, Mode::empty()).unwrap();
+        assert!(reach_socket_below(&top, "scratch/ours".as_ref(), None).is_ok());
+        for wrong in ["link/ours", "../ours", "/ours", "scratch/nothing", ""] {
+            assert!(reach_socket_below(&top, wrong.as_ref(), None).is_err(), "{wrong}");
         }
     }
 

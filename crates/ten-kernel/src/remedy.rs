@@ -31,6 +31,7 @@ impl Failure {
         let errno = Errno::from_raw_os_error(self.errno);
         let refused = matches!(errno, Errno::PERM | Errno::ACCESS | Errno::NOSPC | Errno::USERS);
         let unknown = matches!(errno, Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP);
+        let gone = matches!(errno, Errno::NOENT | Errno::NXIO | Errno::NODEV);
         match self.step {
             Step::Clone
             | Step::UserMap
@@ -62,6 +63,17 @@ impl Failure {
                 Some(NETWORK_MODULES)
             }
             Step::Clone | Step::Landlock | Step::Syscalls if unknown => Some(KERNEL),
+            Step::Storage if refused => Some("run ten as root, or remove storage_quota_mb"),
+            Step::StorageImage if errno == Errno::NOENT => Some("install e2fsprogs"),
+            Step::StorageLimit if refused => Some(
+                "to raise the limit of an image, ten needs CAP_SYS_RESOURCE; without it, take a \
+                 backup, and restore it with --replace",
+            ),
+            Step::StorageLoop | Step::StorageMount if refused || unknown || gone => Some(
+                "the kernel must have loop devices and ext4, and let ten use them: in a container, \
+                 pass /dev/loop-control and CAP_SYS_ADMIN; or put data_dir on ext4 or XFS with \
+                 project quotas",
+            ),
             _ => None,
         }
     }

@@ -3,15 +3,17 @@
 //!
 //! ```text
 //! launcher ── go ──► init          the tree is on record, it may run
+//!          ◄── (a meter) ── init    beside a frame, where its storage is limited
 //!          ◄── Main ── program     its credentials carry its pid as the launcher sees it
 //!          ◄── Started | Failed ── init
 //!          ◄── Ended ── init
 //! ```
 //!
-//! Nothing here waits for a reader: a tree has at most four frames to say, which fit the
+//! Nothing here waits for a reader: a tree has at most five frames to say, which fit the
 //! socket's buffer, and a launcher that is gone is an error nobody needs to hear.
 
 use std::{
+    cell::RefCell,
     io::{IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -20,8 +22,9 @@ use std::{
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags,
-        SocketFlags, SocketType, recv, recvmsg, send, socketpair, sockopt::set_socket_passcred,
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg, send, sendmsg,
+        socketpair, sockopt::set_socket_passcred,
     },
 };
 
@@ -43,6 +46,8 @@ pub enum Report {
     Failed(Failure),
     /// The main process ended with this raw status (wait(2)).
     Ended(i32),
+    /// Its storage is limited; [`ReportEnd::take_meter`] has what tells its use.
+    Limited,
 }
 
 impl Report {
@@ -53,6 +58,7 @@ impl Report {
             Self::Started => (1, 0),
             Self::Failed(failure) => (2, failure.errno),
             Self::Ended(status) => (3, *status),
+            Self::Limited => (4, 0),
         };
         frame[0] = kind;
         frame[4..HEADER].copy_from_slice(&number.to_le_bytes());
@@ -84,6 +90,7 @@ impl Report {
                 })
             }
             3 => Self::Ended(number),
+            4 => Self::Limited,
             _ => return None,
         })
     }
@@ -91,36 +98,50 @@ impl Report {
 
 /// The launcher's end; non-blocking.
 #[derive(Debug)]
-pub struct ReportEnd(OwnedFd);
+pub struct ReportEnd {
+    socket: OwnedFd,
+    meter: RefCell<Option<OwnedFd>>,
+}
 
 impl ReportEnd {
     /// Lets the tree run. Until then it only prepares itself, and if this end is closed
     /// first it ends: nothing ever runs that was not put on record.
     pub fn go(&self) -> Result<(), Errno> {
-        send(&self.0, b"g", SendFlags::NOSIGNAL).map(drop)
+        send(&self.socket, b"g", SendFlags::NOSIGNAL).map(drop)
     }
 
     /// The next report; `None` where there is none now, or none any more.
     pub fn next(&self) -> Option<Report> {
         let mut frame = [0; FRAME];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+        let mut space =
+            [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1), ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC;
-        let got = recvmsg(&self.0, &mut [IoSliceMut::new(&mut frame)], &mut control, flags).ok()?;
-        let sender = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmCredentials(sender) => Some(sender.pid),
-            _ => None,
-        });
+        let into = &mut [IoSliceMut::new(&mut frame)];
+        let got = recvmsg(&self.socket, into, &mut control, flags).ok()?;
+        let mut sender = None;
+        for message in control.drain() {
+            match message {
+                RecvAncillaryMessage::ScmCredentials(found) => sender = Some(found.pid),
+                RecvAncillaryMessage::ScmRights(mut fds) => *self.meter.borrow_mut() = fds.next(),
+                _ => {}
+            }
+        }
         if got.bytes != FRAME {
             return None;
         }
         Report::decode(&frame, sender?.as_raw_nonzero().get().cast_unsigned())
     }
+
+    /// What came with [`Report::Limited`].
+    pub fn take_meter(&self) -> Option<OwnedFd> {
+        self.meter.take()
+    }
 }
 
 impl AsFd for ReportEnd {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.socket.as_fd()
     }
 }
 
@@ -135,7 +156,7 @@ impl Reporter {
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         set_socket_passcred(&ours, true)?;
         rustix::io::ioctl_fionbio(&ours, true)?;
-        Ok((ReportEnd(ours), Self(theirs)))
+        Ok((ReportEnd { socket: ours, meter: RefCell::default() }, Self(theirs)))
     }
 
     /// Waits until the launcher says go; false where it never will.
@@ -150,6 +171,21 @@ impl Reporter {
 
     pub(crate) fn say(&self, report: &Report) {
         self.forward(&report.encode());
+    }
+
+    /// Says that the storage is limited, and hands over what tells its use.
+    pub(crate) fn hand_over(&self, meter: &OwnedFd) -> Result<(), Errno> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = [meter.as_fd()];
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        let frame = Report::Limited.encode();
+        let sent = sendmsg(&self.0, &[IoSlice::new(&frame)], &mut control, SendFlags::NOSIGNAL);
+        match sent {
+            // The launcher may be gone (see above).
+            Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Passes on a frame that was encoded elsewhere.

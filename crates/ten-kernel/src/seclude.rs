@@ -13,7 +13,7 @@ use landlock::{
 use rustix::{
     fs::{Mode, OFlags, open},
     process::geteuid,
-    thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs},
+    thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs},
 };
 
 /// The newest that we know; an older kernel does what it can of it.
@@ -33,7 +33,7 @@ const KEPT: CapabilitySet = CapabilitySet::DAC_OVERRIDE
 ///
 /// `Unsupported` where the kernel has no Landlock; nothing was given up then.
 pub fn seclude(folders: &[PathBuf]) -> io::Result<()> {
-    keep_file_rights()?;
+    keep(KEPT)?;
     let all = folders.iter().map(|folder| (folder.as_path(), AccessFs::from_all(KNOWN)));
     match landlock_to(all)? {
         RulesetStatus::NotEnforced => Err(io::ErrorKind::Unsupported.into()),
@@ -58,16 +58,21 @@ pub(crate) fn landlock_to<'a>(
     Ok(rules.restrict_self().map_err(io::Error::other)?.ruleset)
 }
 
-/// Leaves root, of its rights, those over files; nothing that this process executes gets more.
-/// Whoever is not root has none to lose. The process must have one thread.
-pub fn keep_file_rights() -> io::Result<()> {
+/// Leaves root, of its rights, those over files and, for what this process executes, the right to
+/// mount: an archiver looks into the image of an instance that sleeps, before it secludes itself.
+/// This process itself does not exercise it, and nothing that it executes gets more. Whoever is not
+/// root has none to lose. The process must have one thread.
+pub fn keep_rights_of_keeper() -> io::Result<()> {
+    // Where a container withholds it, nothing is mounted either.
+    let mounts = capabilities(None)?.permitted & CapabilitySet::SYS_ADMIN;
+    keep(KEPT | mounts)
+}
+
+fn keep(permitted: CapabilitySet) -> io::Result<()> {
     if geteuid().is_root() {
-        let none = CapabilitySet::empty();
+        let inheritable = CapabilitySet::empty();
         set_no_new_privs(true)?;
-        set_capabilities(
-            None,
-            CapabilitySets { effective: KEPT, permitted: KEPT, inheritable: none },
-        )?;
+        set_capabilities(None, CapabilitySets { effective: KEPT, permitted, inheritable })?;
     }
     Ok(())
 }
@@ -88,6 +93,9 @@ mod tests {
         std::os::unix::fs::symlink(other.path(), own.path().join("link")).unwrap();
         std::thread::scope(|scope| {
             let seen = scope.spawn(|| {
+                keep_rights_of_keeper().unwrap();
+                let mounts = |set: CapabilitySet| set.contains(CapabilitySet::SYS_ADMIN);
+                assert!(!mounts(capabilities(None).unwrap().effective));
                 seclude(&[own.path().to_owned()]).unwrap();
                 assert_eq!(fs::read_to_string(own.path().join("file")).unwrap(), "own");
                 fs::write(own.path().join("new"), "").unwrap();
@@ -98,6 +106,7 @@ mod tests {
                 assert!(fs::read_dir("/").is_err());
                 if geteuid().is_root() {
                     assert!(rustix::system::sethostname(b"x").is_err(), "it is still root");
+                    assert!(!mounts(capabilities(None).unwrap().permitted), "it can mount");
                 }
             });
             seen.join().unwrap();

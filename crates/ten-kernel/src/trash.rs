@@ -6,7 +6,8 @@
 //!                                 └──purge──► .gone-NAME ──► nothing
 //! ```
 //!
-//! An entry is a folder with a note and, numbered, the folders that were moved. Moving is one
+//! An entry is a folder with a note and, numbered, the folders that were moved; the place of an
+//! image is called `image-N` there. Moving is one
 //! rename(2) for each, within one filesystem, so each folder is in one place or in the other
 //! whatever happens. What an entry means, and how long it stays, is for whoever writes the note.
 //!
@@ -30,11 +31,16 @@ use rustix::{
     io::Errno,
 };
 
+pub(crate) use removal::empty;
 pub use removal::empty_in_child;
 use serde::{Deserialize, Serialize};
 
 use crate::beneath::{self, Place};
 
+/// Where the images of instances are, in the data folder. No instance and no service is called so.
+pub const IMAGES: &str = ".images";
+/// Begins the name of such a one in an entry.
+const IMAGE: &str = "image-";
 /// The trash in a data folder. No instance and no service is called so.
 const FOLDER: &str = ".trash";
 /// Begins the name of an entry that is not whole yet.
@@ -244,7 +250,7 @@ impl Trash {
                 Ok(()) | Err(Errno::NOENT) => Ok(()),
                 // A file in the place of a folder is no instance's; a link is moved as a link.
                 Err(Errno::NOTDIR) if place.is_file()? => Ok(()),
-                Err(_) => place.move_to(&draft, &number.to_string()),
+                Err(_) => place.move_to(&draft, &Slot::of(number, folder).name()),
             }
         });
         let kept = self.conclude(entry)?;
@@ -281,7 +287,7 @@ impl Trash {
     pub fn conclude(&self, entry: &NewEntry) -> io::Result<bool> {
         let NewEntry { name, draft } = entry;
         let folder = beneath::folder(&self.folder, draft.as_ref())?;
-        if numbers(&folder)?.is_empty() {
+        if slots(&folder)?.is_empty() {
             self.remove_empty(&folder, draft)?;
             return Ok(false);
         }
@@ -338,6 +344,15 @@ impl Trash {
         Ok(note)
     }
 
+    /// Whether the place of an image was moved into an entry; false where there is none.
+    pub fn holds_image(&self, name: &str) -> io::Result<bool> {
+        match beneath::folder(&self.folder, name.as_ref()) {
+            Ok(entry) => Ok(slots(&entry)?.iter().any(|slot| slot.is_image)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
     /// Moves what is in an entry back to `folders`, which are those it was filled from, and
     /// removes the entry. A folder whose place is empty or missing is put there; where one is
     /// not, nothing is moved. Renames and nothing else.
@@ -349,11 +364,14 @@ impl Trash {
         let _leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = beneath::folder(&self.folder, name.as_ref()).map_err(missing)?;
         let mut moves = Vec::new();
-        for number in numbers(&entry)? {
-            let folder = folders.get(number).ok_or(PutBackError::NoEntry)?;
+        for slot in slots(&entry)? {
+            let folder = folders.get(slot.number).ok_or(PutBackError::NoEntry)?;
+            if Slot::of(slot.number, folder) != slot {
+                return Err(Errno::XDEV.into());
+            }
             let place = Place::make(&self.data_dir, folder)?;
             match place.remove_if_empty() {
-                Ok(()) | Err(Errno::NOENT) => moves.push((number.to_string(), place)),
+                Ok(()) | Err(Errno::NOENT) => moves.push((slot.name(), place)),
                 Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOTDIR) => {
                     return Err(PutBackError::Occupied { path: folder.clone() });
                 }
@@ -410,15 +428,38 @@ impl Trash {
     }
 }
 
-/// The numbers of the folders in an entry, in order.
-fn numbers(entry: impl AsFd) -> io::Result<Vec<usize>> {
-    let mut numbers = Vec::new();
-    for found in Dir::read_from(entry)? {
-        numbers
-            .extend(found?.file_name().to_str().ok().and_then(|name| name.parse::<usize>().ok()));
+/// Where a folder is in an entry. What lay among the images is told apart by its name there, as the
+/// kernel mounts it: nothing that came from elsewhere is ever put among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Slot {
+    number: usize,
+    is_image: bool,
+}
+
+impl Slot {
+    fn of(number: usize, folder: &Path) -> Self {
+        Self { number, is_image: folder.starts_with(IMAGES) }
     }
-    numbers.sort_unstable();
-    Ok(numbers)
+
+    fn read(name: &str) -> Option<Self> {
+        let number = name.strip_prefix(IMAGE);
+        let is_image = number.is_some();
+        Some(Self { number: number.unwrap_or(name).parse().ok()?, is_image })
+    }
+
+    fn name(self) -> String {
+        format!("{}{}", if self.is_image { IMAGE } else { "" }, self.number)
+    }
+}
+
+/// The folders in an entry, in order.
+fn slots(entry: impl AsFd) -> io::Result<Vec<Slot>> {
+    let mut slots = Vec::new();
+    for found in Dir::read_from(entry)? {
+        slots.extend(found?.file_name().to_str().ok().and_then(Slot::read));
+    }
+    slots.sort_unstable();
+    Ok(slots)
 }
 
 #[cfg(test)]

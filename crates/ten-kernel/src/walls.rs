@@ -3,6 +3,7 @@
 //! takes away.
 //!
 //! ```text
+//! part_mounts (after it, nothing mounted here is seen outside)
 //! build: ids ► cgroup namespace ► host name ► network ► mounts ► bounding set ► user ►
 //!        capabilities
 //! close: Landlock (places) ► seccomp (syscalls), which both need no_new_privs
@@ -13,7 +14,7 @@ mod mounts;
 mod places;
 mod syscalls;
 
-use std::{fs, os::fd::OwnedFd};
+use std::{fs, os::fd::OwnedFd, path::PathBuf};
 
 pub(crate) use self::{
     mounts::replace as replace_tree,
@@ -39,14 +40,18 @@ use crate::{
 /// No kernel has more capabilities than bits in the set that it keeps them in.
 const CAPABILITY_BITS: u32 = 64;
 
+pub(crate) use self::mounts::part as part_mounts;
+
 /// Builds the walls of [`Walls::Namespaces`](crate::Walls) around this process, which was
-/// born in those namespaces. `take_on` is called when nothing is left to do for which one
+/// born in those namespaces. `shown` is what is bound in place of folders of the same paths.
+/// `take_on` is called when nothing is left to do for which one
 /// must be root.
 pub(crate) fn build(
     ids: Option<Ids>,
     hostname: &str,
     (network, link): (Network, Option<&Link>),
     mounts: &[Mount],
+    shown: &[(PathBuf, OwnedFd)],
     take_on: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     ids.map_or(Ok(()), map)?;
@@ -65,7 +70,7 @@ pub(crate) fn build(
             link.connect()?;
         }
     }
-    mounts::make(network, mounts)?;
+    mounts::make(network, mounts, shown)?;
     drop_bounding_set().map_err(Failure::of(Step::Capabilities))?;
     take_on()?;
     drop_capabilities().map_err(Failure::of(Step::Capabilities))

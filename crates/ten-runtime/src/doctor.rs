@@ -115,7 +115,7 @@ pub fn examine(inquiry: &Inquiry<'_>) -> Vec<Group> {
         group("kernel", kernel::checks()),
         group("isolation", isolation::checks(services)),
         group("limits", limits::checks(services, server)),
-        group("storage", storage::checks(inquiry.data_dir)),
+        group("storage", storage::checks(services, inquiry.data_dir)),
         group("network", network::checks(inquiry.listen, server)),
         group("server", server::checks(services, inquiry.socket, &running)),
         group("services", server::starts(inquiry.services)),

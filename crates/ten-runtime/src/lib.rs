@@ -27,7 +27,7 @@ use std::{
 };
 
 use ten_domain::{InstanceName, Listen, ResourceLimits, ServiceName, ServiceSpec};
-use ten_kernel::{LaunchPlan, Limits};
+use ten_kernel::{IMAGES, LaunchPlan, Limits, Storage};
 
 pub use binds::missing_binds;
 pub use environment::HostEnvironment;
@@ -207,6 +207,8 @@ pub enum PlanError {
     },
 }
 
+const MIB: u64 = 1024 * 1024;
+
 /// Longest path of a Unix socket, in bytes (unix(7): sun_path has 108, one for the NUL).
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -241,6 +243,7 @@ pub fn plan(
         env: env.into_iter().collect(),
         workdir: places.workdir.clone(),
         folders: created,
+        storage: Some(storage(ground, spec, name, &places.folders)),
         scratch: walls.scratch,
         socket: Some(walls.socket),
         activation: spec.listen == Listen::Activation,
@@ -327,19 +330,42 @@ impl Stage {
     }
 }
 
-/// The folders of an instance below the data folder, its own `{instance_dir}` first.
-pub fn folders(
+/// Where the data of an instance are: its folders below the data folder, its own
+/// `{instance_dir}` first, and what else may hold them.
+pub fn data(
     ground: &Ground,
     spec: &ServiceSpec,
     name: &InstanceName,
-) -> Result<Vec<PathBuf>, PlanError> {
+) -> Result<Storage, PlanError> {
     // The port is not known yet, and a folder that has it in its name is another at each start.
-    Ok(places::Places::new(ground, spec, name, 0)?.folders)
+    let folders = places::Places::new(ground, spec, name, 0)?.folders;
+    Ok(storage(ground, spec, name, &folders))
+}
+
+fn storage(
+    ground: &Ground,
+    spec: &ServiceSpec,
+    name: &InstanceName,
+    folders: &[PathBuf],
+) -> Storage {
+    let mut outermost: Vec<PathBuf> = Vec::new();
+    for folder in folders {
+        // One that lies in another goes where that one goes.
+        let inside = folders.iter().any(|other| folder != other && folder.starts_with(other));
+        if !inside && !outermost.contains(folder) {
+            outermost.push(folder.clone());
+        }
+    }
+    Storage {
+        data_dir: ground.data_dir.clone(),
+        folders: outermost,
+        home: ground.data_dir.join(IMAGES).join(name.to_string()),
+        limit: spec.limits.storage_quota_mb.map(|mb| mb.saturating_mul(MIB)),
+    }
 }
 
 /// The same limits in the units of the kernel.
 fn limits(limits: &ResourceLimits) -> Limits {
-    const MIB: u64 = 1024 * 1024;
     Limits {
         memory_max: limits.memory_limit_mb.map(|mb| mb.saturating_mul(MIB)),
         memory_swap_max: limits.memory_swap_max_mb.map(|mb| mb.saturating_mul(MIB)),

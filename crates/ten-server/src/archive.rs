@@ -12,7 +12,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
@@ -22,6 +22,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use rustix::pipe::{PipeFlags, pipe_with};
 use ten_domain::InstanceName;
+use ten_kernel::Storage;
 use ten_supervisor::{Fleet, Import};
 use ten_warden::Cancel;
 use tokio::{
@@ -41,10 +42,14 @@ const BLOCK: usize = 64 * 1024;
 /// What `ten archive` is told.
 #[derive(Debug, Clone)]
 pub enum Archive {
-    /// Write an archive of these folders to stdout.
+    /// Write an archive of these data to stdout.
     Pack {
         /// For a copy of one database at a time.
         scratch: PathBuf,
+        /// What the folders lie in.
+        data_dir: PathBuf,
+        /// Where an image would be that holds them.
+        home: PathBuf,
         /// In the order of their numbers.
         folders: Vec<PathBuf>,
     },
@@ -60,15 +65,9 @@ pub enum Archive {
 /// Does it, after giving up all but the folders in question. The process must have one thread.
 pub fn archive(what: &Archive) -> ExitCode {
     let done = match what {
-        Archive::Pack { scratch, folders } => {
-            let mut seen: Vec<_> =
-                folders.iter().filter(|folder| folder.is_dir()).cloned().collect();
-            seen.push(scratch.clone());
-            ten_kernel::seclude(&seen).map_err(secluded).and_then(|()| {
-                let left_out = ten_archive::pack(folders, scratch, io::stdout().lock());
-                let lines = left_out.map(|all| all.iter().map(ToString::to_string).collect());
-                lines.map_err(|error| with_causes(&error))
-            })
+        Archive::Pack { scratch, data_dir, home, folders } => {
+            let (data_dir, home, folders) = (data_dir.clone(), home.clone(), folders.clone());
+            pack(scratch, &Storage { data_dir, folders, home, limit: None })
         }
         Archive::Unpack { into, folders } => {
             ten_kernel::seclude(std::slice::from_ref(into)).map_err(secluded).and_then(|()| {
@@ -86,6 +85,17 @@ pub fn archive(what: &Archive) -> ExitCode {
         let _ = writeln!(io::stderr(), "{line}");
     }
     code
+}
+
+/// What was left out.
+fn pack(scratch: &Path, storage: &Storage) -> Result<Vec<String>, String> {
+    let seen = ten_kernel::look_into(storage).map_err(|failure| failure.to_string())?;
+    let there = seen.folders.iter().filter(|folder| folder.is_dir());
+    let reachable: Vec<_> = there.cloned().chain([scratch.to_owned()]).collect();
+    ten_kernel::seclude(&reachable).map_err(secluded)?;
+    let left_out = ten_archive::pack(&seen.folders, scratch, io::stdout().lock());
+    let lines = left_out.map(|all| all.iter().map(ToString::to_string).collect());
+    lines.map_err(|error| with_causes(&error))
 }
 
 fn secluded(error: io::Error) -> String {
@@ -119,16 +129,16 @@ impl Default for Archives {
 }
 
 impl Archives {
-    /// The folders as a stream, which breaks off where packing fails.
+    /// The data as a stream, which breaks off where packing fails.
     pub(crate) async fn pack(
         &self,
         fleet: &Fleet,
         name: &InstanceName,
-        folders: &[PathBuf],
+        storage: &Storage,
     ) -> io::Result<Body> {
         let place = self.place().await?;
         let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
-        let pending = fleet.pack(folders, &theirs)?;
+        let pending = fleet.pack(storage, &theirs)?;
         // The keeper's is the only one left, so its end is the archive's.
         drop(theirs);
         let archive = pipe::Receiver::from_owned_fd(ours)?;

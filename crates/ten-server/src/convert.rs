@@ -49,6 +49,8 @@ pub(crate) fn instance(view: InstanceView, config: &Config, site: &Site) -> api:
         health,
         pid: view.pid,
         memory_bytes: view.memory,
+        storage_bytes: view.storage,
+        storage_limit_bytes: view.storage_limit,
         uptime_ms: view.uptime.map(millis),
         idle_ms: view.idle.map(millis),
         restarts: view.restarts,
@@ -106,7 +108,12 @@ pub(crate) fn trashed(trashed: Trashed) -> api::Trashed {
         at: format!("{:.3}", trashed.at),
         until: format!("{:.3}", trashed.until),
         reason: trashed.reason.word().to_owned(),
-        folders: trashed.folders.iter().map(|folder| folder.display().to_string()).collect(),
+        folders: trashed
+            .folders
+            .iter()
+            .filter(|folder| !folder.starts_with(ten_kernel::IMAGES))
+            .map(|folder| folder.display().to_string())
+            .collect(),
     }
 }
 

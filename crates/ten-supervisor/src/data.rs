@@ -29,7 +29,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use ten_domain::{Config, InstanceName, ServiceName};
-use ten_kernel::{NewEntry, PutBackError};
+use ten_kernel::{NewEntry, PutBackError, Storage};
 use ten_runtime::Ground;
 use ten_warden::{Keeper, Pending};
 use tokio::sync::oneshot;
@@ -204,6 +204,10 @@ impl PutBack {
 
     fn put_back(&self) -> Result<(), Denied> {
         let instance = &self.trashed.instance;
+        let in_the_way = self.data.is_in_the_way(&self.trashed);
+        if in_the_way.map_err(|error| not_moved(instance, &error))? {
+            return Err(Denied::HasData(instance.clone()));
+        }
         let put_back = self.data.trash.put_back(&self.trashed.entry, &self.trashed.folders);
         put_back.map_err(|error| match error {
             PutBackError::NoEntry => Denied::NotInTrash(instance.clone()),
@@ -251,7 +255,8 @@ impl Data {
         known: &[InstanceName],
     ) -> io::Result<(NewEntry, Trashed, Vec<PathBuf>)> {
         let (shared, folders) = match reason {
-            // A backup has all of them, by their numbers.
+            // A backup has all of them, by their numbers, and no image: nobody else is to make
+            // what this kernel mounts.
             Reason::Backup => (Vec::new(), self.folders(name)?),
             Reason::Stop | Reason::Remove | Reason::Replace => self.own_folders(name, known)?,
         };
@@ -283,10 +288,12 @@ impl Data {
         name: &InstanceName,
         known: &[InstanceName],
     ) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
+        let storage = self.storage(name)?;
+        let home = self.below(&storage.home)?;
         let folders = self.folders(name)?;
-        // Nobody else has an `{instance_dir}`, and mostly there is no more.
+        // Nobody else has an `{instance_dir}` or an image, and mostly there is no more.
         if folders.len() <= 1 {
-            return Ok((Vec::new(), folders));
+            return Ok((Vec::new(), folders.into_iter().chain([home]).collect()));
         }
         // Who is not known, or not any more, may have data too: `ten rm --keep-data`.
         let namesake =
@@ -298,53 +305,71 @@ impl Data {
             others.flat_map(|other| self.folders(&other).unwrap_or_default()).collect();
         let overlap = |own: &Path, other: &Path| own.starts_with(other) || other.starts_with(own);
         let shared = |own: &PathBuf| theirs.iter().any(|other| overlap(own, other));
-        Ok(folders.into_iter().partition(shared))
+        let (shared, mut own): (Vec<_>, Vec<_>) = folders.into_iter().partition(shared);
+        own.push(home);
+        Ok((shared, own))
     }
 
-    /// The folders of an instance. Absolute.
-    pub(crate) fn places(&self, name: &InstanceName) -> Result<Vec<PathBuf>, Denied> {
-        let folders = self.folders(name).map_err(|error| not_moved(name, &error))?;
-        Ok(folders.iter().map(|folder| self.ground.data_dir.join(folder)).collect())
+    /// Where the data of an instance are.
+    pub(crate) fn places(&self, name: &InstanceName) -> Result<Storage, Denied> {
+        self.storage(name).map_err(|error| not_moved(name, &error))
     }
 
-    /// Whether any of the instance's folders has something in it.
+    /// Whether an instance has data, in its folders or in an image.
     pub(crate) async fn exist(self: &Arc<Self>, name: &InstanceName) -> Result<bool, Denied> {
         let (data, owner) = (Arc::clone(self), name.clone());
-        let exist = blocking(move || {
-            let mut folders = data.folders(&owner)?.into_iter();
-            folders.try_fold(false, |any, folder| Ok(any || data.trash.holds_data(&folder)?))
-        });
-        exist.await.map_err(|error| not_moved(name, &error))
+        let exist = blocking(move || data.has_any(&owner)).await;
+        exist.map_err(|error| not_moved(name, &error))
+    }
+
+    fn has_any(&self, name: &InstanceName) -> io::Result<bool> {
+        let Storage { folders, home, .. } = self.storage(name)?;
+        let mut places = folders.iter().chain([&home]);
+        places.try_fold(false, |any, folder| Ok(any || self.is_filled(folder)?))
+    }
+
+    /// Whether an instance would have data twice, in its folders and in an image. What is in the
+    /// very places of the entry's own folders, the trash sees itself.
+    fn is_in_the_way(&self, trashed: &Trashed) -> io::Result<bool> {
+        match self.trash.holds_image(&trashed.entry)? {
+            true => self.has_any(&trashed.instance),
+            false => self.is_filled(&self.storage(&trashed.instance)?.home),
+        }
+    }
+
+    fn is_filled(&self, folder: &Path) -> io::Result<bool> {
+        self.trash.holds_data(&self.below(folder)?)
     }
 
     /// Removes folders of an instance that is forgotten, as far as they are empty. Does not wait.
     pub(crate) fn vacate(&self, folders: &[PathBuf]) {
-        let below =
-            |folder: &PathBuf| folder.strip_prefix(&self.ground.data_dir).ok().map(Path::to_owned);
-        let below: Vec<_> = folders.iter().filter_map(below).collect();
+        let below: Vec<_> = folders.iter().filter_map(|folder| self.below(folder).ok()).collect();
         if let Err(error) = self.trash.vacate(&below) {
             tracing::warn!("empty folders are left: {error}");
         }
     }
 
-    /// Packs folders of instances, named as by [`Self::places`].
-    pub(crate) fn pack(&self, folders: &[PathBuf], archive: &OwnedFd) -> io::Result<Pending> {
-        let below = folders.iter().map(|folder| folder.strip_prefix(&self.ground.data_dir));
-        let below: Result<Vec<_>, _> = below.map(|folder| folder.map(Path::to_owned)).collect();
-        self.trash.pack(&below.map_err(io::Error::other)?, archive)
+    /// Packs data of an instance, which are where [`Self::places`] says.
+    pub(crate) fn pack(&self, storage: &Storage, archive: &OwnedFd) -> io::Result<Pending> {
+        let folders = storage.folders.iter().map(|folder| self.below(folder));
+        let folders = folders.collect::<io::Result<Vec<_>>>()?;
+        self.trash.pack(self.below(&storage.home)?, folders, archive)
     }
 
-    fn folders(&self, name: &InstanceName) -> io::Result<Vec<PathBuf>> {
+    fn storage(&self, name: &InstanceName) -> io::Result<Storage> {
         let spec = self.config.services.get(&name.service).ok_or(io::ErrorKind::NotFound)?;
-        let folders = ten_runtime::folders(&self.ground, spec, name).map_err(io::Error::other)?;
-        let below =
-            |folder: PathBuf| folder.strip_prefix(&self.ground.data_dir).map(Path::to_owned);
-        // One that lies in another goes where that one goes.
-        let outermost = |folder: &PathBuf| {
-            !folders.iter().any(|other| folder != other && folder.starts_with(other))
-        };
-        let outermost = folders.iter().filter(|folder| outermost(folder)).cloned();
-        outermost.map(|folder| below(folder).map_err(io::Error::other)).collect()
+        ten_runtime::data(&self.ground, spec, name).map_err(io::Error::other)
+    }
+
+    /// The folders of an instance below the data folder.
+    fn folders(&self, name: &InstanceName) -> io::Result<Vec<PathBuf>> {
+        let storage = self.storage(name)?;
+        storage.folders.iter().map(|folder| self.below(folder)).collect()
+    }
+
+    fn below(&self, folder: &Path) -> io::Result<PathBuf> {
+        let below = folder.strip_prefix(&self.ground.data_dir).map(Path::to_owned);
+        below.map_err(io::Error::other)
     }
 
     /// Prepares to bring back data of an instance: the newest, or those of this moment or the

@@ -272,6 +272,7 @@ impl Driver {
             timer: None,
             last_failure: None,
             last_wake: None,
+            storage_told: Arc::default(),
         };
         self.instances.insert(name, instance);
     }

@@ -1,7 +1,11 @@
 //! What the driver keeps of one instance: its machine, its process, and who waits for it.
 
 use std::{
-    collections::BTreeMap, net::SocketAddr, os::fd::OwnedFd, path::PathBuf, sync::Arc,
+    collections::BTreeMap,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -49,6 +53,8 @@ pub(crate) struct Instance {
     pub(crate) timer: Option<Timer>,
     pub(crate) last_failure: Option<Arc<str>>,
     pub(crate) last_wake: Option<Duration>,
+    /// Whether the log has been told of its storage what there is to tell.
+    pub(crate) storage_told: Arc<AtomicBool>,
 }
 
 /// A process of an instance, from the decision to launch it until nothing is left of it.
@@ -68,6 +74,10 @@ pub(crate) struct Process {
     pub(crate) door: Option<Arc<Door>>,
     /// Commands of operators in it.
     pub(crate) commands: Commands,
+    /// What tells the use of its storage, where that is limited.
+    pub(crate) meter: Option<Arc<OwnedFd>>,
+    /// Tells the log when its storage is nearly full.
+    pub(crate) storage_watch: Option<Watch>,
     /// From the moment it is ready; a worker has none.
     pub(crate) generation: Option<Arc<Generation>>,
     /// Finds out whether it is ready, then whether it is healthy.
@@ -97,6 +107,8 @@ impl Process {
             cgroup: None,
             door: None,
             commands: Commands::default(),
+            meter: None,
+            storage_watch: None,
             generation: None,
             watch: None,
             seek: None,
@@ -197,6 +209,8 @@ impl Instance {
             weight: before.weight,
             pid: process.and_then(|process| process.pid),
             cgroup: process.and_then(|process| Some(process.cgroup.as_ref()?.path.clone())),
+            meter: process.and_then(|process| process.meter.clone()),
+            storage_limit: self.spec.limits.storage_quota_mb,
             restarts: self.machine.restarts(),
             health_failures: process.map_or(0, |process| process.health.failures()),
             health_checked: process.and_then(|process| process.health_checked),

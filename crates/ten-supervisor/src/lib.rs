@@ -25,6 +25,7 @@ mod probe;
 mod publish;
 mod queue;
 mod scribe;
+mod storage;
 mod view;
 
 pub use commands::{Inside, NotRun, Outcome, Running};

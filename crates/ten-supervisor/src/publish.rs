@@ -10,6 +10,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::{
         Arc,
@@ -22,10 +23,10 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use ten_domain::{
     Concurrency, Config, InstanceName, Refusal, Rotation, ServiceName, ServiceSpec, State, Weight,
 };
-use ten_kernel::memory_used;
+use ten_kernel::{memory_used, storage_used};
 use tokio::time::Instant;
 
-use crate::{InstanceView, Lease, gate::Generation};
+use crate::{InstanceView, Lease, gate::Generation, storage::MIB};
 
 /// The whole fleet, as readers see it.
 #[derive(Debug)]
@@ -73,6 +74,10 @@ pub(crate) struct Status {
     pub(crate) pid: Option<u32>,
     /// Where its process is counted.
     pub(crate) cgroup: Option<PathBuf>,
+    /// What tells the use of its storage, where that is limited.
+    pub(crate) meter: Option<Arc<OwnedFd>>,
+    /// That limit, in MiB.
+    pub(crate) storage_limit: Option<u64>,
     pub(crate) launched: Option<Instant>,
     pub(crate) restarts: u32,
     pub(crate) health_failures: u32,
@@ -208,6 +213,8 @@ impl Entry {
             weight,
             pid: None,
             cgroup: None,
+            meter: None,
+            storage_limit: None,
             launched: None,
             restarts: 0,
             health_failures: 0,
@@ -257,6 +264,8 @@ impl Entry {
             state: status.state,
             pid: status.pid,
             memory: status.cgroup.as_deref().and_then(memory_used),
+            storage: status.meter.as_deref().and_then(|meter| storage_used(meter).ok()),
+            storage_limit: status.storage_limit.map(|mb| mb.saturating_mul(MIB)),
             uptime: status.launched.filter(|_| running).map(|at| at.elapsed()),
             idle: generation.as_ref().filter(|_| in_flight == 0).map(|g| g.unused_for()),
             restarts: status.restarts,

@@ -15,6 +15,10 @@ pub struct InstanceView {
     pub pid: Option<u32>,
     /// Bytes of memory that its processes use, page cache included, where the host counts them.
     pub memory: Option<u64>,
+    /// Bytes that its folders take, while it runs and they are limited.
+    pub storage: Option<u64>,
+    /// That limit in bytes, if it has one.
+    pub storage_limit: Option<u64>,
     /// How long ago its process was launched, while it runs.
     pub uptime: Option<Duration>,
     /// How long it has had no request, while it runs and has none.

@@ -2,7 +2,8 @@
 //!
 //! Found from outside, by the one thing that all of it shares: the name of the test's folder.
 //! It is in the arguments of ten's processes, in the environment of every tenant and its
-//! relatives (`DATA_DIR`), and in the path of every mount. Cgroups, ports and networks do not
+//! relatives (`DATA_DIR`), in the path of every mount, and in that of the image of every loop
+//! device. Cgroups, ports and networks do not
 //! carry it, so those are noted while the tenants that have them still run.
 
 use std::{
@@ -85,6 +86,7 @@ impl Footprint {
             found.push(format!("process {pid} (parent {parent}, {state}): {}", argv.join(" ")));
         }
         found.extend(self.mounts().iter().map(|mount| format!("mount {mount}")));
+        found.extend(self.devices().iter().map(|image| format!("loop device of {image}")));
         let cgroups = self.cgroups.iter().filter(|path| path.exists());
         found.extend(cgroups.map(|path| format!("cgroup {}", path.display())));
         let sockets = self.sockets();
@@ -106,6 +108,16 @@ impl Footprint {
         let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let points = text.lines().filter_map(|line| line.split(' ').nth(4));
         points.filter(|point| Path::new(point).starts_with(&self.folder)).map(Into::into).collect()
+    }
+
+    /// Images below the folder that are disks (loop(4)). One that has been removed since is
+    /// called so, too: its path is followed by ` (deleted)`.
+    fn devices(&self) -> Vec<String> {
+        let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+        let image =
+            |device: fs::DirEntry| fs::read_to_string(device.path().join("loop/backing_file")).ok();
+        let images = devices.filter_map(image).map(|image| image.trim_end().to_owned());
+        images.filter(|image| Path::new(image).starts_with(&self.folder)).collect()
     }
 
     fn sockets(&self) -> Vec<PathBuf> {

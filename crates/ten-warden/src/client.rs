@@ -58,6 +58,8 @@ pub struct Living {
     pub output: Output,
     /// The way in.
     pub door: Door,
+    /// What tells the use of its storage, where that is limited.
+    pub meter: Option<OwnedFd>,
 }
 
 /// The read ends of a tree's output, non-blocking.
@@ -84,6 +86,8 @@ pub enum Event {
         output: Output,
         /// The way in.
         door: Door,
+        /// What tells the use of its storage, where that is limited.
+        meter: Option<OwnedFd>,
     },
     /// Its Unix socket is there, which was asked for with [`WardenHandle::seek`].
     Found {
@@ -196,9 +200,9 @@ pub async fn connect(
     loop {
         match receive(&socket).await?.ok_or(ConnectError::Gone)? {
             (ToFront::BootDone, _) => break,
-            (ToFront::Living { launch, pid, cgroup, note }, fds) => {
-                let (output, door) = unpack_ends(fds)?;
-                boot.living.push(Living { launch, pid, cgroup, note, output, door });
+            (ToFront::Living { launch, pid, cgroup, limited, note }, fds) => {
+                let (output, door, meter) = unpack_ends(fds, limited)?;
+                boot.living.push(Living { launch, pid, cgroup, note, output, door, meter });
             }
             (other, _) => return Err(unexpected(&other, "Living or BootDone")),
         }
@@ -280,9 +284,9 @@ async fn receive(socket: &UnixDatagram) -> Result<Option<(ToFront, Vec<OwnedFd>)
 
 fn event(message: ToFront, fds: Vec<OwnedFd>) -> Result<Event, ConnectError> {
     Ok(match message {
-        ToFront::Launched { launch, pid, cgroup } => {
-            let (output, door) = unpack_ends(fds)?;
-            Event::Launched { launch, pid, cgroup, output, door }
+        ToFront::Launched { launch, pid, cgroup, limited } => {
+            let (output, door, meter) = unpack_ends(fds, limited)?;
+            Event::Launched { launch, pid, cgroup, output, door, meter }
         }
         ToFront::Found { launch } => {
             let [socket] =
@@ -329,11 +333,14 @@ fn unpack_boot(
     })
 }
 
-fn unpack_ends(fds: Vec<OwnedFd>) -> Result<(Output, Door), ConnectError> {
+type Ends = (Output, Door, Option<OwnedFd>);
+
+fn unpack_ends(mut fds: Vec<OwnedFd>, limited: bool) -> Result<Ends, ConnectError> {
     let count = fds.len();
+    let meter = if limited { fds.pop() } else { None };
     match <[OwnedFd; 3]>::try_from(fds) {
-        Ok([stdout, stderr, door]) => Ok((Output { stdout, stderr }, Door::from(door))),
-        Err(_) => Err(wrong_fds(count, "stdout, stderr and a door")),
+        Ok([stdout, stderr, door]) => Ok((Output { stdout, stderr }, Door::from(door), meter)),
+        Err(_) => Err(wrong_fds(count, "stdout, stderr, a door and perhaps a meter")),
     }
 }
 

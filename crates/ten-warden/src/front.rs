@@ -200,7 +200,9 @@ impl Front {
             let fds: Vec<_> = match beside {
                 Beside::Nothing => Vec::new(),
                 Beside::Ends(ends) => {
-                    vec![ends.stdout.as_fd(), ends.stderr.as_fd(), ends.door.as_fd()]
+                    let mut fds = vec![ends.stdout.as_fd(), ends.stderr.as_fd(), ends.door.as_fd()];
+                    fds.extend(ends.meter.get().map(AsFd::as_fd));
+                    fds
                 }
                 Beside::Socket(socket) => vec![socket.as_fd()],
                 Beside::Boot(fds, keeper) => {

@@ -7,7 +7,8 @@
 //!   └────────── the answer ◄── reply socket ◄───┘
 //! ```
 //!
-//! A fork of the warden with root's rights over files and no others, born and gone with its front.
+//! A fork of the warden with root's rights over files, born and gone with its front; only what it
+//! executes may mount, too, for an archive of what is in an image.
 //! It knows no policy: which data go and come is the front's to say. It takes nothing from the
 //! front but names, and none that leads out of the data folder or to what is ten's own.
 //!
@@ -50,7 +51,7 @@ pub struct Keeping {
     /// Who knows what may be executed inside of an instance, of those whose files are not the
     /// front's to see.
     pub planner: Arc<dyn Planner>,
-    /// What packs (`pack SCRATCH FOLDER…`) and unpacks (`unpack FOLDER COUNT`) archives.
+    /// What packs (`pack SCRATCH DATA_DIR HOME FOLDER…`) and unpacks (`unpack FOLDER COUNT`) archives.
     pub archiver: FrontCommand,
 }
 
@@ -148,15 +149,25 @@ impl Keeper {
         self.ask(&Request::HoldsData { folder: folder.into() })
     }
 
+    /// [`Trash::holds_image`](ten_kernel::Trash::holds_image).
+    pub fn holds_image(&self, entry: &str) -> io::Result<bool> {
+        self.ask(&Request::HoldsImage { entry: entry.into() })
+    }
+
     /// [`Planner::why_not`].
     pub fn why_not(&self, order: Vec<u8>, command: String) -> io::Result<Option<String>> {
         self.ask(&Request::WhyNot { order, command })
     }
 
-    /// Packs folders into an archive, which is written to a pipe. The answer is what was left out,
-    /// a line each; the inner error is why it failed.
-    pub fn pack(&self, folders: &[PathBuf], archive: &OwnedFd) -> io::Result<Pending> {
-        self.send(&Request::Pack { folders: folders.into() }, Some(archive.as_fd()))
+    /// Packs folders, or what the image at `home` holds of them, into an archive, which is written
+    /// to a pipe. The answer is what was left out, a line each; the inner error is why it failed.
+    pub fn pack(
+        &self,
+        home: PathBuf,
+        folders: Vec<PathBuf>,
+        archive: &OwnedFd,
+    ) -> io::Result<Pending> {
+        self.send(&Request::Pack { home, folders }, Some(archive.as_fd()))
     }
 
     /// Unpacks an archive, read from a pipe, into an entry that was prepared for an import. The

@@ -81,7 +81,8 @@ pub enum ToFront {
         /// one.
         note_len: usize,
     },
-    /// A tree that runs already. Beside it: its stdout, its stderr, and its door.
+    /// A tree that runs already. Beside it: its stdout, its stderr, its door, and the meter of its
+    /// storage, where that is limited.
     Living {
         /// Which.
         launch: LaunchId,
@@ -89,6 +90,8 @@ pub enum ToFront {
         pid: u32,
         /// Its cgroup, where it has one.
         cgroup: Option<Cgroup>,
+        /// Whether there is a meter.
+        limited: bool,
         /// What came with its launch.
         note: Vec<u8>,
     },
@@ -102,6 +105,8 @@ pub enum ToFront {
         pid: u32,
         /// Its cgroup, where it has one.
         cgroup: Option<Cgroup>,
+        /// Whether there is a meter.
+        limited: bool,
     },
     /// There is a socket where the tree's should be; whether anybody accepts on it is for the
     /// front to find out. Beside it is the socket's file (O_PATH).

@@ -12,6 +12,8 @@
 mod launch;
 
 use std::{
+    cell::OnceCell,
+    io::{self, ErrorKind},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     rc::Rc,
@@ -19,7 +21,8 @@ use std::{
 
 use rustix::process::Signal;
 use ten_kernel::{
-    CgroupError, CgroupTree, Child, Door, Failure, KILL_ORDER, Leaf, Link, Report, ReportEnd, Watch,
+    CgroupError, CgroupTree, Child, Door, Failure, KILL_ORDER, Leaf, Link, Report, ReportEnd,
+    SCRATCH_IN_IMAGE, Watch, discard_bare, reach_socket, reach_socket_below,
 };
 
 pub(crate) use self::launch::LaunchError;
@@ -38,12 +41,14 @@ pub(crate) struct Places {
     pub(crate) boot_id: String,
 }
 
-/// Our ends of a tree: what it writes, and the way in.
+/// Our ends of a tree: what it writes, the way in, and what tells the use of its storage, once
+/// its init has limited it.
 #[derive(Debug)]
 pub(crate) struct Ends {
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
     pub(crate) door: Door,
+    pub(crate) meter: OnceCell<OwnedFd>,
 }
 
 /// What a tree has become.
@@ -73,6 +78,8 @@ pub(crate) struct Tree {
     bare: bool,
     scratch: Option<PathBuf>,
     socket: Option<PathBuf>,
+    /// Where the image of its data would be.
+    image_home: Option<PathBuf>,
     init: Child,
     report: ReportEnd,
     cgroup: Option<Leaf>,
@@ -103,6 +110,19 @@ impl Tree {
         self.socket.as_deref()
     }
 
+    /// Opens its Unix socket for a group. The scratch folder of a tree whose data are in an image
+    /// is in there too, where nobody outside sees it, but by the meter.
+    pub(crate) fn reach_socket(&self, path: &Path, group: Option<u32>) -> io::Result<OwnedFd> {
+        let plainly = reach_socket(path, group);
+        let in_scratch = self.scratch.as_ref().and_then(|scratch| path.strip_prefix(scratch).ok());
+        match (&plainly, self.ends.meter.get(), in_scratch) {
+            (Err(error), Some(meter), Some(rest)) if error.kind() == ErrorKind::NotFound => {
+                reach_socket_below(meter, &Path::new(SCRATCH_IN_IMAGE).join(rest), group)
+            }
+            _ => plainly,
+        }
+    }
+
     /// Readable when init ends.
     pub(crate) fn init(&self) -> &Child {
         &self.init
@@ -126,6 +146,11 @@ impl Tree {
     /// What names its cgroup, where it has one.
     pub(crate) fn cgroup_name(&self) -> Option<Cgroup> {
         self.cgroup_name.clone()
+    }
+
+    /// Whether there is a meter of its storage.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.ends.meter.get().is_some()
     }
 
     /// Whether it is not yet known if it will start.
@@ -152,6 +177,10 @@ impl Tree {
                 Report::Started => self.started = self.main.is_some(),
                 Report::Failed(failure) => self.failure = Some(failure),
                 Report::Ended(status) => self.status = Some(status),
+                Report::Limited => {
+                    // Said once in a life.
+                    let _ = self.report.take_meter().map(|meter| self.ends.meter.set(meter));
+                }
             }
         }
         (self.started && !before).then_some(News::Started)
@@ -252,6 +281,11 @@ impl Tree {
 
     fn remove_traces(&mut self, places: &Places) {
         self.watch = None;
+        if let (Some(meter), Some(home)) = (self.ends.meter.get(), &self.image_home)
+            && let Err(error) = discard_bare(meter, home)
+        {
+            tracing::warn!(tree = self.name, %error, "cannot tell whether its image is empty");
+        }
         if let Some(Err(error)) = self.cgroup.take().map(|cgroup| cgroup.remove()) {
             tracing::error!(tree = self.name, %error, "cannot remove the cgroup");
         }

@@ -359,6 +359,7 @@ fn introduce(front: &mut Front, tree: &Tree) {
         launch: tree.launch,
         pid,
         cgroup: tree.cgroup_name(),
+        limited: tree.is_limited(),
         note: tree.note.clone(),
     };
     front.say(&living, Beside::Ends(tree.ends.clone()));

@@ -118,7 +118,7 @@ mod tests {
     fn carries_messages_and_descriptors() {
         let (a, b) = pair().unwrap();
         let cgroup = Some(Cgroup { id: u64::MAX, path: "/sys/fs/cgroup/a:b".into() });
-        let message = ToFront::Launched { launch: LaunchId(7), pid: 42, cgroup };
+        let message = ToFront::Launched { launch: LaunchId(7), pid: 42, cgroup, limited: true };
         send(&a, &encode(&message).unwrap(), &[a.as_fd(), b.as_fd()]).unwrap();
         let (got, fds) = receive::<ToFront>(&b).unwrap().unwrap();
         assert_eq!((got, fds.len()), (message, 2));
@@ -134,8 +134,13 @@ mod tests {
     #[test]
     fn a_message_of_the_largest_size_fits_and_no_larger_is_made() {
         let (a, b) = pair().unwrap();
-        let living =
-            |len| ToFront::Living { launch: LaunchId(1), pid: 1, cgroup: None, note: vec![7; len] };
+        let living = |len| ToFront::Living {
+            launch: LaunchId(1),
+            pid: 1,
+            cgroup: None,
+            limited: false,
+            note: vec![7; len],
+        };
         let message = living(MESSAGE_MAX - 8);
         send(&a, &encode(&message).unwrap(), &[]).unwrap();
         assert_eq!(receive::<ToFront>(&b).unwrap().unwrap().0, message);

@@ -19,6 +19,7 @@ mod one_server;
 mod pages;
 mod private;
 mod queue;
+mod quota;
 mod restart;
 mod rootless;
 mod service;

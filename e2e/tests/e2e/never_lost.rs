@@ -13,10 +13,14 @@ use std::{
 use rustix::process::Signal;
 use ten_testkit::Ten;
 
-use crate::service::{PATIENCE, app, once};
+use crate::{
+    quota,
+    service::{PATIENCE, app, once},
+};
 
 /// Steps of one sequence.
 const STEPS: usize = 60;
+const SETTINGS: &str = "[settings]\nbackoff_base_ms = 0\nmax_restarts = 1000\n";
 const IDS: [&str; 3] = ["a", "b", "c"];
 
 /// Files by name, with their text.
@@ -83,16 +87,28 @@ impl Random {
 
 #[test]
 fn no_sequence_of_events_loses_a_byte() {
+    let config = app("", "idle_timeout = 0.3");
+    sequence(&config, STEPS, check);
+}
+
+/// The same where the data are in images, which are looked into by their owners.
+#[test]
+fn no_sequence_of_events_loses_a_byte_in_an_image() {
+    let Some(probe) = quota::start("storage_quota_mb = 8") else { return };
+    drop(probe);
+    let config = quota::config("storage_quota_mb = 8\nidle_timeout = 0.3");
+    sequence(&config, STEPS / 2, check_images);
+}
+
+fn sequence(config: &str, steps_wanted: usize, check: fn(&Ten, &Model, &str)) {
     let seed = std::env::var("TEN_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
     println!("TEN_SEED={seed}");
     let mut random = Random(seed);
-    let settings = "[settings]\nbackoff_base_ms = 0\nmax_restarts = 1000\n";
-    let config = settings.to_owned() + &app("", "idle_timeout = 0.3");
-    let mut ten = Ten::with_config(&config).start();
+    let mut ten = Ten::with_config(&(SETTINGS.to_owned() + config)).start();
     let mut model = Model::default();
     let mut steps = Vec::new();
-    for _ in 0..STEPS {
+    for _ in 0..steps_wanted {
         let (step, id) = (CHOICE[random.below(CHOICE.len())], IDS[random.below(IDS.len())]);
         steps.push((step, id));
         take(step, id, &mut ten, &mut model);
@@ -172,6 +188,23 @@ fn restore(id: &'static str, ten: &Ten, model: &mut Model) {
 
 fn folder(ten: &Ten, id: &str) -> PathBuf {
     ten.data_dir().join("app").join(id)
+}
+
+fn check_images(ten: &Ten, model: &Model, so_far: &str) {
+    for (id, files) in &model.live {
+        for (file, text) in files {
+            let path = format!("/read?path={}", folder(ten, id).join(file).display());
+            let answer = ten.get(&format!("{id}.app.localhost"), &path);
+            assert_eq!((answer.status, &answer.text()), (200, text), "{id}: {so_far}");
+        }
+        assert_eq!(self::files(&folder(ten, id)), Files::new(), "outside of it: {so_far}");
+    }
+    let list = ten.cli_json(&["restore", "--list", "--json"]);
+    let mut trash: Vec<_> = list["trash"].as_array().unwrap().iter().collect();
+    trash.sort_by_key(|entry| entry["at"].as_str().unwrap().to_owned());
+    let names: Vec<_> = trash.iter().map(|entry| entry["instance"].as_str().unwrap()).collect();
+    let wanted: Vec<_> = model.trash.iter().map(|(id, _)| format!("app:{id}")).collect();
+    assert_eq!(names, wanted, "{so_far}");
 }
 
 fn check(ten: &Ten, model: &Model, so_far: &str) {

@@ -139,3 +139,21 @@ fn an_ordinary_user_serves_behind_namespaces() {
     assert_eq!(ten.get("a.app.localhost", &format!("/read?path={secret}")).status, 403);
     ten.get("a.app.localhost", "/fork?kind=daemon");
 }
+
+/// Nothing that an ordinary user could set would bound what it owns.
+#[test]
+fn without_root_a_quota_is_refused_by_name() {
+    let config = "[service.app]\ncommand = \"@tenant\"\nsocket = \"{instance_dir}/s\"\n\
+                  storage_quota_mb = 10\n";
+    let ten = Rootless::start(config, |_| ());
+    assert_eq!(ten.get("a.app.localhost", "/").status, 503);
+    let health = Command::new(ten.folder.path().join("ten"))
+        .args(["health", "app:a", "--data-dir"])
+        .arg(ten.home().join("data"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&health.stdout).into_owned();
+    assert!(said.contains("cannot apply storage_quota_mb"), "{said}");
+    assert!(said.contains("run ten as root, or remove storage_quota_mb"), "{said}");
+    assert!(!ten.home().join("data/.images").exists());
+}

@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{console, image, kernel};
+use crate::{console, disks, image, kernel};
 
 const QEMU: &str = "qemu-system-x86_64";
 
 /// Boot and all cases. A run of tests that is slower than this has failed.
-const WATCHDOG: Duration = Duration::from_secs(300);
+const WATCHDOG: Duration = Duration::from_secs(340);
 
 /// As little hardware as will do, and one CPU, so that shares of it can be measured. Not
 /// `microvm`: without HPET or ACPI timer an interpreted kernel often finds no clock at all.
@@ -57,7 +57,7 @@ pub(crate) fn run(folder: &Path) -> io::Result<Result<String, String>> {
     image::write(&image, &kernel)?;
     let mut command = Command::new(QEMU);
     command.args(MACHINE).arg("-kernel").arg(&kernel.image).arg("-initrd").arg(&image);
-    command.args(["-append", KERNEL_ARGUMENTS]);
+    command.args(["-append", KERNEL_ARGUMENTS]).args(disks::make(folder)?);
     let mut machine = Machine(
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn()?,
     );

@@ -10,7 +10,10 @@ use std::{
 
 use ten_testkit::{ten_binary, tenant_binary};
 
-use crate::kernel::{Kernel, run};
+use crate::{
+    disks,
+    kernel::{Kernel, run},
+};
 
 /// Where modules are, in the order of their names.
 pub(crate) const MODULES: &str = "/modules";
@@ -20,6 +23,9 @@ const FOLDERS: [&str; 14] = [
     "dev", "etc", "home", "mnt", "modules", "proc", "root", "run", "sys", "tmp", "usr", "var",
     "var/lib", "var/tmp",
 ];
+
+/// Programs of the host's that cases need: what makes images, and a trick of tenants.
+const TOOLS: [&str; 2] = ["mkfs.ext4", "chattr"];
 
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
@@ -32,8 +38,11 @@ pub(crate) fn write(path: &Path, kernel: &Kernel) -> io::Result<()> {
     for folder in FOLDERS {
         archive.folder(Path::new(folder));
     }
-    let programs =
-        [("machine", env::current_exe()?), ("ten", ten_binary()), ("tenant", tenant_binary())];
+    let mut programs =
+        vec![("machine", env::current_exe()?), ("ten", ten_binary()), ("tenant", tenant_binary())];
+    for tool in TOOLS {
+        programs.push((tool, disks::tool(tool)?));
+    }
     let mut libraries = BTreeSet::new();
     for (name, from) in &programs {
         archive.file(&Path::new("/bin").join(name), &without_symbols(path, from)?);

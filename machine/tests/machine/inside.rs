@@ -7,6 +7,7 @@ mod cgroups;
 mod delegation;
 mod limits;
 mod network;
+mod quota;
 
 use std::{
     fs::{self, File},
@@ -38,13 +39,17 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("cpu_shares_divide_a_busy_cpu", limits::cpu_shares_divide_a_busy_cpu),
     ("limits_survive_every_restart", limits::limits_survive_every_restart),
     ("a_leaf_dies_with_its_tree", limits::a_leaf_dies_with_its_tree),
+    ("a_quota_holds_on_ext4", quota::on_ext4),
+    ("a_quota_holds_on_xfs", quota::on_xfs),
+    ("a_quota_holds_on_btrfs", quota::on_btrfs),
+    ("a_quota_holds_in_memory", quota::on_tmpfs),
     ("a_delegated_cgroup_is_divided", delegation::a_delegated_cgroup_is_divided),
     ("a_private_network_can_be_made", network::a_private_network_can_be_made),
     ("a_shared_cgroup_gives_nothing_on", delegation::a_shared_cgroup_gives_nothing_on),
 ];
 
 /// One case may take this long, in the machine's time.
-const CASE_DEADLINE: Duration = Duration::from_secs(30);
+const CASE_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The life of process 1. It must not return: the kernel would panic, which ends the
 /// machine too, but says less.

@@ -10,13 +10,14 @@ use std::{
 /// Depends on the newest kernel of its kind.
 const PACKAGE: &str = "linux-image-cloud-amd64";
 
-/// Not built into that kernel, in the order in which they need each other: through the first
-/// ones ten asks whose a listening socket is, of the others private networks are made.
-const MODULES: [&str; 21] = [
+/// Not built into that kernel, in the order in which they need each other.
+const MODULES: [&str; 37] = [
+    // Through these ten asks whose a listening socket is.
     "net/ipv4/inet_diag.ko",
     "net/ipv4/tcp_diag.ko",
     "net/unix/unix_diag.ko",
     "lib/libcrc32c.ko",
+    // Of these private networks are made.
     "net/ipv4/netfilter/nf_defrag_ipv4.ko",
     "net/ipv6/netfilter/nf_defrag_ipv6.ko",
     "net/netfilter/nf_conntrack.ko",
@@ -34,6 +35,24 @@ const MODULES: [&str; 21] = [
     "net/netfilter/nf_conncount.ko",
     "net/netfilter/nft_connlimit.ko",
     "drivers/net/veth.ko",
+    // Disks, and images.
+    "drivers/virtio/virtio_ring.ko",
+    "drivers/virtio/virtio.ko",
+    "drivers/virtio/virtio_pci_modern_dev.ko",
+    "drivers/virtio/virtio_pci_legacy_dev.ko",
+    "drivers/virtio/virtio_pci.ko",
+    "drivers/block/virtio_blk.ko",
+    "drivers/block/loop.ko",
+    // What is on them; ext4 is built in, but not how it keeps quotas.
+    "fs/quota/quota_tree.ko",
+    "fs/quota/quota_v2.ko",
+    "fs/xfs/xfs.ko",
+    "crypto/xor.ko",
+    "lib/raid6/raid6_pq.ko",
+    "lib/zstd/zstd_compress.ko",
+    "crypto/blake2b_generic.ko",
+    "crypto/xxhash_generic.ko",
+    "fs/btrfs/btrfs.ko",
 ];
 
 /// A kernel on the host's disk.

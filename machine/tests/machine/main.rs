@@ -9,6 +9,7 @@
 
 mod boot;
 mod console;
+mod disks;
 mod image;
 mod inside;
 mod kernel;

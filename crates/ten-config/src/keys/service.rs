@@ -225,7 +225,12 @@ pub(super) const SERVICE: &[Key] = &[
         "Processes and threads it may have; the default holds where the host can limit them.",
     ),
     key("bandwidth_mbps", COUNT, Default::Absent, "Network traffic it may cause.").later(),
-    key("storage_quota_mb", COUNT, Default::Absent, "Disk space it may use.").later(),
+    key(
+        "storage_quota_mb",
+        COUNT,
+        Default::Absent,
+        "MiB of disk that its folders may take together.",
+    ),
     key(
         "storage_persist",
         Kind::Boolean,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ten_domain::{Listen, ResourceLimits, ServiceName, ServiceSpec, Template, Variable, Variables};
 
-use super::{Meaning, asleep, env, requests, walls, words};
+use super::{Meaning, asleep, env, requests, storage, walls, words};
 use crate::{
     mistakes::Mistake,
     template::Place,
@@ -42,6 +42,7 @@ pub(super) fn service(
     let user = walls::user(m, section, isolation);
     let network = walls::network(m, section, isolation);
     let bind = walls::bind(m, section, isolation);
+    storage::needs_walls(m, section, isolation);
     Some(ServiceSpec {
         name: name?.clone(),
         description: section.text("description").map(|text| text.value.clone()),
@@ -202,6 +203,7 @@ fn limits(section: &Section) -> ResourceLimits {
         pids_limit: section.integer("pids_limit"),
         pids_asked: section.integer_given("pids_limit").is_some(),
         io_weight: small(section, "io_weight"),
+        storage_quota_mb: section.integer_given("storage_quota_mb"),
     }
 }
 

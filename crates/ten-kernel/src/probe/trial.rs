@@ -85,6 +85,7 @@ fn start_and_end(network: Network, link: Option<&Link>) -> Result<(), Failure> {
         env: Vec::new(),
         workdir: "/".into(),
         folders: Vec::new(),
+        storage: None,
         scratch: None,
         socket: None,
         activation: false,

@@ -42,6 +42,33 @@ fn folders_go_and_come_back_as_they_were() {
     assert!(matches!(trash.put_back("one", &both), Err(PutBackError::NoEntry)));
 }
 
+/// The kernel mounts what is among the images, so nothing gets there that was not there before.
+#[test]
+fn what_was_no_image_never_becomes_one() {
+    let (data, trash) = data_dir();
+    let (plain, image) = (folders(&["api/a"]), folders(&[".images/api:a"]));
+    write(data.path(), "api/a/image");
+    let entry = trash.prepare("plain".into(), b"").unwrap();
+    assert!(trash.fill(&entry, &plain).unwrap());
+    let imported = trash.prepare_import("imported".into(), b"").unwrap();
+    write(&trash.path(&imported), "0/image");
+    assert!(trash.complete(&imported).unwrap());
+    write(data.path(), ".images/api:a/image");
+    let entry = trash.prepare("image".into(), b"").unwrap();
+    assert!(trash.fill(&entry, &image).unwrap());
+    for (name, elsewhere) in [("plain", &image), ("imported", &image), ("image", &plain)] {
+        let refused = trash.put_back(name, elsewhere);
+        assert!(matches!(refused, Err(PutBackError::Io(_))), "{name}: {refused:?}");
+        assert_eq!(trash.holds_image(name).unwrap(), name == "image", "{name}");
+    }
+    assert!(!data.path().join(".images/api:a/image").exists());
+    trash.put_back("image", &image).unwrap();
+    trash.put_back("plain", &plain).unwrap();
+    let image = fs::read_to_string(data.path().join(".images/api:a/image")).unwrap();
+    assert_eq!(image, ".images/api:a/image");
+    assert!(!trash.holds_image("image").unwrap());
+}
+
 #[test]
 fn without_data_there_is_no_entry() {
     let (data, trash) = data_dir();

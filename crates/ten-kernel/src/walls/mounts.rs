@@ -15,7 +15,7 @@ use std::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::fs::{DirBuilderExt, OpenOptionsExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{
@@ -30,6 +30,7 @@ use rustix::{
 };
 
 use crate::{
+    beneath,
     child::last_errno,
     failure::{Failure, Step},
     plan::{Mount, Network},
@@ -46,11 +47,20 @@ const ROOT_FILES: &str = "1024";
 /// What a file that is made to be shown is called before it is.
 const TEXT: &str = ".ten-text";
 
-/// Turns this mount namespace, a copy of the host's, into the tree that the plan describes.
-pub(super) fn make(network: Network, mounts: &[Mount]) -> Result<(), Failure> {
+/// From here on the mounts of this namespace are no longer the host's.
+pub(crate) fn part() -> Result<(), Failure> {
     let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
-    mount_change("/", private).map_err(Failure::of(Step::PrivateMounts))?;
-    let sources = mounts.iter().map(source).collect::<Result<Vec<_>, _>>()?;
+    mount_change("/", private).map_err(Failure::of(Step::PrivateMounts))
+}
+
+/// Turns this mount namespace, a copy of the host's, into the tree that the plan describes.
+pub(super) fn make(
+    network: Network,
+    mounts: &[Mount],
+    shown: &[(PathBuf, OwnedFd)],
+) -> Result<(), Failure> {
+    let sources = mounts.iter().map(|mount| source(mount, shown));
+    let sources = sources.collect::<Result<Vec<_>, _>>()?;
     restrict_path("/".as_ref()).map_err(Failure::of(Step::ReadOnlyTree))?;
     let mut store = None;
     for (mount, source) in mounts.iter().zip(sources) {
@@ -84,7 +94,7 @@ pub(crate) fn replace(binds: &[Mount]) -> Result<(), Failure> {
     let failed = || Failure::of(Step::FrontTree);
     let follow = MountPropagationFlags::REC | MountPropagationFlags::DOWNSTREAM;
     mount_change("/", follow).map_err(failed())?;
-    let sources = binds.iter().map(source).collect::<Result<Vec<_>, _>>()?;
+    let sources = binds.iter().map(|bind| source(bind, &[])).collect::<Result<Vec<_>, _>>()?;
     let flags = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
     let root = tmpfs(0o755, ROOT_SIZE, ROOT_FILES, flags).map_err(failed())?;
     move_to(&root, &open_path("/".as_ref()).map_err(failed())?).map_err(failed())?;
@@ -100,16 +110,18 @@ pub(crate) fn replace(binds: &[Mount]) -> Result<(), Failure> {
 
 /// A copy of the mounts at and below what a bind shows, attached nowhere. It keeps its
 /// flags when the tree that it was copied from becomes read-only.
-fn source(mount: &Mount) -> Result<Option<OwnedFd>, Failure> {
+fn source(mount: &Mount, shown: &[(PathBuf, OwnedFd)]) -> Result<Option<OwnedFd>, Failure> {
     let Mount::Bind { from, .. } = mount else { return Ok(None) };
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_EMPTY_PATH
         | OpenTreeFlags::AT_RECURSIVE;
-    open_path(from)
-        .and_then(|fd| open_tree(&fd, "", flags))
-        .map(Some)
-        .map_err(Failure::on(Step::OpenBind, from))
+    let instead = shown.iter().find_map(|(path, fd)| Some((fd, from.strip_prefix(path).ok()?)));
+    let tree = match instead {
+        Some((top, rest)) => beneath::folder(top, rest).and_then(|fd| open_tree(&fd, "", flags)),
+        None => open_path(from).and_then(|fd| open_tree(&fd, "", flags)),
+    };
+    tree.map(Some).map_err(Failure::on(Step::OpenBind, from))
 }
 
 fn bind(tree: &OwnedFd, from: &Path, at: &Path, writable: bool) -> Result<(), Failure> {

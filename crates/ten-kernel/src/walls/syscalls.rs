@@ -7,6 +7,7 @@
 //! in FORBIDDEN              ──► EPERM
 //! clone, unshare            ──► EPERM    when a namespace is asked for
 //! ioctl                     ──► EPERM    when it types into a terminal
+//! ioctl                     ──► ENOTTY   when in ATTRIBUTES
 //! socket, socketpair        ──► EAFNOSUPPORT  in a network of its own: unless in FAMILIES
 //! ioctl                     ──► EPERM         in a network of its own: when in DEVICES
 //! in PROGRAMS, clone        ──► EPERM         for who keeps threads: unless it makes a thread
@@ -44,6 +45,9 @@ const KEXEC_FILE_LOAD: c_long = 320;
 #[cfg(target_arch = "aarch64")]
 const KEXEC_FILE_LOAD: c_long = 294;
 
+/// file_setattr(2), Linux 6.17, does what ATTRIBUTES do.
+const FILE_SETATTR: c_long = 469;
+
 /// Answered as by a kernel that was built without them. clone3 keeps its flags in memory,
 /// where no filter can look; libc then falls back to clone.
 const ABSENT: &[c_long] = &[
@@ -53,6 +57,7 @@ const ABSENT: &[c_long] = &[
     libc::SYS_io_uring_register,
     libc::SYS_lookup_dcookie,
     libc::SYS_nfsservctl,
+    FILE_SETATTR,
 ];
 
 const FORBIDDEN: &[c_long] = &[
@@ -181,6 +186,11 @@ const NEW_TIME: u32 = 0x80;
 /// virtual console's selection (TIOCLINUX).
 const TYPES: [u32; 2] = [0x5412, 0x541c];
 
+/// Requests of ioctl(2) by which the owner of a file takes it out of the count of its project:
+/// its number (FS_IOC_FSSETXATTR), or whether files in a folder get it (FS_IOC_SETFLAGS, in both
+/// sizes). Answered as by a filesystem without such attributes.
+const ATTRIBUTES: [u32; 3] = [0x401c_5820, 0x4008_6602, 0x4004_6602];
+
 /// Requests of ioctl(2) about network devices (netdevice(7)), the private and the wireless ones
 /// included (linux/sockios.h, linux/wireless.h). They are answered from the network that a
 /// socket was made in, also where it is a Unix socket that was passed in, or accepted from
@@ -276,10 +286,14 @@ fn filter(keeps: Keeps) -> Vec<sock_filter> {
         code.extend(no_devices());
     }
     code.extend([
-        jump(BPF_JEQ, number(libc::SYS_ioctl), 0, 4),
+        jump(BPF_JEQ, number(libc::SYS_ioctl), 0, 8),
         load(ARGUMENTS[1]),
-        jump(BPF_JEQ, TYPES[0], 1, 0),
-        jump(BPF_JEQ, TYPES[1], 0, 1),
+        jump(BPF_JEQ, TYPES[0], 5, 0),
+        jump(BPF_JEQ, TYPES[1], 4, 0),
+        jump(BPF_JEQ, ATTRIBUTES[0], 2, 0),
+        jump(BPF_JEQ, ATTRIBUTES[1], 1, 0),
+        jump(BPF_JEQ, ATTRIBUTES[2], 0, 2),
+        fail(Errno::NOTTY),
         fail(Errno::PERM),
         allow(),
     ]);

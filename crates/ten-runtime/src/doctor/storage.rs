@@ -2,14 +2,14 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
-use ten_kernel::Filesystem;
+use ten_kernel::{Filesystem, Mechanism};
 
-use super::{Check, SERVE, read};
+use super::{Check, SERVE, Services};
 
-pub(super) fn checks(data_dir: &Path) -> Vec<Check> {
+pub(super) fn checks(services: Services<'_>, data_dir: &Path) -> Vec<Check> {
     let mut above = data_dir.ancestors();
     let existing = above.find(|folder| folder.exists()).unwrap_or(Path::new("/"));
-    vec![folder(data_dir, existing), quotas(existing)]
+    vec![folder(data_dir, existing), quotas(services, existing)]
 }
 
 fn folder(data_dir: &Path, existing: &Path) -> Check {
@@ -38,45 +38,35 @@ fn folder(data_dir: &Path, existing: &Path) -> Check {
     }
 }
 
-/// What would keep a folder below a size. Nothing does yet.
-fn quotas(existing: &Path) -> Check {
+/// What keeps the folders of an instance below a size. What cannot be seen from here, such as
+/// a container that forbids mounts, the first start tells.
+fn quotas(services: Services<'_>, existing: &Path) -> Check {
     let name = "storage quotas";
-    let later = "storage_quota_mb is not supported yet";
-    let Ok(Filesystem { kind, mount_point, options }) = ten_kernel::filesystem(existing) else {
-        return Check::missing(name, "it cannot be told what data_dir lies on");
+    let needed_by = services.that(|spec| spec.limits.storage_quota_mb.is_some());
+    let Ok(Filesystem { kind, mount_point, .. }) = ten_kernel::filesystem(existing) else {
+        return Check::missing(name, "it cannot be told what data_dir lies on")
+            .needed_by(needed_by);
     };
     let at = mount_point.display();
-    let has = |names: &[&str]| options.iter().any(|option| names.contains(&option.as_str()));
-    let loops = || ten_kernel::is_root() && Path::new("/dev/loop-control").exists();
-    match kind.as_str() {
-        "ext4" | "xfs" if has(&["prjquota", "pquota"]) => {
-            Check::works(name, format!("project quotas of {kind} at {at}; {later}"))
-        }
-        "btrfs" if btrfs_counts() => {
-            Check::works(name, format!("qgroups of btrfs at {at}; {later}"))
-        }
-        _ if loops() => Check::works(
-            name,
-            format!("{kind} at {at} has none, but can hold loop images; {later}"),
-        ),
-        "ext4" | "xfs" => {
-            Check::missing(name, format!("{kind} at {at} has no project quotas; {later}")).fix(
-                "tune2fs -O project,quota (ext4) while it is not mounted; mount it with prjquota",
-            )
-        }
-        "btrfs" => Check::missing(name, format!("btrfs at {at} has no qgroups; {later}"))
-            .fix(format!("btrfs quota enable {at}")),
-        _ => Check::missing(
-            name,
-            format!("{kind} at {at} has none, and loop images need root; {later}"),
-        )
-        .fix("put data_dir on ext4, XFS or btrfs, or run ten as root"),
+    let lacking =
+        |why: &str, fix: &str| Check::missing(name, why).fix(fix).needed_by(needed_by.clone());
+    if !ten_kernel::is_root() {
+        return lacking("ten must be root to set them", "run ten as root");
     }
-}
-
-/// Any of the mounted ones; they are named by their UUIDs (kernel: btrfs sysfs).
-fn btrfs_counts() -> bool {
-    let filesystems = fs::read_dir("/sys/fs/btrfs").into_iter().flatten().flatten();
-    let mut counting = filesystems.map(|entry| read(entry.path().join("qgroups/enabled")));
-    counting.any(|enabled| enabled.trim() == "1")
+    match ten_kernel::mechanism(existing) {
+        Ok(Mechanism::Project) => Check::works(name, format!("project quotas of {kind} at {at}")),
+        Ok(Mechanism::Image) if !Path::new("/dev/loop-control").exists() => lacking(
+            &format!("{kind} at {at} has no project quotas, and there are no loop devices"),
+            "modprobe loop; in a container, pass /dev/loop-control",
+        ),
+        Ok(Mechanism::Image) if ten_kernel::mkfs().is_none() => lacking(
+            &format!("{kind} at {at} has no project quotas, and there is no mkfs.ext4 for images"),
+            "install e2fsprogs",
+        ),
+        Ok(Mechanism::Image) => Check::works(
+            name,
+            format!("an image for each instance, as {kind} at {at} has no project quotas"),
+        ),
+        Err(why) => lacking(&format!("{}: {why}", existing.display()), "mount it"),
+    }
 }

@@ -28,7 +28,7 @@ fn a_taken_port_is_named_with_its_holder() {
 #[test]
 fn a_data_folder_is_there_or_can_be_made() {
     let folder = tempfile::tempdir().unwrap();
-    let verdict = |path: &Path| find(&storage::checks(path), "data_dir").clone();
+    let verdict = |path: &Path| find(&storage::checks(Services(None), path), "data_dir").clone();
     assert_eq!(verdict(folder.path()).verdict, Verdict::Works);
     assert_eq!(verdict(&folder.path().join("a/b")).verdict, Verdict::Works);
     let file = folder.path().join("file");

@@ -16,6 +16,8 @@ fn view(state: State) -> InstanceView {
         state,
         pid: Some(42),
         memory: None,
+        storage: None,
+        storage_limit: None,
         uptime: Some(Duration::from_millis(1500)),
         idle: None,
         restarts: 1,

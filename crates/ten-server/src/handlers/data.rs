@@ -17,10 +17,10 @@ pub(super) async fn backup(
     State(api): State<Api>,
     Named(name): Named,
 ) -> Result<Response, Refused> {
-    let folders = api.fleet.folders(&name).map_err(|denied| Refused(convert::denied(denied)))?;
+    let storage = api.fleet.places(&name).map_err(|denied| Refused(convert::denied(denied)))?;
     // It changes nothing, and so is no command; but who takes all data is worth a line.
     tracing::info!(instance = %name, "a backup is taken");
-    let archive = api.archives.pack(&api.fleet, &name, &folders).await;
+    let archive = api.archives.pack(&api.fleet, &name, &storage).await;
     let mut response = Response::new(archive.map_err(|error| Refused(convert::failed(&error)))?);
     let media_type = header::HeaderValue::from_static(MEDIA_TYPE);
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);

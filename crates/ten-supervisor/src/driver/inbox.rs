@@ -1,6 +1,6 @@
 //! What comes in, turned into events.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, os::fd::OwnedFd, sync::Arc};
 
 use ten_domain::{InstanceName, Refusal, ResourceLimits, ServiceName, ServiceSpec, Weight};
 use ten_kernel::Door;
@@ -12,15 +12,22 @@ use super::{Command, Driver, Notice, Verb};
 use crate::{
     Denied, Done,
     commands::{Entered, Stay},
-    instance::{Adopted, Goal, Instance, Note, Operator},
+    instance::{Adopted, Goal, Instance, Note, Operator, Watch},
     machine::{Event, Phase},
     probe::Reached,
     queue::Waiter,
+    storage,
 };
 
 /// Most instances that one request for a service's host wakes. A canary and what it replaces
 /// are two; hundreds would be woken by a passing crawler.
 const WAKE_TOGETHER: usize = 8;
+
+/// What leads into a process's own places, where it has such.
+struct Ways {
+    door: Door,
+    meter: Option<OwnedFd>,
+}
 
 impl Driver {
     pub(super) fn on_command(&mut self, command: Command) {
@@ -206,9 +213,9 @@ impl Driver {
 
     pub(super) fn on_warden(&mut self, event: WardenEvent) {
         match event {
-            WardenEvent::Launched { launch, pid, cgroup, output, door } => {
+            WardenEvent::Launched { launch, pid, cgroup, output, door, meter } => {
                 self.with_process(launch, |driver, name| {
-                    driver.launched(name, pid, cgroup, door, output);
+                    driver.launched(name, pid, cgroup, Ways { door, meter }, output);
                 });
             }
             WardenEvent::Found { launch, socket } => self.with_process(launch, |driver, name| {
@@ -244,14 +251,24 @@ impl Driver {
         name: &InstanceName,
         pid: u32,
         cgroup: Option<Cgroup>,
-        door: Door,
+        ways: Ways,
         output: Output,
     ) {
         let Some(instance) = self.instances.get_mut(name) else { return };
         let Some(process) = instance.process.as_mut() else { return };
         process.pid = Some(pid);
         process.cgroup = cgroup;
-        process.door = Some(Arc::new(door));
+        process.door = Some(Arc::new(ways.door));
+        process.meter = ways.meter.map(Arc::new);
+        let told = &instance.storage_told;
+        match (&process.meter, instance.spec.limits.storage_quota_mb) {
+            (Some(meter), Some(mb)) => {
+                let watch = storage::watch(name.clone(), Arc::clone(meter), mb, Arc::clone(told));
+                process.storage_watch = Some(Watch(tokio::spawn(watch).abort_handle()));
+            }
+            (Some(_), None) => storage::say_that_it_stays(name, told),
+            (None, _) => {}
+        }
         let ended = process.ended.clone();
         self.record(name, output, ended);
         self.watch_start(name);
@@ -420,7 +437,7 @@ impl Driver {
     }
 
     pub(super) fn adopt_one(&mut self, living: Living) {
-        let Living { launch, pid, cgroup, note, output, door } = living;
+        let Living { launch, pid, cgroup, note, output, door, meter } = living;
         let known = Note::read(launch, &note)
             .and_then(|adopted| Some((self.spec(&adopted.name)?, adopted)));
         let Some((spec, Adopted { name, process, extra_env })) = known else {
@@ -439,7 +456,7 @@ impl Driver {
         instance.process = Some(process);
         instance.extra_env = extra_env;
         self.step(&name, Event::Adopted);
-        self.launched(&name, pid, cgroup, door, output);
+        self.launched(&name, pid, cgroup, Ways { door, meter }, output);
     }
 }
 

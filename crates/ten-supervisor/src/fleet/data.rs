@@ -4,6 +4,7 @@ use std::{io, os::fd::OwnedFd, path::PathBuf};
 
 use jiff::Timestamp;
 use ten_domain::{InstanceName, State};
+use ten_kernel::Storage;
 use ten_warden::Pending;
 use tokio::sync::oneshot;
 
@@ -115,17 +116,17 @@ impl Fleet {
         Ok(Restored { restored, replaced })
     }
 
-    /// The folders of an instance that is known, whether they are there or not. Absolute.
-    pub fn folders(&self, name: &InstanceName) -> Result<Vec<PathBuf>, Denied> {
+    /// Where the data of an instance are that is known, whether there are any or not.
+    pub fn places(&self, name: &InstanceName) -> Result<Storage, Denied> {
         if self.published.get(name).is_none() {
             return Err(Denied::UnknownInstance(name.clone()));
         }
         self.data.places(name)
     }
 
-    /// Packs folders of an instance into an archive, which is written to a pipe.
-    pub fn pack(&self, folders: &[PathBuf], archive: &OwnedFd) -> io::Result<Pending> {
-        self.data.pack(folders, archive)
+    /// Packs data of an instance into an archive, which is written to a pipe.
+    pub fn pack(&self, storage: &Storage, archive: &OwnedFd) -> io::Result<Pending> {
+        self.data.pack(storage, archive)
     }
 
     /// Begins to bring data of an instance from elsewhere, where [`Fleet::restore`] would not

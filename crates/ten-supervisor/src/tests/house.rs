@@ -179,6 +179,7 @@ impl House {
                 note: tenant.note.clone(),
                 output: output(),
                 door: door(),
+                meter: None,
             };
             world.living.iter().map(of).collect()
         };
@@ -273,6 +274,7 @@ async fn obey(world: Arc<Mutex<World>>, mut inbox: mpsc::UnboundedReceiver<ToWar
                     cgroup: None,
                     output: output(),
                     door: door(),
+                    meter: None,
                 };
                 events.send(launched).await.unwrap();
                 tokio::spawn(live(Arc::clone(&world), launch, script));

@@ -74,3 +74,21 @@ fn services_are_read_from_the_config() {
     let config = "[settings]\n[service.api]\n[service.api.env]\n[process.\"web\"]\n[instances]";
     assert_eq!(Footprint::new(Path::new("/x"), config).services, ["api", "web"]);
 }
+
+#[test]
+fn a_disk_in_a_file_is_found() {
+    let folder = TempDir::new().unwrap();
+    let image = folder.path().join("image");
+    File::create(&image).unwrap().set_len(1 << 20).unwrap();
+    let attached = Command::new("losetup").args(["--find", "--show"]).arg(&image).output();
+    let Some(attached) = attached.ok().filter(|attached| attached.status.success()) else {
+        println!("SKIP: no loop devices here");
+        return;
+    };
+    let footprint = Footprint::new(folder.path(), "");
+    let found = footprint.found();
+    let device = String::from_utf8(attached.stdout).unwrap();
+    assert!(Command::new("losetup").args(["-d", device.trim()]).status().unwrap().success());
+    assert_eq!(found, [format!("loop device of {}", image.display())]);
+    assert!(wait_until(Duration::from_secs(5), || footprint.found().is_empty()));
+}

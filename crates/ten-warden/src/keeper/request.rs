@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use ten_kernel::{NewEntry, PutBackError, is_entry};
+use ten_kernel::{IMAGES, NewEntry, PutBackError, is_entry};
 
 /// A question, named after the method that answers it. Folders are named by their paths below the
 /// data folder.
@@ -25,8 +25,9 @@ pub(super) enum Request {
     FinishPurges,
     Vacate { folders: Vec<PathBuf> },
     HoldsData { folder: PathBuf },
+    HoldsImage { entry: String },
     WhyNot { order: Vec<u8>, command: String },
-    Pack { folders: Vec<PathBuf> },
+    Pack { home: PathBuf, folders: Vec<PathBuf> },
     Unpack { entry: NewEntry, folders: usize },
 }
 
@@ -38,10 +39,10 @@ impl Request {
             Self::Sync { entry, folders } | Self::PutBack { entry, folders } => {
                 (Some(entry), folders)
             }
-            Self::Purge { entry } => (Some(entry), &[]),
-            Self::Fill { folders, .. } | Self::Vacate { folders } | Self::Pack { folders } => {
-                (None, folders)
-            }
+            Self::Purge { entry } | Self::HoldsImage { entry } => (Some(entry), &[]),
+            Self::Fill { folders, .. } | Self::Vacate { folders } => (None, folders),
+            Self::Pack { home, .. } if !is_image(home) => return Some(Wrong::place()),
+            Self::Pack { folders, .. } => (None, folders),
             Self::HoldsData { folder } => (None, std::slice::from_ref(folder)),
             // A new entry was looked at when it was read.
             Self::Complete(_)
@@ -52,8 +53,9 @@ impl Request {
             | Self::Entries
             | Self::FinishPurges => (None, &[]),
         };
-        let fine = entry.is_none_or(is_entry) && folders.iter().all(|folder| is_tenants(folder));
-        (!fine).then(|| Wrong { errno: None, text: "not a place of an instance's".into() })
+        let is_place = |folder: &PathBuf| is_tenants(folder) || is_image(folder);
+        let fine = entry.is_none_or(is_entry) && folders.iter().all(is_place);
+        (!fine).then(Wrong::place)
     }
 }
 
@@ -68,11 +70,28 @@ fn is_tenants(folder: &Path) -> bool {
         && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
+/// Whether a folder below the data folder is where the image of an instance can be.
+fn is_image(folder: &Path) -> bool {
+    let instance = |name: &str| {
+        name.split_once(':').is_some_and(|(service, id)| !service.is_empty() && !id.is_empty())
+    };
+    let mut parts = folder.components();
+    parts.next() == Some(Component::Normal(IMAGES.as_ref()))
+        && matches!(parts.next(), Some(Component::Normal(name)) if name.to_str().is_some_and(instance))
+        && parts.next().is_none()
+}
+
 /// An error, as it travels.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Wrong {
     errno: Option<i32>,
     text: String,
+}
+
+impl Wrong {
+    fn place() -> Self {
+        Self { errno: None, text: "not a place of an instance's".into() }
+    }
 }
 
 impl From<io::Error> for Wrong {
@@ -138,6 +157,25 @@ mod tests {
             "a/../../x",
         ] {
             assert!(!is_tenants(Path::new(wrong)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn among_the_images_only_an_instance_s_own_place_is_touched() {
+        assert!(is_image(Path::new(".images/app:a")));
+        for wrong in [
+            ".images",
+            ".images/app",
+            ".images/:a",
+            ".images/app:",
+            ".images/app:a/image",
+            ".images/../.state",
+            "./.images/app:a",
+            "/.images/app:a",
+            ".state/app:a",
+            "images/app:a",
+        ] {
+            assert!(!is_image(Path::new(wrong)), "{wrong}");
         }
     }
 }

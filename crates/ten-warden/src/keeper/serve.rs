@@ -15,7 +15,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
-use ten_kernel::{Child, Failure, Trash, fork_servant, keep_file_rights};
+use ten_kernel::{Child, Failure, Trash, fork_servant, keep_rights_of_keeper};
 
 use super::{
     Keeping,
@@ -34,7 +34,7 @@ pub(crate) fn start(keeping: &Keeping) -> Result<(Child, OwnedFd), Failure> {
         detail: String::new(),
     })?;
     let child = fork_servant(c"ten-keeper", &theirs, |socket| {
-        let opened = keep_file_rights().and_then(|()| Desk::open(keeping));
+        let opened = keep_rights_of_keeper().and_then(|()| Desk::open(keeping));
         match opened {
             Ok(desk) => desk.serve(&socket),
             Err(error) => {
@@ -124,10 +124,13 @@ impl Desk {
             Request::FinishPurges => say(reply, trash.finish_purges()),
             Request::Vacate { folders } => say(reply, trash.vacate(&folders)),
             Request::HoldsData { folder } => say(reply, trash.holds_data(&folder)),
+            Request::HoldsImage { entry } => say(reply, trash.holds_image(&entry)),
             Request::WhyNot { order, command } => {
                 say(reply, io::Result::Ok(self.0.keeping.planner.why_not(&order, &command)));
             }
-            Request::Pack { folders } => say(reply, self.pack(&folders, reply, pipe)),
+            Request::Pack { home, folders } => {
+                say(reply, self.pack(&home, &folders, reply, pipe));
+            }
             Request::Unpack { entry, folders } => {
                 say(reply, self.unpack(&trash.path(&entry), folders, reply, pipe));
             }
@@ -136,6 +139,7 @@ impl Desk {
 
     fn pack(
         &self,
+        home: &Path,
         folders: &[PathBuf],
         asker: &UnixStream,
         pipe: Option<OwnedFd>,
@@ -145,7 +149,8 @@ impl Desk {
         fs::create_dir(&scratch)?;
         let scratch = Scratch(scratch);
         let mut command = self.archiver("pack");
-        command.arg(&scratch.0).args(folders.iter().map(|folder| data_dir.join(folder)));
+        command.args([&scratch.0, data_dir, &data_dir.join(home)]);
+        command.args(folders.iter().map(|folder| data_dir.join(folder)));
         command.stdin(Stdio::null()).stdout(pipe.ok_or(io::ErrorKind::InvalidInput)?);
         run(command, asker)
     }

@@ -2,6 +2,7 @@
 //! record before it may run.
 
 use std::{
+    cell::OnceCell,
     io,
     os::fd::OwnedFd,
     path::{Path, PathBuf},
@@ -118,11 +119,17 @@ impl Tree {
         Ok(Self {
             launch,
             note,
-            ends: Rc::new(Ends { stdout: stdout.reader, stderr: stderr.reader, door }),
+            ends: Rc::new(Ends {
+                stdout: stdout.reader,
+                stderr: stderr.reader,
+                door,
+                meter: OnceCell::new(),
+            }),
             name: plan.name.clone(),
             bare: plan.walls == Walls::Bare,
             scratch: plan.scratch.clone(),
             socket: plan.socket.clone(),
+            image_home: plan.storage.as_ref().map(|storage| storage.home.clone()),
             init,
             report,
             cgroup,

@@ -12,8 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ten_kernel::reach_socket;
-
 use super::Warden;
 use crate::{
     front::Beside,
@@ -72,7 +70,7 @@ impl Warden {
     fn find_socket(&mut self, launch: LaunchId) -> bool {
         let Some(tree) = self.trees.get(&launch) else { return true };
         let Some(path) = tree.socket() else { return true };
-        match reach_socket(path, self.front_group) {
+        match tree.reach_socket(path, self.front_group) {
             Ok(socket) => {
                 self.tell_with(&ToFront::Found { launch }, Beside::Socket(Rc::new(socket)));
                 true

@@ -88,8 +88,8 @@ impl Warden {
             return self.try_ready();
         }
         let ends = Beside::Ends(tree.ends.clone());
-        let cgroup = tree.cgroup_name();
-        self.tell_with(&ToFront::Launched { launch, pid, cgroup }, ends);
+        let (cgroup, limited) = (tree.cgroup_name(), tree.is_limited());
+        self.tell_with(&ToFront::Launched { launch, pid, cgroup, limited }, ends);
     }
 
     /// Brings to an end what can be brought to an end.

@@ -171,6 +171,7 @@ impl Host {
             env: vec![("PATH".into(), "/usr/bin:/bin".into()), (TAG.into(), self.tag.clone())],
             workdir: "/".into(),
             folders: Vec::new(),
+            storage: None,
             scratch: None,
             socket: None,
             activation: false,

@@ -12,8 +12,8 @@ pub(crate) struct Archive {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Write an archive of folders to stdout
-    Pack { scratch: PathBuf, folders: Vec<PathBuf> },
+    /// Write an archive of folders, or of what an image holds of them, to stdout
+    Pack { scratch: PathBuf, data_dir: PathBuf, home: PathBuf, folders: Vec<PathBuf> },
     /// Unpack an archive from stdin
     Unpack { into: PathBuf, folders: usize },
 }
@@ -21,7 +21,9 @@ enum What {
 impl Archive {
     pub(crate) fn run(self) -> ExitCode {
         ten_server::archive(&match self.what {
-            What::Pack { scratch, folders } => ten_server::Archive::Pack { scratch, folders },
+            What::Pack { scratch, data_dir, home, folders } => {
+                ten_server::Archive::Pack { scratch, data_dir, home, folders }
+            }
             What::Unpack { into, folders } => ten_server::Archive::Unpack { into, folders },
         })
     }

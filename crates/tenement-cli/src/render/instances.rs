@@ -9,6 +9,9 @@ use super::{
     visible,
 };
 
+/// In percent of the limit, from where on it is shown as a warning, as the server's log has it.
+const NEARLY_FULL: u64 = 80;
+
 /// The table of `ten ps`; a sentence where nothing is there to list.
 pub(crate) fn list(instances: &[Instance], all: bool, width: Option<usize>) -> String {
     if instances.is_empty() {
@@ -28,15 +31,34 @@ pub(crate) fn list(instances: &[Instance], all: bool, width: Option<usize>) -> S
         ("IDLE", Right),
         ("RESTARTS", Right),
         ("MEM", Right),
+        ("STORAGE", Right),
         ("REQS", Right),
         ("WEIGHT", Right),
         ("ADDRESS", Left),
     ];
     let rows: Vec<_> = instances.iter().map(row).collect();
-    table::render(heading, &rows, width)
+    if instances.iter().any(|instance| instance.storage_bytes.is_some()) {
+        return table::render(heading, &rows, width);
+    }
+    // A column that says nothing of anyone.
+    let rows: Vec<_> = rows.into_iter().map(without_storage).collect();
+    table::render(without_storage(heading), &rows, width)
 }
 
-fn row(instance: &Instance) -> [Cell; 11] {
+fn without_storage<T>(columns: [T; 12]) -> [T; 11] {
+    let [a, b, c, d, e, f, g, h, _storage, i, j, k] = columns;
+    [a, b, c, d, e, f, g, h, i, j, k]
+}
+
+fn storage(instance: &Instance) -> Cell {
+    let Some(used) = instance.storage_bytes else { return Cell::new("-") };
+    match instance.storage_limit_bytes {
+        Some(limit) if used >= limit / 100 * NEARLY_FULL => Cell::styled(size(used), WARN),
+        _ => Cell::new(size(used)),
+    }
+}
+
+fn row(instance: &Instance) -> [Cell; 12] {
     [
         Cell::new(&instance.instance),
         Cell::styled(instance.state, state_style(instance.state)),
@@ -52,6 +74,7 @@ fn row(instance: &Instance) -> [Cell; 11] {
             crashes => Cell::styled(crashes, WARN),
         },
         Cell::maybe(instance.memory_bytes.map(size)),
+        storage(instance),
         Cell::new(instance.requests),
         Cell::new(instance.weight),
         Cell::maybe(instance.address.as_deref()),

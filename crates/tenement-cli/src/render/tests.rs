@@ -16,6 +16,8 @@ fn instance(name: &str, state: State) -> Instance {
         health: Health::Unknown,
         pid: None,
         memory_bytes: None,
+        storage_bytes: None,
+        storage_limit_bytes: None,
         uptime_ms: None,
         idle_ms: None,
         restarts: 0,
@@ -73,6 +75,21 @@ notes:alice  running   healthy  4711   5m12s   12s         0  62MB  1234     100
 notes:bob    sleeping  -           -       -     -         0     -     0       0  -
 "
     );
+}
+
+#[test]
+fn storage_is_shown_where_something_limits_it() {
+    let limited = |used_mib: u64| Instance {
+        storage_bytes: Some(used_mib << 20),
+        storage_limit_bytes: Some(100 << 20),
+        ..running("notes:alice")
+    };
+    let text = instances::list(&[limited(79), instance("notes:bob", State::Sleeping)], true, None);
+    let lines: Vec<_> = text.lines().map(|line| strip_str(line).to_string()).collect();
+    assert!(lines[0].contains("  MEM  STORAGE  REQS"), "{text}");
+    assert!(lines[1].contains("  62MB     79MB  1234"), "{text}");
+    let warned = instances::list(&[limited(80)], true, None);
+    assert_ne!(warned.replace("80MB", "79MB"), instances::list(&[limited(79)], true, None));
 }
 
 #[test]

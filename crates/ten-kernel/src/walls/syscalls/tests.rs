@@ -88,6 +88,20 @@ fn a_terminal_is_not_typed_into_even_with_high_bits() {
 }
 
 #[test]
+fn no_file_leaves_the_count_of_its_project() {
+    let ioctl = |request: u64| answer_to(libc::SYS_ioctl, [0, request]);
+    for request in ATTRIBUTES.map(u64::from) {
+        assert_eq!(ioctl(request), refused(Errno::NOTTY), "{request:x}");
+        assert_eq!(ioctl(request | 1 << 40), refused(Errno::NOTTY), "{request:x}");
+    }
+    // To look is free (FS_IOC_FSGETXATTR, FS_IOC_GETFLAGS), and so is to share blocks (FICLONE).
+    for request in [0x801c_581f, 0x8008_6601, 0x4004_9409] {
+        assert_eq!(ioctl(request), libc::SECCOMP_RET_ALLOW, "{request:x}");
+    }
+    assert_eq!(answer_to(FILE_SETATTR, [0; 2]), refused(Errno::NOSYS));
+}
+
+#[test]
 fn other_conventions_do_not_pass() {
     let i386 = 0x4000_0003;
     assert_eq!(answer(i386, 21, [0; 2]), refused(Errno::NOSYS));

@@ -6,6 +6,7 @@
 
 mod args;
 mod family;
+mod hoard;
 mod http;
 mod listen;
 mod routes;

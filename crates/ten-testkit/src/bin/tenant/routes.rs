@@ -16,6 +16,7 @@
 //! | `/exit?code=`, `/abort`, `/signal?pid=&sig=` | ends itself or others |
 //! | `/fork?kind=` | leaves a relative (`family`) and says its pid |
 //! | `/write?path=&text=`, `/read?path=` | files |
+//! | `/hoard?kind=&path=&amount=` | what fills a disk, or leads out of a limit (`hoard`) |
 //! | `/flood?lines=` | that many lines on stdout |
 //!
 //! What the system refuses is answered with 403 and its error.
@@ -35,7 +36,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use ten_testkit::Checksum;
 
-use crate::{family, http::Exchange};
+use crate::{family, hoard::hoard, http::Exchange};
 
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
@@ -70,6 +71,10 @@ impl Routes {
             "/write" => {
                 let written = fs::write(parameter(exchange, "path"), parameter(exchange, "text"));
                 told(exchange, written.map(|()| "written".into()))
+            }
+            "/hoard" => {
+                let (kind, path) = (parameter(exchange, "kind"), parameter(exchange, "path"));
+                told(exchange, hoard(&kind, &path, exchange.number("amount", u64::MAX)))
             }
             "/signal" => told(exchange, signal(exchange)),
             "/fork" => told(exchange, fork(exchange)),

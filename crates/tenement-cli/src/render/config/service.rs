@@ -66,6 +66,7 @@ fn walls(table: &mut Table, spec: &ServiceSpec) {
     table.row_given("cpu_max_percent", limits.cpu_max_percent);
     table.row_given("io_weight", limits.io_weight);
     table.row("pids_limit", limits.pids_limit);
+    table.row_given("storage_quota_mb", limits.storage_quota_mb);
     table.row("storage_persist", spec.storage_persist);
 }
 

@@ -1,0 +1,274 @@
+//! `storage_quota_mb` where the filesystem has no quotas of its own: an image for each instance.
+//! What ext4 and XFS bound themselves is shown in the machine (`machine/`).
+
+use std::{fs, path::PathBuf};
+
+use ten_testkit::{CliOutput, Ten};
+
+use crate::service::{PATIENCE, named};
+
+const MIB: u64 = 1024 * 1024;
+const NO_SPACE: &str = "28";
+
+/// A service `app` whose instances may use so many MiB, in two folders.
+pub(crate) fn config(quota: &str) -> String {
+    // Found in the image, or nobody would be answered.
+    let elsewhere = "listen = \"socket\"\nsocket = \"/tmp/own/{name}-{id}.sock\"";
+    named("app", "--listen socket", quota).replace("socket = \"{instance_dir}/s\"", elsewhere)
+        + "[service.app.env]\nDB = \"{data_dir}/more/{id}/app.db\"\n"
+}
+
+/// A server, or none where this host cannot mount images.
+pub(crate) fn start(quota: &str) -> Option<Ten> {
+    let ten = Ten::with_config(&config(quota)).start();
+    let report = ten.cli(&["doctor"]).stdout;
+    let line = report.lines().find(|line| line.contains("storage quotas")).expect("a line");
+    if !line.trim_start().starts_with("ok") || !line.contains("image") {
+        println!("SKIP: no images here: {line}");
+        return None;
+    }
+    Some(ten)
+}
+
+fn folder(ten: &Ten, id: &str) -> PathBuf {
+    ten.data_dir().join("app").join(id)
+}
+
+fn more(ten: &Ten, id: &str) -> PathBuf {
+    ten.data_dir().join("more").join(id)
+}
+
+fn image(ten: &Ten, id: &str) -> PathBuf {
+    ten.data_dir().join(".images").join(format!("app:{id}")).join("image")
+}
+
+fn ask(ten: &Ten, id: &str, path: &str) -> String {
+    let answer = ten.get(&format!("{id}.app.localhost"), path);
+    format!("{} {}", answer.status, answer.text())
+}
+
+fn write(ten: &Ten, id: &str, name: &str, text: &str) {
+    let file = folder(ten, id).join(name);
+    let path = format!("/write?path={}&text={text}", file.display());
+    assert_eq!(ask(ten, id, &path), "200 written");
+}
+
+fn read(ten: &Ten, id: &str, name: &str) -> String {
+    ask(ten, id, &format!("/read?path={}", folder(ten, id).join(name).display()))
+}
+
+fn hoard(ten: &Ten, id: &str, kind: &str, path: &std::path::Path, amount: u64) -> String {
+    ask(ten, id, &format!("/hoard?kind={kind}&path={}&amount={amount}", path.display()))
+}
+
+fn done(output: &CliOutput) {
+    assert_eq!(output.code, Some(0), "{output:?}");
+}
+
+fn shelf(ten: &Ten) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir_in(ten.data_dir().parent().unwrap()).unwrap();
+    let file = folder.path().join("a.tar.zst").to_str().unwrap().to_owned();
+    (folder, file)
+}
+
+#[test]
+fn all_folders_together_reach_the_limit_and_others_notice_nothing() {
+    let Some(ten) = start("storage_quota_mb = 20") else { return };
+    write(&ten, "b", "note", "other");
+    let half = hoard(&ten, "a", "bytes", &folder(&ten, "a").join("half"), 10 * MIB);
+    assert_eq!(half, format!("200 {} 0", 10 * MIB));
+    let rest = hoard(&ten, "a", "bytes", &more(&ten, "a").join("rest"), u64::MAX);
+    let (written, errno) = rest["200 ".len()..].split_once(' ').unwrap();
+    let written: u64 = written.parse().unwrap();
+    assert_eq!(errno, NO_SPACE);
+    assert!((9 * MIB..=10 * MIB).contains(&written), "{written}");
+    // Nor is there a place beside them.
+    let aside = hoard(&ten, "a", "bytes", "/tmp/own/aside".as_ref(), u64::MAX);
+    assert!(aside == format!("200 0 {NO_SPACE}") || aside.starts_with("403 No space"), "{aside}");
+    // Full as it is, it answers, and so does everybody else.
+    assert_eq!(ask(&ten, "a", "/"), "200 app:a");
+    assert_eq!(read(&ten, "b", "note"), "200 other");
+    write(&ten, "b", "more", "still");
+    assert_eq!(ask(&ten, "c", "/"), "200 app:c");
+    let of = |id: &str| {
+        let list = ten.cli_json(&["ps", "--json"]);
+        let found = list["instances"].as_array().unwrap().iter().find(|i| i["id"] == id);
+        found.unwrap()["storage_bytes"].as_u64().unwrap()
+    };
+    assert!((19 * MIB..=20 * MIB).contains(&of("a")), "{}", of("a"));
+    assert!(of("b") < MIB);
+    assert!(ten.cli(&["ps"]).stdout.contains("STORAGE"));
+    // A name, and how full: for who reads the log.
+    done(&ten.cli(&["stop", "app:a", "--keep-data"]));
+    ten.get("a.app.localhost", "/");
+    ten.wait_until("the log says so", PATIENCE, || {
+        ten.server_lines().iter().any(|line| {
+            line.contains("nearly full: 20 of 20 MiB") && line.contains("instance=app:a")
+        })
+    });
+    assert!(
+        !ten.server_lines()
+            .iter()
+            .any(|line| line.contains("nearly full") && line.contains("app:b"))
+    );
+}
+
+#[test]
+fn data_in_an_image_take_every_way_that_data_take() {
+    let Some(mut ten) = start("storage_quota_mb = 20") else { return };
+    let (_shelf, file) = shelf(&ten);
+    write(&ten, "a", "note", "first");
+    done(&ten.cli(&["stop", "app:a"]));
+    assert!(!image(&ten, "a").exists());
+    assert!(read(&ten, "a", "note").starts_with("403"), "it still has what was given up");
+    // Nothing was written: nothing is kept.
+    done(&ten.cli(&["stop", "app:a", "--keep-data"]));
+    assert!(!image(&ten, "a").exists(), "an empty image is kept");
+    done(&ten.cli(&["restore", "app:a"]));
+    assert_eq!(read(&ten, "a", "note"), "200 first");
+    // While it runs, and while it sleeps.
+    done(&ten.cli(&["backup", "app:a", &file]));
+    write(&ten, "a", "note", "second");
+    done(&ten.cli(&["stop", "app:a", "--keep-data"]));
+    done(&ten.cli(&["backup", "app:a", &file, "--force"]));
+    let refused = ten.cli(&["restore", "app:a", &file]);
+    assert!(refused.stderr.contains("has data already"), "{refused:?}");
+    done(&ten.cli(&["restore", "app:b", &file]));
+    assert_eq!(read(&ten, "b", "note"), "200 second");
+    write(&ten, "a", "note", "third");
+    done(&ten.cli(&["stop", "app:a", "--keep-data"]));
+    done(&ten.cli(&["restore", "app:a", &file, "--replace"]));
+    // Again with a restart in between, and what was replaced is in the trash.
+    ten.stop();
+    ten.start();
+    assert_eq!(read(&ten, "a", "note"), "200 second");
+    done(&ten.cli(&["stop", "app:a", "--keep-data"]));
+    done(&ten.cli(&["restore", "app:a", "--replace"]));
+    assert_eq!(read(&ten, "a", "note"), "200 third");
+    done(&ten.cli(&["rm", "app:a"]));
+    assert!(!image(&ten, "a").exists());
+    done(&ten.cli(&["restore", "app:a"]));
+    assert_eq!(read(&ten, "a", "note"), "200 third");
+}
+
+/// In an image and beside it: nobody could say which are right.
+#[test]
+fn nothing_comes_back_beside_an_image() {
+    let Some(mut ten) = start("") else { return };
+    write(&ten, "a", "note", "plain");
+    done(&ten.cli(&["stop", "app:a"]));
+    ten.stop();
+    ten.write_config(
+        &config("storage_quota_mb = 20")
+            .replace("@tenant", ten_testkit::tenant_binary().to_str().unwrap()),
+    );
+    ten.start();
+    write(&ten, "a", "note", "image");
+    done(&ten.cli(&["stop", "app:a", "--keep-data"]));
+    let refused = ten.cli(&["restore", "app:a"]);
+    assert!(refused.stderr.contains("has data already"), "{refused:?}");
+    done(&ten.cli(&["restore", "app:a", "--replace"]));
+    assert_eq!(read(&ten, "a", "note"), "200 plain");
+    done(&ten.cli(&["stop", "app:a", "--keep-data"]));
+    done(&ten.cli(&["restore", "app:a", "--replace"]));
+    assert_eq!(read(&ten, "a", "note"), "200 image");
+}
+
+/// A limit comes, changes and goes; the data stay.
+#[test]
+fn a_config_that_changes_moves_no_byte_out_of_reach() {
+    let Some(mut ten) = start("") else { return };
+    let (_shelf, file) = shelf(&ten);
+    write(&ten, "a", "note", "before");
+    hoard(&ten, "a", "links", &folder(&ten, "a").join("odd"), 0);
+    hoard(&ten, "a", "bytes", &more(&ten, "a").join("big"), 3 * MIB);
+    for quota in ["storage_quota_mb = 30", "storage_quota_mb = 10", "storage_quota_mb = 2", ""] {
+        ten.stop();
+        ten.write_config(
+            &config(quota).replace("@tenant", ten_testkit::tenant_binary().to_str().unwrap()),
+        );
+        ten.start();
+        assert_eq!(read(&ten, "a", "note"), "200 before", "{quota}");
+        assert_eq!(read(&ten, "a", "odd/hard"), "200 text", "{quota}");
+        let new = folder(&ten, "a").join("new");
+        let written = hoard(&ten, "a", "bytes", &new, MIB);
+        let full = quota.ends_with("= 2");
+        assert_eq!(written.ends_with(NO_SPACE), full, "{quota}: {written}");
+        assert_eq!(fs::read_dir(folder(&ten, "a")).unwrap().count(), 0, "it is there twice");
+    }
+    // Out of the image again, by the way that is documented.
+    done(&ten.cli(&["stop", "app:a", "--keep-data"]));
+    done(&ten.cli(&["backup", "app:a", &file]));
+    done(&ten.cli(&["restore", "app:a", &file, "--replace"]));
+    assert!(!image(&ten, "a").exists());
+    assert_eq!(read(&ten, "a", "note"), "200 before");
+    assert_eq!(fs::read_to_string(folder(&ten, "a").join("note")).unwrap(), "before");
+    assert_eq!(fs::metadata(more(&ten, "a").join("big")).unwrap().len(), 3 * MIB);
+}
+
+/// Whatever a tenant puts into its folders, usage, backup and removal see it for what it is.
+#[test]
+fn whatever_is_hoarded_confuses_nobody() {
+    let Some(ten) = start("storage_quota_mb = 20\nstop_timeout = 1") else { return };
+    let (_shelf, file) = shelf(&ten);
+    let own = folder(&ten, "a");
+    assert_eq!(hoard(&ten, "a", "odd", &own.join("odd"), 0), "200 made");
+    assert_eq!(hoard(&ten, "a", "sparse", &own.join("sparse"), 0), "200 made");
+    let reserved = hoard(&ten, "a", "reserve", &own.join("reserved"), 30 * MIB);
+    assert!(reserved.starts_with("403 No space left"), "{reserved}");
+    ask(&ten, "a", &format!("/write?path={}&text=", own.join("reserved").display()));
+    let files = hoard(&ten, "a", "files", &own.join("files"), 1_000_000);
+    assert!(files.ends_with(NO_SPACE), "{files}");
+    for trick in ["project", "flags"] {
+        let answer = hoard(&ten, "a", trick, &own.join("sparse"), 0);
+        assert!(answer.starts_with("403"), "{trick}: {answer}");
+    }
+    hoard(&ten, "a", "bytes", &own.join("full"), u64::MAX);
+    let used = &ten.cli_json(&["ps", "--json"])["instances"][0]["storage_bytes"];
+    assert!(used.as_u64().is_some_and(|used| used <= 20 * MIB), "{used}");
+    done(&ten.cli(&["backup", "app:a", &file]));
+    done(&ten.cli(&["restore", "app:copy", &file]));
+    assert!(read(&ten, "copy", "odd/link").starts_with("403"), "a link of a tenant led out");
+    assert_eq!(read(&ten, "copy", "odd/hard"), "200 text");
+    for id in ["a", "copy"] {
+        done(&ten.cli(&["rm", &format!("app:{id}")]));
+        assert!(!image(&ten, id).exists());
+        assert!(!folder(&ten, id).exists() && !more(&ten, id).exists());
+    }
+}
+
+/// Killed at any time: whoever comes next finds the data, once, and no device or mount.
+#[test]
+fn a_killed_server_leaves_nothing_but_the_data() {
+    let Some(mut ten) = start("storage_quota_mb = 20") else { return };
+    for round in 0..3 {
+        write(&ten, "a", &format!("note{round}"), "kept");
+        ten.kill_warden();
+        ten.start();
+        for earlier in 0..=round {
+            assert_eq!(read(&ten, "a", &format!("note{earlier}")), "200 kept");
+        }
+    }
+    let front = ten.front().unwrap();
+    ten.signal(front, rustix::process::Signal::KILL);
+    ten.wait_until("another front serves", PATIENCE, || {
+        ten.front().is_some_and(|pid| pid != front)
+    });
+    assert_eq!(read(&ten, "a", "note0"), "200 kept");
+    let used = &ten.cli_json(&["ps", "--json"])["instances"][0]["storage_bytes"];
+    assert!(used.as_u64().is_some(), "the new front does not know how full it is");
+}
+
+#[test]
+fn what_cannot_be_limited_is_not_started() {
+    let config = named("app", "--listen socket", "storage_quota_mb = 20");
+    let ten = Ten::with_config(&config).start();
+    let spawned = ten.cli(&["spawn", "app:a"]);
+    if ten.cli(&["doctor"]).stdout.contains("an image for each instance") {
+        assert_eq!(spawned.code, Some(1), "{spawned:?}");
+        assert!(spawned.stderr.contains("which is in an image: set `socket`"), "{spawned:?}");
+        assert!(!image(&ten, "a").exists());
+    } else {
+        println!("SKIP: no images here");
+    }
+}
