@@ -173,8 +173,14 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
     /// # Errors
     /// If the listener cannot be registered with the runtime. Errors of single connections,
     /// and a lack of file descriptors, are outlived.
-    pub async fn serve(
-        &self,
+    pub async fn serve(&self, listener: net::TcpListener, drain: DrainSignal) -> io::Result<()> {
+        let proxy = self.clone();
+        let accepting = async move { proxy.accept_all(listener, drain).await };
+        self.workers().acceptor().spawn(accepting).await.map_err(io::Error::other)?
+    }
+
+    async fn accept_all(
+        self,
         listener: net::TcpListener,
         mut drain: DrainSignal,
     ) -> io::Result<()> {
