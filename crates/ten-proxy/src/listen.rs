@@ -19,7 +19,7 @@ mod opening;
 mod patience;
 mod places;
 mod reader;
-mod streams;
+mod stream;
 
 use std::{
     io,

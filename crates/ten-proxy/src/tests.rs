@@ -16,6 +16,7 @@ mod retry;
 mod streaming;
 mod tunnels;
 mod whole;
+mod workers;
 
 use std::{
     future::Future,
@@ -83,6 +84,7 @@ struct FleetState {
     given: watch::Sender<usize>,
     unreachable: AtomicUsize,
     request_timeout: Option<Duration>,
+    max_requests: u32,
 }
 
 /// Where the sockets are from that leases give: not where the kernel would take them.
@@ -116,6 +118,9 @@ impl Lease for FakeLease {
     }
     fn request_timeout(&self) -> Option<Duration> {
         self.fleet.0.request_timeout
+    }
+    fn max_requests(&self) -> u32 {
+        self.fleet.0.max_requests
     }
     fn slot(&self) -> &Slot {
         &self.generation.slot
@@ -203,6 +208,7 @@ impl Fleet {
             given: watch::Sender::new(0),
             unreachable: AtomicUsize::new(0),
             request_timeout,
+            max_requests: u32::MAX,
         }))
     }
 
@@ -233,15 +239,15 @@ impl Fleet {
         *self.0.given.borrow()
     }
 
-    /// Idle connections kept to the process of the last generation.
+    /// Idle connections kept to the process of the last generation, by the first worker.
     pub(crate) fn pooled(&self) -> usize {
+        self.pooled_by(0)
+    }
+
+    fn pooled_by(&self, index: usize) -> usize {
         let generations = self.0.generations.lock().unwrap();
-        crate::pool::Pool::of(
-            &generations.last().unwrap().slot,
-            self.0.service.protocol,
-            Seat { index: 0, of: 1 },
-        )
-        .idle()
+        let slot = &generations.last().unwrap().slot;
+        crate::pool::Pool::of(slot, self.0.service.protocol, Seat { index, of: 1 }).idle()
     }
 }
 
@@ -354,10 +360,20 @@ impl World {
         pages: ErrorPages,
         observers: Vec<Box<dyn Observer>>,
     ) -> Self {
+        Self::served_by(Workers::here(), fleet, settings, pages, observers)
+    }
+
+    fn served_by(
+        workers: Workers,
+        fleet: Fleet,
+        settings: ProxySettings,
+        pages: ErrorPages,
+        observers: Vec<Box<dyn Observer>>,
+    ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = listener.local_addr().unwrap();
         let (drain, signal) = Drain::new();
-        let (workers, settings) = (Workers::here(), Arc::new(settings));
+        let settings = Arc::new(settings);
         let serving = Proxy::new(fleet.clone(), Echo, workers, settings, pages, observers);
         let places = Arc::clone(serving.places());
         tokio::spawn(async move { serving.serve(listener, signal).await.unwrap() });

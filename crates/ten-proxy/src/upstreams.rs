@@ -55,6 +55,8 @@ pub trait Lease: Send + Sync + 'static {
     fn protocol(&self) -> Protocol;
     /// How long it may take to the response head; `None`: as long as it likes.
     fn request_timeout(&self) -> Option<Duration>;
+    /// Most requests that it gets at one time.
+    fn max_requests(&self) -> u32;
     /// A place for what the proxy keeps of this process of the instance (its pool of
     /// connections). It dies with the process: nothing leaks into its successor.
     fn slot(&self) -> &Slot;

@@ -77,6 +77,10 @@ impl Lease for FleetLease {
         self.0.request_timeout()
     }
 
+    fn max_requests(&self) -> u32 {
+        self.0.max_requests()
+    }
+
     fn slot(&self) -> &Slot {
         self.0.slot()
     }

@@ -257,6 +257,11 @@ impl Lease {
         self.0.birth.protocol
     }
 
+    /// Most requests that its process gets at one time.
+    pub fn max_requests(&self) -> u32 {
+        self.0.birth.max
+    }
+
     /// How long it may take to the response head.
     pub fn request_timeout(&self) -> Option<Duration> {
         self.0.birth.request_timeout

@@ -1,4 +1,4 @@
-//! A client's socket of HTTP/2, as hyper sees it: it ends floods and what stands still, and
+//! A client's socket of HTTP/2, as h2 sees it: it ends floods and what stands still, and
 //! closes without losing the last words.
 
 use std::{
@@ -47,7 +47,7 @@ impl FrameSocket {
         socket
     }
 
-    /// Has hyper read [`ILLEGAL`], and nothing after it, once there was a flood.
+    /// Has h2 read [`ILLEGAL`], and nothing after it, once there was a flood.
     fn end_flood(&mut self) {
         if self.frames.ended() && !self.ended {
             tracing::debug!("a client floods its connection with frames");

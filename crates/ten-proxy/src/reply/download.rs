@@ -55,18 +55,14 @@ impl<L> Download<L> {
     }
 
     /// Sends what there is of the rest of the request.
-    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) {
-        if let Some(uploading) = &mut self.uploading
-            && uploading.poll(cx).is_ready()
-        {
-            // If it broke, the instance says the same, or has said its word already.
-            self.uploading = None;
-        }
-    }
-
-    /// The rest of the request, to be sent by somebody else.
-    pub(super) fn take_upload(&mut self) -> Option<Uploading> {
-        self.uploading.take()
+    ///
+    /// # Errors
+    /// Where the client breaks it off. Then the rest of the answer is to nobody.
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), ReplyError> {
+        let Some(uploading) = &mut self.uploading else { return Ok(()) };
+        let Poll::Ready(sent) = uploading.poll(cx) else { return Ok(()) };
+        self.uploading = None;
+        sent.map_err(ReplyError::from)
     }
 }
 

@@ -128,6 +128,13 @@ async fn closed_after(client: &mut Wire) -> Duration {
     start.elapsed()
 }
 
+/// Not by way of `soon`: its patience ends on the same clock.
+async fn told_at_last(client: &mut Wire) -> String {
+    let mut told = String::new();
+    client.0.read_to_string(&mut told).await.unwrap();
+    told
+}
+
 fn about(found: Duration, want: Duration) {
     assert!(found >= want && found < want + Duration::from_secs(1), "{found:?} for {want:?}");
 }
@@ -140,8 +147,12 @@ async fn silent_slow_and_idle_connections_are_closed() {
     about(closed_after(&mut world.client().await).await, head_timeout);
 
     let mut slow = world.client().await;
-    slow.write("GET / HTT").await;
-    about(closed_after(&mut slow).await, head_timeout);
+    slow.write(format!("{GET}Accept: text/html\r\nX: ")).await;
+    let start = tokio::time::Instant::now();
+    let told = told_at_last(&mut slow).await;
+    about(start.elapsed(), head_timeout);
+    assert!(told.starts_with("HTTP/1.1 408 ") && told.contains("<!doctype html>"), "{told}");
+    assert_eq!(header(&told, "connection"), Some("close"));
 
     let mut idle = world.client().await;
     idle.write(format!("{GET}\r\n")).await;
@@ -152,7 +163,9 @@ async fn silent_slow_and_idle_connections_are_closed() {
     second.write(format!("{GET}\r\n")).await;
     second.until("ok").await.unwrap();
     second.write("GET / HTT").await;
-    about(closed_after(&mut second).await, head_timeout);
+    let start = tokio::time::Instant::now();
+    assert!(told_at_last(&mut second).await.starts_with("HTTP/1.1 408 "));
+    about(start.elapsed(), head_timeout);
 }
 
 #[tokio::test]

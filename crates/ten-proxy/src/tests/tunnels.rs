@@ -55,7 +55,7 @@ async fn half_closed_from_the_instance() {
     .await;
     let world = World::before(vec![address]);
     let mut client = world.client().await;
-    client.write(format!("{GET}{UPGRADE}\r\n")).await;
+    client.write(format!("{GET}Connection: Upgrade\r\nUpgrade: x\r\n\r\n")).await;
     client.head().await.unwrap();
     assert_eq!(client.rest().await, "");
     client.write("last words").await;
@@ -96,6 +96,20 @@ async fn no_tunnel_for_http_2_nor_unnominated_nor_with_a_body() {
         for name in ["upgrade", "connection", "http2-settings"] {
             assert_eq!(header(&seen, name), None, "{seen}");
         }
+    }
+}
+
+/// Of several that were offered one may be chosen, and none that was not.
+#[tokio::test]
+async fn no_tunnel_for_what_was_not_offered() {
+    for (chosen, status) in [("b", "101"), ("B", "101"), ("h2c", "502"), ("b, h2c", "502")] {
+        let head = format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: {chosen}\r\n\r\n");
+        let (address, _) = answering(head.leak()).await;
+        let world = World::before(vec![address]);
+        let mut client = world.client().await;
+        client.write(format!("{GET}Connection: Upgrade\r\nUpgrade: a, b\r\n\r\n")).await;
+        let head = client.head().await.unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{chosen}: {head}");
     }
 }
 
