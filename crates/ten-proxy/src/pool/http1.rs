@@ -159,6 +159,13 @@ impl Connection {
         let mut sent = false;
         let mut broke: Option<io::Error> = None;
         let head = poll_fn(|cx| {
+            // First of all the answer: if it is there, the rest of the request is not waited for.
+            if !sent
+                && uploading.outgoing.has_begun()
+                && let Poll::Ready(head) = incoming.poll_head(message.interims, cx)
+            {
+                return Poll::Ready(head);
+            }
             if !sent && broke.is_none() {
                 match uploading.poll(cx) {
                     Poll::Ready(Ok(())) => sent = true,
