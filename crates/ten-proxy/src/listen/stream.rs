@@ -64,7 +64,10 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
     let terms = Terms::of(settings);
     let (head, body) = request.into_parts();
     let interims = Interims::default();
-    let expects = head.headers.get(EXPECT).is_some_and(|it| it.as_bytes() == b"100-continue");
+    let expects = head
+        .headers
+        .get(EXPECT)
+        .is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let invitation = expects.then(|| interims.clone());
     let upload = Upload::http2(Received::new(body), terms, invitation);
     let (head, fault) = as_http1(&head, settings);
