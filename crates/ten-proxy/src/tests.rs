@@ -36,7 +36,7 @@ use ten_domain::*;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::watch,
+    sync::{SetOnce, watch},
 };
 
 use crate::{
@@ -83,6 +83,7 @@ struct FleetState {
     waiting: watch::Sender<usize>,
     in_use: watch::Sender<usize>,
     given: watch::Sender<usize>,
+    draining: SetOnce<()>,
     unreachable: AtomicUsize,
     request_timeout: Option<Duration>,
 }
@@ -118,6 +119,9 @@ impl Lease for FakeLease {
     }
     fn request_timeout(&self) -> Option<Duration> {
         self.fleet.0.request_timeout
+    }
+    async fn draining(&self) {
+        self.fleet.0.draining.wait().await;
     }
     fn slot(&self) -> &Slot {
         &self.generation.slot
@@ -203,6 +207,7 @@ impl Fleet {
             waiting: watch::Sender::new(0),
             in_use: watch::Sender::new(0),
             given: watch::Sender::new(0),
+            draining: SetOnce::new(),
             unreachable: AtomicUsize::new(0),
             request_timeout,
         }))
@@ -221,6 +226,11 @@ impl Fleet {
 
     pub(crate) fn set(&self, gate: Gate) {
         self.0.gate.send_replace(gate);
+    }
+
+    /// Its one process is to end once nobody uses it.
+    pub(crate) fn drain(&self) {
+        self.0.draining.set(()).unwrap();
     }
 
     pub(crate) async fn waiting(&self, want: usize) {

@@ -77,6 +77,10 @@ impl Lease for FleetLease {
         self.0.request_timeout()
     }
 
+    fn draining(&self) -> impl Future<Output = ()> + Send {
+        self.0.draining()
+    }
+
     fn slot(&self) -> &Slot {
         self.0.slot()
     }
