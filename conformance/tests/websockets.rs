@@ -74,7 +74,8 @@ impl Listener {
     }
 }
 
-/// What code had come on each WebSocket that was held, when the instance was told to stop.
+/// What code had come on each WebSocket that was held, when the instance was told to stop. That is
+/// the last that happens: on one that was only waited for, none had.
 fn heard(ten: &Ten) -> Vec<String> {
     let path = ten.data_dir().join("ws/a/heard");
     fs::read_to_string(path).expect("it was told to stop").lines().map(String::from).collect()
@@ -111,10 +112,7 @@ fn an_instance_sleeps_when_its_websocket_is_closed_and_not_before() {
 fn a_server_that_stops_says_goodbye_to_both_sides() {
     let mut ten = start("");
     let listeners: Vec<_> = (0..20).map(|_| Listener::held(&ten)).collect();
-    let began = Instant::now();
     ten.stop();
-    let took = began.elapsed();
-    assert!(took < PROMPTLY, "stopped only after {took:?}");
     for listener in listeners {
         assert_eq!(listener.end(), "closed 1001");
     }
@@ -133,7 +131,6 @@ fn an_instance_that_crashes_ends_its_websockets() {
     assert!(took < PROMPTLY, "ended only after {took:?}");
 }
 
-/// Both sides hear of it first; only when the WebSockets are closed is the instance told to stop.
 #[test]
 fn an_instance_that_is_stopped_says_goodbye_to_its_websockets() {
     let ten = start("stop_timeout = 60");
