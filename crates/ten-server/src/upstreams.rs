@@ -81,6 +81,10 @@ impl Lease for FleetLease {
         self.0.max_requests()
     }
 
+    fn draining(&self) -> impl Future<Output = ()> + Send {
+        self.0.draining()
+    }
+
     fn slot(&self) -> &Slot {
         self.0.slot()
     }

@@ -149,7 +149,7 @@ pub(super) const SERVICE: &[Key] = &[
         "stop_timeout",
         DURATION,
         Default::Number(10),
-        "Seconds it may take to stop before its whole process tree is killed.",
+        "Seconds for its requests in flight to end when it is stopped, then as many for its process before the whole tree is killed.",
     ),
     key(
         "isolation",
