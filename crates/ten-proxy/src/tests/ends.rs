@@ -199,6 +199,20 @@ async fn a_drain_lets_requests_end_and_closes_the_idle() {
     assert!(TcpStream::connect(proxy).await.is_err());
 }
 
+#[tokio::test]
+async fn serving_ends_with_its_listener() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = listener.try_clone().unwrap();
+    let (_drain, signal) = crate::Drain::new();
+    let fleet = Fleet::new(Protocol::Http1, vec![Address::Unix("/nowhere".into())], None);
+    let (settings, pages) = (Arc::new(ProxySettings::DEFAULT), ErrorPages::default());
+    let proxy = Proxy::new(fleet, Echo, Workers::here(), settings, pages, vec![]);
+    let serving = tokio::spawn(async move { proxy.serve(listener, signal).await });
+    tokio::task::yield_now().await;
+    rustix::net::shutdown(&other, rustix::net::Shutdown::Both).unwrap();
+    soon(serving).await.unwrap().unwrap();
+}
+
 /// A head may come in pieces, and the drain begin between them.
 #[tokio::test]
 async fn a_drain_waits_for_the_requests_that_are_on_their_way() {
