@@ -146,7 +146,7 @@ fn interim_answers_are_passed_on_and_bounded() {
         let answer = provoke(&ten, "GET", fault, b"");
         let statuses = answer.statuses();
         let (last, hints) = statuses.split_last().expect("an answer");
-        let few = hints.len() <= 16 && hints.iter().all(|status| *status == 103);
+        let few = hints.len() <= 256 && hints.iter().all(|status| *status == 103);
         assert!(*last == 502 && few, "{fault}: {}", story(&answer));
         let took = began.elapsed();
         assert!(took < 3 * REQUEST_TIMEOUT, "{fault} was endured for {took:?}");

@@ -33,8 +33,8 @@ use crate::{
     upload::{Progress, Upload, is_timeout},
 };
 
-/// How long a request waits on a new connection before idle ones make way for it; each time after
-/// that, twice as long. Longer than most answers take, shorter than a visitor notices.
+/// How long a request waits on a new connection before idle ones make way for it. Longer than most
+/// answers take, shorter than a visitor notices.
 const MAKE_WAY_AFTER: Duration = Duration::from_millis(100);
 
 /// Why a lease was of no use, and what can still be done.
@@ -176,14 +176,12 @@ async fn exchange<L: Lease>(
 /// serves a connection to its end before it looks at the next, and then it is the idle ones that
 /// hold this request up.
 async fn making_way<T>(pool: &Pool, sent: impl Future<Output = T>) -> T {
-    let (mut sent, mut patience) = (pin!(sent), MAKE_WAY_AFTER);
-    loop {
-        match timeout(patience, sent.as_mut()).await {
-            Ok(sent) => return sent,
-            Err(_) => pool.make_way(),
-        }
-        patience *= 2;
+    let mut sent = pin!(sent);
+    if let Ok(sent) = timeout(MAKE_WAY_AFTER, sent.as_mut()).await {
+        return sent;
     }
+    pool.make_way();
+    sent.await
 }
 
 /// Where nobody listens any more, the process is gone: whoever gives out leases may know of

@@ -71,6 +71,11 @@ impl Fields {
         span.of(&self.bytes)
     }
 
+    /// Bytes of the head.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// All, in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Field<'_>> {
         self.places.iter().map(|Place { name, value, known }| Field {

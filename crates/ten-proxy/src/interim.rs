@@ -15,9 +15,10 @@ use crate::{
     headers::{self, Headers},
 };
 
-/// Most interim answers of an instance that are passed on for one request: they are hints.
-const MAX_PASSED: usize = 16;
-/// Most that an instance may send: one that goes on and on has no answer.
+/// Most bytes of interim answers that are passed on for one request: they are hints, and wait here
+/// for a client that takes nothing.
+const MAX_BYTES: usize = 16 << 10;
+/// Most interim answers that an instance may send: one that goes on and on has no other.
 const MAX: usize = 256;
 
 /// What is to be said. Clones are the same.
@@ -27,7 +28,7 @@ pub(crate) struct Interims(Arc<Mutex<Queue>>);
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Interim>,
-    /// How many more of an instance's are passed on.
+    /// Bytes of an instance's that may still be passed on.
     room: usize,
     /// How many more it may send.
     left: usize,
@@ -48,7 +49,7 @@ impl Interims {
         let mut queue = self.lock();
         queue.waiting.clear();
         // HTTP/1.0 knows none (RFC 9110, section 15.2).
-        queue.room = if version == Version::Http10 { 0 } else { MAX_PASSED };
+        queue.room = if version == Version::Http10 { 0 } else { MAX_BYTES };
         queue.left = MAX;
     }
 
@@ -65,8 +66,10 @@ impl Interims {
     pub(crate) fn pass(&self, head: Response) -> Result<(), BadResponse> {
         let mut queue = self.lock();
         queue.left = queue.left.checked_sub(1).ok_or(BadResponse::Interims)?;
-        if head.status != 100 && queue.room > 0 {
-            queue.room -= 1;
+        if head.status != 100
+            && let Some(room) = queue.room.checked_sub(head.fields.len())
+        {
+            queue.room = room;
             queue.waiting.push_back(Interim::Passed(head));
         }
         Ok(())

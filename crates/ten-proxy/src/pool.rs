@@ -213,6 +213,17 @@ impl Uploading {
     }
 }
 
+impl Uploading {
+    /// Tells the instance that no more of it comes, and nothing else: it may go on answering.
+    pub(crate) fn end(self) -> io::Result<()> {
+        match self {
+            Self::Http1(uploading) => uploading.end(),
+            // Its client stands still in no way that counts.
+            Self::H2c(_) => Ok(()),
+        }
+    }
+}
+
 impl Answer {
     pub(crate) fn has_ended(&self) -> bool {
         match self {

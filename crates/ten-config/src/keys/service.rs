@@ -117,7 +117,8 @@ pub(super) const SERVICE: &[Key] = &[
         COUNT,
         Default::Number(Concurrency::DEFAULT.max as i64),
         "Requests that one instance has at a time, WebSockets included; more wait their turn. There \
-         are never more connections to it, so `1` suits a server that serves one at a time.",
+         are no more connections to it, health checks apart: `1` suits a server that serves one at \
+         a time.",
     ),
     key(
         "queue_limit",

@@ -153,6 +153,11 @@ impl Scan {
         if self.seen >= limits.bytes { Err(self.too_long()) } else { Ok(None) }
     }
 
+    /// Whether what was scanned is more than what may stand before a head.
+    pub(crate) fn has_begun(&self, bytes: &[u8]) -> bool {
+        self.lines > 0 || bytes.get(self.line..).is_some_and(|line| !matches!(line, [] | b"\r"))
+    }
+
     /// Takes a complete head out of the buffer in which it is the beginning.
     pub(crate) fn take(&mut self, buffer: &mut Buffer, head: Complete) -> Request {
         // What is complete was found to be sound.

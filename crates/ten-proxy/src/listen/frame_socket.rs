@@ -4,6 +4,10 @@
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -33,6 +37,8 @@ pub(super) struct FrameSocket {
     patience: Duration,
     /// The end has begun.
     linger: Option<Linger>,
+    /// Something waits for the client to take it. Clones of this tell who has no socket.
+    waits: Arc<AtomicBool>,
 }
 
 impl FrameSocket {
@@ -41,10 +47,16 @@ impl FrameSocket {
         let mut frames = Frames::after(PREFACE.len());
         let passed = frames.scan(&held);
         held.truncate(passed);
-        let (writing, linger) = (Patience::default(), None);
-        let mut socket = Self { wire, frames, held, ended: false, writing, patience, linger };
+        let (writing, linger, waits) = (Patience::default(), None, Arc::default());
+        let mut socket =
+            Self { wire, frames, held, ended: false, writing, patience, linger, waits };
         socket.end_flood();
         socket
+    }
+
+    /// Whether something waits for the client to take it, from now on.
+    pub(super) fn waits(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.waits)
     }
 
     /// Has h2 read [`ILLEGAL`], and nothing after it, once there was a flood.
@@ -102,6 +114,7 @@ impl AsyncWrite for FrameSocket {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let written = this.wire.poll_write(cx, bufs);
+        this.waits.store(written.is_pending(), Relaxed);
         if let Poll::Ready(Ok(bytes)) = written {
             this.frames.sent(bytes);
         }

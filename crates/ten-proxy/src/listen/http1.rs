@@ -171,7 +171,7 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
                 (idle, end) = (false, Instant::now() + settings.head_timeout);
             }
             match self.alarm.is_over(end, cx) {
-                true if self.guest.is_heard() => Poll::Ready(Ok(Next::Refused(Fault::SlowHead))),
+                true if reader.is_in_head() => Poll::Ready(Ok(Next::Refused(Fault::SlowHead))),
                 true => Poll::Ready(Ok(Next::Nothing)),
                 false => Poll::Pending,
             }

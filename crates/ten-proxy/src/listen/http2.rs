@@ -17,7 +17,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -56,7 +56,7 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
     let (mut drain, mut deadline) = (client.drain.clone(), client.drain.clone());
     client.multiplexed = true;
     let socket = FrameSocket::new(client.wire(), read, settings.body_timeout);
-    let guest = Arc::clone(client.place.guest());
+    let (guest, waits) = (Arc::clone(client.place.guest()), socket.waits());
     let served = Served { proxy, client: Arc::new(client), streams: Streams::new(&guest) };
     let mut connection = h2::server::Builder::new()
         .max_concurrent_streams(settings.max_streams)
@@ -82,7 +82,7 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
         served.begin(accepted?);
     }
     connection.graceful_shutdown();
-    let mut stuck = pin!(stuck(&served.streams));
+    let mut stuck = pin!(stuck(&served.streams, &waits));
     loop {
         // What is asked while it is being told is still answered.
         let accepted = tokio::select! {
@@ -132,11 +132,12 @@ async fn idle(guest: &Guest, longest: Duration) {
     }
 }
 
-/// Waits until a connection that was told to end is in the way and of no use.
-async fn stuck(streams: &Streams) {
+/// Waits until a connection that was told to end is in the way and of no use: nothing is asked on
+/// it, and of what was answered nothing waits to be taken. How long that may wait the socket says.
+async fn stuck(streams: &Streams, waits: &AtomicBool) {
     loop {
         sleep(LAST_WORDS).await;
-        if streams.are_none() {
+        if streams.are_none() && !waits.load(Relaxed) {
             return;
         }
     }

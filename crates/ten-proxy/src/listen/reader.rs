@@ -104,6 +104,11 @@ impl Reader {
         }
     }
 
+    /// Whether a head has begun. An empty line alone is none.
+    pub(super) fn is_in_head(&self) -> bool {
+        self.scan.has_begun(&self.buffer)
+    }
+
     /// What there is of a head that is refused.
     pub(super) fn take_sound(&mut self) -> Request {
         self.scan.take_sound(&mut self.buffer)

@@ -12,22 +12,24 @@
 //! answer that the next client would get, or an upload that goes on after the instance's use has
 //! ended.
 //!
-//! A pool has no timer: an idle connection costs most instances nothing but a descriptor, and us no
-//! memory; one that the instance has closed is seen to be when its turn comes. But some servers
-//! have a thread or a process for each connection, which waits in it for the next request. So to a
-//! process that gets so many requests at a time and no more there are never more connections than
-//! that, whichever worker has them; and a request that waits for long on a new connection closes
-//! the idle ones.
+//! An idle connection is closed soon, before most servers do that themselves: a request could cross
+//! the end. Besides, some servers have a thread or a process for each connection, which waits in it
+//! for the next request. So to a process that gets so many requests at a time and no more there are
+//! never more connections than that, whichever worker has them; and a request that waits for long
+//! on a new connection closes the idle ones.
 
 use std::{
     future::poll_fn,
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
+
+use tokio::{runtime::Handle, time::sleep};
 
 use super::{Answered, Broken, SendError};
 use crate::{
@@ -48,6 +50,10 @@ use crate::{
 /// be requests at once under heavy load, so that a busy instance is not reconnected to.
 const MAX_IDLE: usize = 512;
 
+/// An idle connection is closed when it was not used for this time, or twice as long. Servers close
+/// theirs after 2 s (gunicorn), 5 s (Node, uvicorn) or more.
+const UNUSED_FOR: Duration = Duration::from_millis(500);
+
 /// A worker's idle connections to one process.
 #[derive(Clone, Default)]
 pub(crate) struct Pool {
@@ -59,9 +65,51 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct All {
     /// Each is used by its own worker, and may be emptied by others.
-    idle: Box<[Mutex<Vec<Connection>>]>,
+    idle: Box<[Mutex<Idle>]>,
     /// Connections in all, tunnels apart.
-    open: AtomicU32,
+    open: Arc<AtomicU32>,
+}
+
+/// Those of one worker, the last used last.
+#[derive(Default)]
+struct Idle {
+    connections: Vec<Connection>,
+    /// So many, the first, were not used since somebody last looked.
+    unused: usize,
+    /// Somebody looks, again and again.
+    watched: bool,
+}
+
+impl Idle {
+    fn pop(&mut self) -> Option<Connection> {
+        let connection = self.connections.pop();
+        self.unused = self.unused.min(self.connections.len());
+        connection
+    }
+
+    /// Closes what was not used since it was last asked this. Whether anything is left.
+    fn close_unused(&mut self) -> bool {
+        self.connections.drain(..self.unused);
+        self.unused = self.connections.len();
+        self.watched = self.unused > 0;
+        self.watched
+    }
+}
+
+/// Looks after the idle connections of one worker for as long as there are any.
+async fn watch(all: Weak<All>, worker: usize) {
+    loop {
+        sleep(UNUSED_FOR).await;
+        let all = all.upgrade();
+        let idle = all.as_ref().and_then(|all| all.idle.get(worker));
+        if !idle.is_some_and(|idle| lock(idle).close_unused()) {
+            return;
+        }
+    }
+}
+
+fn lock(idle: &Mutex<Idle>) -> MutexGuard<'_, Idle> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A connection, in use or idle.
@@ -70,12 +118,12 @@ pub(crate) struct Connection {
     _counted: Counted,
 }
 
-/// One of all that are open.
-struct Counted(Arc<All>);
+/// One of all that are open. It holds none of the others: they are to end with their process.
+struct Counted(Arc<AtomicU32>);
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -83,7 +131,7 @@ impl Pool {
     /// One for each worker.
     pub(super) fn for_all(workers: usize) -> impl Iterator<Item = Self> {
         let idle = (0..workers).map(|_| Mutex::default()).collect();
-        let all = Arc::new(All { idle, open: AtomicU32::new(0) });
+        let all = Arc::new(All { idle, open: Arc::default() });
         (0..workers).map(move |worker| Self { worker, all: Arc::clone(&all) })
     }
 
@@ -96,7 +144,7 @@ impl Pool {
     /// Connects anew.
     pub(super) async fn open(&self, lease: &impl Lease) -> io::Result<Connection> {
         let others = self.all.open.fetch_add(1, Relaxed);
-        let counted = Counted(Arc::clone(&self.all));
+        let counted = Counted(Arc::clone(&self.all.open));
         if others >= lease.max_requests() {
             // Each that is in use has a request: where they are too many, one is idle.
             self.close_one();
@@ -104,15 +152,14 @@ impl Pool {
         Ok(Connection { wire: connect::connect(lease).await?, _counted: counted })
     }
 
-    fn own(&self) -> Option<MutexGuard<'_, Vec<Connection>>> {
-        let idle = self.all.idle.get(self.worker)?;
-        Some(idle.lock().unwrap_or_else(PoisonError::into_inner))
+    fn own(&self) -> Option<MutexGuard<'_, Idle>> {
+        self.all.idle.get(self.worker).map(lock)
     }
 
     /// Closes an idle connection.
     fn close_one(&self) {
         for idle in &self.all.idle {
-            if idle.lock().unwrap_or_else(PoisonError::into_inner).pop().is_some() {
+            if lock(idle).pop().is_some() {
                 return;
             }
         }
@@ -121,7 +168,7 @@ impl Pool {
     /// Closes all idle connections.
     pub(super) fn close_idle(&self) {
         for idle in &self.all.idle {
-            idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            lock(idle).connections.clear();
         }
     }
 
@@ -133,15 +180,19 @@ impl Pool {
             && framing.has_ended()
             && buffer.is_empty()
             && let Some(mut idle) = self.own()
-            && idle.len() < MAX_IDLE
+            && idle.connections.len() < MAX_IDLE
+            && let Ok(runtime) = Handle::try_current()
         {
-            idle.push(connection);
+            idle.connections.push(connection);
+            if !std::mem::replace(&mut idle.watched, true) {
+                runtime.spawn(watch(Arc::downgrade(&self.all), self.worker));
+            }
         }
     }
 
     #[cfg(test)]
     pub(super) fn idle(&self) -> usize {
-        self.own().map_or(0, |idle| idle.len())
+        self.own().map_or(0, |idle| idle.connections.len())
     }
 }
 
@@ -188,7 +239,10 @@ impl Connection {
         });
         let head = match head.await {
             Ok(head) => head,
-            Err(broken) if uploading.outgoing.has_begun() => return Err(SendError::Lost(broken)),
+            Err(broken) if uploading.outgoing.has_begun() => {
+                // The first that went wrong says most.
+                return Err(SendError::Lost(broke.map_or(broken, Broken::Io)));
+            }
             Err(broken @ (Broken::Upload(_) | Broken::Answer(_))) => {
                 return Err(SendError::Lost(broken));
             }
@@ -213,6 +267,11 @@ pub(crate) struct Uploading {
 impl Uploading {
     fn new(wire: Wire, head: Vec<u8>, form: Form, upload: Upload) -> Self {
         Self { wire, outgoing: Outgoing::revocable(head, form), upload }
+    }
+
+    /// Says that no more comes, though more was announced.
+    pub(super) fn end(self) -> io::Result<()> {
+        self.wire.end_writing()
     }
 
     /// Ready when all of it was sent.
@@ -300,5 +359,29 @@ impl Source for Answer {
 
     fn trailers(&self) -> &[u8] {
         self.framing.trailers()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_kept_for_a_process_ends_with_it() {
+        let pool = Pool::for_all(2).next().unwrap();
+        let (stream, other) = UnixStream::pair().unwrap();
+        pool.all.open.fetch_add(1, Relaxed);
+        let counted = Counted(Arc::clone(&pool.all.open));
+        lock(&pool.all.idle[1])
+            .connections
+            .push(Connection { wire: stream.into(), _counted: counted });
+        let (kept, open) = (Arc::downgrade(&pool.all), Arc::clone(&pool.all.open));
+        drop(pool);
+        assert!(kept.upgrade().is_none());
+        assert_eq!(open.load(Relaxed), 0);
+        other.readable().await.unwrap();
+        assert_eq!(other.try_read(&mut [0]).unwrap(), 0, "closed");
     }
 }

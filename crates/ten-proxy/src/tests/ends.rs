@@ -159,6 +159,13 @@ async fn silent_slow_and_idle_connections_are_closed() {
     idle.until("ok").await.unwrap();
     about(closed_after(&mut idle).await, idle_timeout);
 
+    // An empty line announces nothing.
+    let mut odd = world.client().await;
+    odd.write(format!("{GET}\r\n")).await;
+    odd.until("ok").await.unwrap();
+    odd.write("\r\n").await;
+    closed_after(&mut odd).await;
+
     let mut second = world.client().await;
     second.write(format!("{GET}\r\n")).await;
     second.until("ok").await.unwrap();

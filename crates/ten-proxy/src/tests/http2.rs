@@ -396,6 +396,45 @@ async fn a_drain_says_goaway_and_lets_what_is_under_way_end() {
     assert_eq!(soon(drained).await.unwrap(), crate::Drained::Cut);
 }
 
+/// What was answered is taken slowly, and the drain waits for that.
+#[tokio::test]
+async fn a_drain_waits_for_answers_to_be_taken() {
+    const SIZE: usize = 60_000;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
+    let (address, _) = answering((head + &"x".repeat(SIZE)).leak()).await;
+    let world = World::before(vec![address]);
+    let socket = TcpSocket::new_v4().unwrap();
+    // So that they wait on our side.
+    socket.set_recv_buffer_size(32 << 10).unwrap();
+    let stream = socket.connect(world.proxy).await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    builder.initial_connection_window_size(1 << 24).initial_window_size(1 << 20);
+    let (mut client, mut connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
+    let ask = |client: &mut SendRequest<Bytes>| {
+        client.send_request(get("http://a.api.example.com/"), true).unwrap().0
+    };
+    let mut answers: Vec<_> = (0..100).map(|_| ask(&mut client)).collect();
+    // All are asked for, and then nothing is read for longer than a connection has for its last
+    // words.
+    let mut first = answers.remove(0);
+    soon(std::future::poll_fn(|cx| {
+        let _ = std::pin::Pin::new(&mut connection).poll(cx);
+        std::pin::Pin::new(&mut first).poll(cx)
+    }))
+    .await
+    .unwrap();
+    world.fleet.in_use(0).await;
+    let drained = tokio::spawn(world.drain.drain(PATIENCE));
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let driver = tokio::spawn(connection);
+    for answer in answers {
+        assert_eq!(text(soon(answer).await.unwrap().into_body()).await.len(), SIZE);
+    }
+    drop((client, first));
+    soon(driver).await.unwrap().unwrap();
+    assert_eq!(soon(drained).await.unwrap(), crate::Drained::Complete);
+}
+
 /// Requests that share a connection count like connections, but for the first.
 #[tokio::test]
 async fn an_address_has_no_more_requests_than_places() {

@@ -300,10 +300,21 @@ async fn informational_answers_are_not_the_answer() {
         let world = World::before(vec![address]);
         let answer = world.ask(format!("{GET}Connection: close\r\n\r\n")).await;
         let hints = answer.matches("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n").count();
-        assert_eq!(hints, count.min(16), "{answer}");
+        assert!(hints == count || status == "502" && hints <= 256, "{hints}");
         assert!(answer.contains(&format!("\r\n\r\nHTTP/1.1 {status} ")), "{answer}");
         assert_eq!(world.fleet.pooled(), usize::from(status == "200"));
     }
+}
+
+/// They wait for a client that takes nothing, so they are bounded.
+#[tokio::test]
+async fn few_bytes_of_informational_answers_are_passed_on() {
+    let long = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "x".repeat(6_000));
+    let (address, _) = answering((long.repeat(5) + OK).leak()).await;
+    let world = World::before(vec![address]);
+    let answer = world.ask(format!("{GET}Connection: close\r\n\r\n")).await;
+    assert_eq!(answer.matches(&long).count(), 2);
+    assert!(answer.contains("\r\n\r\nHTTP/1.1 200 "));
 }
 
 /// They are for those who know of them, in the order in which they come.

@@ -46,6 +46,29 @@ async fn idle_connections_make_way_where_a_process_serves_one_at_a_time() {
 }
 
 #[tokio::test]
+async fn idle_connections_end() {
+    let (ended, mut end) = watch::channel(false);
+    let address = instance(move |mut wire| {
+        let ended = ended.clone();
+        async move {
+            wire.request().await;
+            wire.write(OK).await;
+            wire.rest().await;
+            ended.send_replace(true);
+        }
+    })
+    .await;
+    let world = two_workers(address, u32::MAX);
+    let mut client = world.client().await;
+    client.write(format!("{GET}\r\n")).await;
+    assert!(client.request().await.unwrap().ends_with("ok"));
+    world.fleet.in_use(0).await;
+    assert_eq!(world.fleet.pooled(), 1);
+    soon(end.wait_for(|ended| *ended)).await.unwrap();
+    assert_eq!(world.fleet.pooled(), 0);
+}
+
+#[tokio::test]
 async fn there_are_no_more_connections_than_requests_may_be() {
     for (max_requests, kept) in [(1, 0), (2, 1), (u32::MAX, 1)] {
         let (address, _) = answering(OK).await;

@@ -23,8 +23,8 @@ use super::{
     upload::Passing,
 };
 use crate::{
-    body::Source, buffer::Buffer, forward::Message, head::Response, headers, stream::Received,
-    upload::Upload,
+    body::Source, buffer::Buffer, check::BadResponse, forward::Message, head::Response, headers,
+    stream::Received, upload::Upload,
 };
 
 /// Longest wait for the end of a stream whose answer is whole.
@@ -71,7 +71,12 @@ impl Sender {
             }
             while let Poll::Ready(Some(ahead)) = response.poll_informational(cx) {
                 let (ahead, ()) = ahead?.into_parts();
-                message.interims.pass(read(&ahead)?)?;
+                let ahead = read(&ahead)?;
+                if !ahead.is_interim() {
+                    // There are no upgrades here (RFC 9113, section 8.6).
+                    return Poll::Ready(Err(BadResponse::Upgrade.into()));
+                }
+                message.interims.pass(ahead)?;
             }
             Pin::new(&mut response).poll(cx).map_err(Broken::H2c)
         });
@@ -102,7 +107,7 @@ impl Sender {
 }
 
 /// The head of an answer in the form of HTTP/1.1.
-fn read(head: &http::response::Parts) -> Result<Response, crate::check::BadResponse> {
+fn read(head: &http::response::Parts) -> Result<Response, BadResponse> {
     let mut text = format!("HTTP/1.1 {}\r\n", head.status.as_str()).into_bytes();
     headers::write(&head.headers, &mut text);
     text.extend_from_slice(b"\r\n");
