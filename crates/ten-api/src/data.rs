@@ -20,9 +20,6 @@ pub struct Ended {
     /// Where its data are now; none where there were none, or they stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trashed: Option<Trashed>,
-    /// Its folders below the data folder that stay because other instances have them too.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub shared: Vec<String>,
 }
 
 /// Data in the trash.

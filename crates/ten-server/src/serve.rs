@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use ten_config::Source;
-use ten_domain::{Config, Network};
+use ten_domain::{Config, Layout, LayoutError, Network};
 use ten_proxy::{ErrorPages, ErrorPagesError};
 use ten_runtime::{Ground, HostEnvironment};
 use ten_warden::{FrontCommand, Keeping, OpenError, Options, Warden, WayOutOptions};
@@ -56,6 +56,9 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    /// The config's folders are no layout below this data folder.
+    #[error("the config does not go with this data_dir: {}", listed(.0))]
+    Layout(Vec<LayoutError>),
     /// Which boot this is cannot be told.
     #[error("cannot read the boot id of this machine")]
     Boot(#[source] std::io::Error),
@@ -78,6 +81,7 @@ impl ServeError {
                  remove the one that is not meant; a root who has not all users (in a container \
                  with a user namespace) runs it as an ordinary user",
             ),
+            Self::Layout(_) => Some("begin these variables with {instance_dir}"),
             Self::Boot(_) | Self::Note(_) => None,
         }
     }
@@ -129,7 +133,7 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     let note = serde_json::to_vec(&birth).map_err(ServeError::Note)?;
     let environment = HostEnvironment::new(std::env::vars_os());
     let private_networks = private_networks(&config);
-    let ground = ground(&config, &birth, environment);
+    let ground = ground(&config, &birth, environment).map_err(ServeError::Layout)?;
     let planner: Arc<dyn ten_warden::Planner> = Arc::new(Planner { ground, config });
     let warden = Warden::open(Options {
         run_dir,
@@ -164,14 +168,24 @@ fn own(verb: &str) -> FrontCommand {
 }
 
 /// What all launches of a server have in common. The front plans nothing, and needs no environment.
-pub(crate) fn ground(config: &Config, birth: &Birth, environment: HostEnvironment) -> Ground {
-    Ground {
+pub(crate) fn ground(
+    config: &Config,
+    birth: &Birth,
+    environment: HostEnvironment,
+) -> Result<Ground, Vec<LayoutError>> {
+    let services = config.services.values().map(AsRef::as_ref);
+    Ok(Ground {
         folder: config.folder.clone(),
         data_dir: birth.data_dir.clone(),
         run_dir: birth.run_dir.clone(),
         environment,
-        services: config.services.keys().cloned().collect(),
-    }
+        layout: Layout::of(services, &[&birth.data_dir])?,
+    })
+}
+
+/// All that is wrong, on one line.
+pub(crate) fn listed(errors: &[LayoutError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Servers of one host must share neither a folder of cgroups nor a network device. The usual

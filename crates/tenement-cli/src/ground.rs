@@ -3,7 +3,7 @@
 
 use std::{env, path::Path};
 
-use ten_domain::{Config, InstanceId};
+use ten_domain::{Config, InstanceId, Layout, LayoutError};
 use ten_runtime::{Ground, HostEnvironment};
 
 /// Where a server of this data dir keeps what lives only as long as a process.
@@ -11,14 +11,15 @@ const RUN_DIR: &str = ".run";
 /// An instance that stands for all of its service.
 const EXAMPLE: &str = "example";
 
-pub(crate) fn of(config: &Config, data_dir: &Path) -> Ground {
-    Ground {
+pub(crate) fn of(config: &Config, data_dir: &Path) -> Result<Ground, Vec<LayoutError>> {
+    let services = config.services.values().map(AsRef::as_ref);
+    Ok(Ground {
         folder: config.folder.clone(),
         data_dir: data_dir.into(),
         run_dir: data_dir.join(RUN_DIR),
         environment: HostEnvironment::new(env::vars_os()),
-        services: config.services.keys().cloned().collect(),
-    }
+        layout: Layout::of(services, &[data_dir])?,
+    })
 }
 
 /// The id of no instance in particular.

@@ -65,7 +65,7 @@ fn bind_lines(text: &str) -> Vec<String> {
     let lookup = |name: &str| env::var(name).ok();
     let Ok(source) = Source::from_text(Path::new(FILE), text) else { return Vec::new() };
     let Ok(config) = ten_config::parse(&source, &lookup) else { return Vec::new() };
-    let ground = ground::of(&config, &config.settings.data_dir);
+    let Ok(ground) = ground::of(&config, &config.settings.data_dir) else { return Vec::new() };
     let home = lookup("HOME").filter(|home| home.starts_with('/'));
     let hidden = config.services.values().flat_map(|spec| {
         let name = InstanceName { service: spec.name.clone(), id: ground::example() };
