@@ -131,3 +131,33 @@ fn no_id_takes_what_belongs_to_others() {
         assert_eq!(owners(), before);
     }
 }
+
+/// What an earlier config left where an id now points is not given away, nor moved into an image.
+#[test]
+fn what_others_left_in_its_place_is_refused() {
+    if !has_root() {
+        return;
+    }
+    for quota in ["", "storage_quota_mb = 20"] {
+        let earlier = app("", "") + &env("app", &[("UP", "{data_dir}/uploads/{id}/x")]);
+        let mut ten = Ten::with_config(&earlier).start();
+        let file = ten.data_dir().join("uploads/alice/x");
+        write(&ten, "alice.app", &file, "secret");
+        let owner = || fs::metadata(&file).unwrap().uid();
+        let before = owner();
+        ten.stop();
+        let now =
+            quota::config(quota).replace("{data_dir}/more/{id}/app.db", "{data_dir}/{id}/app.db");
+        ten.write_config(&config(&now));
+        ten.start();
+        assert_eq!(ask(&ten, "uploads.app", "/").0, 503);
+        let health = ten.cli(&["health", "app:uploads"]);
+        let said = health.stdout + &health.stderr;
+        assert!(said.contains("has files of another instance in it"), "{said}");
+        assert_eq!((fs::read_to_string(&file).unwrap().as_str(), owner()), ("secret", before));
+        assert!(!ten.data_dir().join(".images/app:uploads/image").exists());
+        if quota.is_empty() {
+            assert_eq!(ask(&ten, "alice.app", "/").0, 200);
+        }
+    }
+}
