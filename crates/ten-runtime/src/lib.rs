@@ -40,9 +40,9 @@ pub const INSTANCE_PORTS: RangeInclusive<u16> = 30000..=40000;
 pub struct Ground {
     /// The config's folder: relative workdirs start here.
     pub folder: PathBuf,
-    /// The server's data folder. Absolute.
+    /// The server's data folder, by its one name: absolute, and with no link in it.
     pub data_dir: PathBuf,
-    /// Where ten keeps what lives only as long as a process. Absolute, on any filesystem.
+    /// Where ten keeps what lives only as long as a process. The same, on any filesystem.
     pub run_dir: PathBuf,
     /// ten's own environment.
     pub environment: HostEnvironment,
@@ -111,6 +111,14 @@ pub enum PlanError {
     /// Its folders could not be its own.
     #[error(transparent)]
     Folder(#[from] FolderError),
+    /// A link on the way to a folder of its own.
+    #[error(
+        "{link:?} is a link; below data_dir none may lead to an instance's folder, since the walls do not hide what it leads to: move the data here, or mount them here"
+    )]
+    Linked {
+        /// The link.
+        link: PathBuf,
+    },
     /// A file that the walls hide.
     #[error(
         "{path:?} is not visible inside the walls: {hidden:?} is hidden there; add bind = [\"{}:ro\"] to the service",
@@ -142,11 +150,11 @@ pub enum PlanError {
         /// What the kernel says.
         source: std::io::Error,
     },
-    /// What `bind` names is ten's own, or another instance's.
-    #[error("bind = [\"{}\"] would show what data_dir hides; an instance sees only its own folders there", path.display())]
-    BindData {
-        /// That path.
-        path: PathBuf,
+    /// What would be shown is ten's own, or another instance's.
+    #[error("{what} would show what data_dir hides; an instance sees only its own folders there")]
+    Uncovers {
+        /// What would show it, and the path.
+        what: String,
     },
     /// ten cannot start anything as another user.
     #[error("user = {user:?} needs root, which ten is not; remove it, or run ten as root")]

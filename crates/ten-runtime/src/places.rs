@@ -70,4 +70,15 @@ impl Places {
     pub(crate) fn owns(&self, path: &Path) -> bool {
         self.folders.iter().any(|folder| path.starts_with(folder))
     }
+
+    /// Whether nothing leads out of the data folder to what the walls do not hide.
+    pub(crate) fn are_no_links(&self, data_dir: &Path) -> Result<(), PlanError> {
+        for folder in &self.folders {
+            let on_the_way = folder.ancestors().take_while(|step| *step != data_dir);
+            if let Some(link) = on_the_way.filter(|step| step.is_symlink()).last() {
+                return Err(PlanError::Linked { link: link.into() });
+            }
+        }
+        Ok(())
+    }
 }

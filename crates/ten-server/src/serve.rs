@@ -14,7 +14,7 @@ use ten_proxy::{ErrorPages, ErrorPagesError};
 use ten_runtime::{Ground, HostEnvironment};
 use ten_warden::{FrontCommand, Keeping, OpenError, Options, Warden, WayOutOptions};
 
-use crate::{archive::ARCHIVE_VERB, planner::Planner, state};
+use crate::{DataDir, archive::ARCHIVE_VERB, planner::Planner, state};
 
 /// The hidden verb with which the warden starts the front.
 pub const FRONT_VERB: &str = "front";
@@ -33,8 +33,8 @@ pub struct ServeOptions {
     pub source: Source,
     /// What it means.
     pub config: Config,
-    /// Where everything that must last lives. Absolute.
-    pub data_dir: PathBuf,
+    /// Where everything that must last lives.
+    pub data_dir: DataDir,
     /// Where requests arrive.
     pub listen: Vec<SocketAddr>,
     /// The domain under which instances have their hosts.
@@ -55,6 +55,12 @@ pub enum ServeError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// ten's own would lie where nothing hides it from tenants.
+    #[error("{path} is a link, and the walls do not hide what it leads to")]
+    Linked {
+        /// The link.
+        path: PathBuf,
     },
     /// The config's folders are no layout below this data folder.
     #[error("the config does not go with this data_dir: {}", listed(.0))]
@@ -81,6 +87,7 @@ impl ServeError {
                  remove the one that is not meant; a root who has not all users (in a container \
                  with a user namespace) runs it as an ordinary user",
             ),
+            Self::Linked { .. } => Some("put in its place what it leads to, or mount that there"),
             Self::Layout(_) => Some("begin these variables with {instance_dir}"),
             Self::Boot(_) | Self::Note(_) => None,
         }
@@ -93,7 +100,7 @@ impl ServeError {
 pub(crate) struct Birth {
     pub(crate) config_path: PathBuf,
     pub(crate) config_text: String,
-    pub(crate) data_dir: PathBuf,
+    pub(crate) data_dir: DataDir,
     pub(crate) run_dir: PathBuf,
     /// The folder that is the front's own.
     pub(crate) state_dir: PathBuf,
@@ -115,6 +122,11 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     if let Some(folder) = &config.settings.proxy.error_pages {
         ErrorPages::load(folder)?;
     }
+    if let Some(path) = data_dir.link() {
+        return Err(ServeError::Linked { path });
+    }
+    let birth_dir = data_dir.clone();
+    let data_dir = data_dir.path().to_owned();
     let boot_id = ten_kernel::procfs::boot_id().map_err(ServeError::Boot)?;
     let run_dir = data_dir.join(RUN_DIR).join(boot_id.get(..8).unwrap_or(&boot_id));
     let state_failed = |source| ServeError::State { path: state::folder(&data_dir), source };
@@ -123,7 +135,7 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     let birth = Birth {
         config_path: source.path().into(),
         config_text: source.text().into(),
-        data_dir: data_dir.clone(),
+        data_dir: birth_dir,
         run_dir: run_dir.clone(),
         state_dir,
         front_user: state::user(&data_dir),
@@ -176,10 +188,10 @@ pub(crate) fn ground(
     let services = config.services.values().map(AsRef::as_ref);
     Ok(Ground {
         folder: config.folder.clone(),
-        data_dir: birth.data_dir.clone(),
+        data_dir: birth.data_dir.path().into(),
         run_dir: birth.run_dir.clone(),
         environment,
-        layout: Layout::of(services, &[&birth.data_dir])?,
+        layout: Layout::of(services, &birth.data_dir.names())?,
     })
 }
 
@@ -191,7 +203,7 @@ pub(crate) fn listed(errors: &[LayoutError]) -> String {
 /// Servers of one host must share neither a folder of cgroups nor a network device. The usual
 /// data folder has the plain name; others are told apart by a hash of their path.
 fn own_name(prefix: &str, data_dir: &Path) -> String {
-    if data_dir == Path::new(DEFAULT_DATA_DIR) {
+    if DataDir::at(Path::new(DEFAULT_DATA_DIR)).is_ok_and(|usual| usual.path() == data_dir) {
         return "tenement".into();
     }
     format!("{prefix}-{:08x}", state::hash(data_dir) as u32)

@@ -1,13 +1,18 @@
 //! Whose a folder is: no id that a stranger asks for, and no link, gives one instance what is
 //! another's.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, symlink},
+    path::{Path, PathBuf},
+};
 
 use ten_testkit::{Ten, tenant_binary};
 
 use crate::{
     quota,
-    service::{app, has_root, named},
+    rootless::Rootless,
+    service::{LEVELS, app, has_root, named},
 };
 
 /// Variables of a service's `env`.
@@ -160,4 +165,145 @@ fn what_others_left_in_its_place_is_refused() {
             assert_eq!(ask(&ten, "alice.app", "/").0, 200);
         }
     }
+}
+
+/// Makes a link at the data folder of a server that has not started yet, and what it leads to.
+fn behind_a_link(ten: &Ten) -> (tempfile::TempDir, PathBuf) {
+    // Not below /tmp, which every instance has anew, where a wrong name would hide nothing.
+    let disk = tempfile::Builder::new().prefix("ten-disk-").tempdir_in("/var").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(disk.path(), mode).unwrap();
+    let real = disk.path().join("data");
+    fs::create_dir(&real).unwrap();
+    symlink(&real, ten.data_dir()).unwrap();
+    (disk, real)
+}
+
+#[test]
+fn a_linked_data_dir_is_hidden_and_works() {
+    if !has_root() {
+        return;
+    }
+    for level in LEVELS {
+        let text = app("", &format!("isolation = \"{level}\""));
+        let mut ten =
+            Ten::with_config(&(text + &env("app", &[("DB", "{data_dir}/{id}/app.db")]))).prepare();
+        let (disk, real) = behind_a_link(&ten);
+        ten.start();
+        let note = real.join("app/alice/note");
+        write(&ten, "alice.app", &note, "secret");
+        write(&ten, "alice.app", &real.join("alice/app.db"), "more");
+        assert!(
+            ask(&ten, "alice.app", "/env")
+                .1
+                .contains(&format!("DB={}/alice/app.db", real.display()))
+        );
+        assert_eq!(ask(&ten, "bob.app", "/").0, 200);
+        if level == "namespace" {
+            let seen =
+                [&note, &real.join(".state/ten.db"), &real.join("ten.sock"), &real.join(".run")];
+            for top in [real.as_path(), &ten.data_dir()] {
+                for path in seen.map(|path| top.join(path.strip_prefix(&real).unwrap())) {
+                    assert_eq!(read(&ten, "bob.app", &path).0, 403, "{path:?}");
+                }
+            }
+        }
+        // All that operators do with data.
+        let file = disk.path().join("a.tar.zst").display().to_string();
+        for args in [
+            &["backup", "app:alice", &file][..],
+            &["stop", "app:alice"],
+            &["restore", "app:alice"],
+            &["stop", "app:alice"],
+            &["restore", "app:alice", &file],
+        ] {
+            let output = ten.cli(args);
+            assert_eq!(output.code, Some(0), "{level} {args:?}: {output:?}");
+        }
+        assert_eq!(read(&ten, "alice.app", &note).1, "secret");
+        assert_eq!(fs::read_to_string(real.join("alice/app.db")).unwrap(), "more");
+        // The same server by either name.
+        let same = ten.command().arg("ps").env("TENEMENT_DATA_DIR", &real).output().unwrap();
+        assert!(same.status.success(), "{same:?}");
+        let second = ten.cli(&["serve", "--port", "0", "--data-dir", &real.display().to_string()]);
+        assert_eq!(second.code, Some(1), "{second:?}");
+        ten.stop();
+        drop(ten);
+    }
+}
+
+/// Neither its other name nor a way around it shows what the data folder hides.
+#[test]
+fn nothing_shows_what_the_data_dir_hides() {
+    if !has_root() {
+        return;
+    }
+    let mut ten = Ten::with_config("").prepare();
+    let (disk, real) = behind_a_link(&ten);
+    let around = disk.path().join("around");
+    symlink(disk.path(), &around).unwrap();
+    symlink("data", disk.path().join("other")).unwrap();
+    ten.write_config(&config(&app("", "")));
+    ten.start();
+    write(&ten, "alice.app", &real.join("app/alice/note"), "secret");
+    ten.stop();
+    let shown = |path: PathBuf| format!("bind = [\"{}:ro\"]", path.display());
+    for keys in [
+        shown(real.clone()),
+        shown(real.join("app/alice")),
+        shown(ten.data_dir()),
+        shown(disk.path().join("other/app")),
+        shown(around),
+        format!("workdir = \"{}\"", real.join("app").display()),
+        "workdir = \"{data_dir}/app/alice\"".into(),
+    ] {
+        ten.write_config(&config(&app("", &keys)));
+        ten.start();
+        assert_eq!(ask(&ten, "bob.app", "/").0, 503, "{keys}");
+        let health = ten.cli(&["health", "app:bob"]);
+        let said = health.stdout + &health.stderr;
+        assert!(said.contains("would show what data_dir hides"), "{keys}: {said}");
+        ten.stop();
+    }
+    // A link below it leads to what nothing hides.
+    fs::rename(real.join("app"), disk.path().join("app")).unwrap();
+    symlink(disk.path().join("app"), real.join("app")).unwrap();
+    ten.write_config(&config(&app("", "")));
+    ten.start();
+    assert_eq!(ask(&ten, "bob.app", "/").0, 503);
+    assert!(ten.cli(&["health", "app:bob"]).stdout.contains("is a link"));
+    ten.stop();
+    fs::remove_file(real.join("app")).unwrap();
+    fs::rename(disk.path().join("app"), real.join("app")).unwrap();
+    // And what would lead ten itself.
+    fs::remove_dir_all(real.join(".run")).unwrap();
+    symlink(disk.path(), real.join(".run")).unwrap();
+    let output = ten.cli(&["serve", "--port", "0", "--bind", "127.0.0.1"]);
+    assert_eq!(output.code, Some(1), "{output:?}");
+    assert!(output.stderr.contains(".run is a link"), "{output:?}");
+    fs::remove_file(real.join(".run")).unwrap();
+}
+
+/// Without root nothing but the walls is between two instances.
+#[test]
+fn without_root_a_linked_data_dir_is_hidden_too() {
+    let disk = tempfile::Builder::new().prefix("ten-disk-").tempdir_in("/var").unwrap();
+    let real = disk.path().join("data");
+    fs::create_dir(&real).unwrap();
+    for folder in [disk.path(), &real] {
+        std::os::unix::fs::chown(folder, Some(crate::rootless::UID), None).unwrap();
+    }
+    let config = "[service.app]\ncommand = \"@tenant\"\nsocket = \"{instance_dir}/s\"\n";
+    let ten = Rootless::start(config, |home| {
+        symlink(disk.path().join("data"), home.join("data")).unwrap();
+    });
+    let secret = real.join("app/a/secret");
+    let written = ten.get("a.app.localhost", &format!("/write?path={}&text=x", secret.display()));
+    assert_eq!(written.status, 200, "{}", written.text());
+    for path in [&secret, &real.join(".state/ten.db"), &real.join("ten.sock"), &real] {
+        let read = ten.get("b.app.localhost", &format!("/read?path={}", path.display()));
+        assert_eq!(read.status, 403, "{path:?}: {}", read.text());
+    }
+    let said = ten.cli(&["backup", "app:a", &disk.path().join("a.tar.zst").display().to_string()]);
+    assert!(said.contains("is backed up in"), "{said}");
 }

@@ -24,7 +24,7 @@ impl Doctor {
         })?;
         let groups = doctor::examine(&Inquiry {
             services: config.as_ref().zip(ground.as_ref()),
-            data_dir: &data_dir,
+            data_dir: data_dir.path(),
             socket: &connect::socket(&data_dir),
             listen: &self.listen.addresses(),
         });
