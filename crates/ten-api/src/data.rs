@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The trailer of a backup that is not whole: why. Sent to who takes trailers (`TE: trailers`,
+/// RFC 9110, section 6.5); for all others, such a backup breaks off.
+pub const BACKUP_FAILURE: &str = "ten-backup-failure";
+
 /// What becomes of the data with a stop or a removal: the query string of both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,9 +24,6 @@ pub struct Ended {
     /// Where its data are now; none where there were none, or they stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trashed: Option<Trashed>,
-    /// Its folders below the data folder that stay because other instances have them too.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub shared: Vec<String>,
 }
 
 /// Data in the trash.

@@ -16,7 +16,9 @@ pub mod paths;
 mod problem;
 mod service;
 
-pub use data::{Ended, KeepData, Replace, RestoreRequest, Restored, TrashList, Trashed};
+pub use data::{
+    BACKUP_FAILURE, Ended, KeepData, Replace, RestoreRequest, Restored, TrashList, Trashed,
+};
 pub use exec::{
     BadFrame, EXEC_PROTOCOL, ExecEnd, ExecExit, ExecRequest, ExecTerminal, FRAME_MAX, Frame,
     FrameKind, Frames, TerminalSize,

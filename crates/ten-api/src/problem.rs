@@ -115,6 +115,8 @@ problem_types! {
     NotStored = "urn:tenement:problem:not-stored", 500, "The change could not be stored";
     /// Data could not be moved to the trash or back.
     NotMoved = "urn:tenement:problem:not-moved", 500, "The data could not be moved";
+    /// No whole backup of its data came about.
+    NotBackedUp = "urn:tenement:problem:not-backed-up", 500, "The data could not be backed up";
     /// It was started and did not become ready.
     NotStarted = "urn:tenement:problem:not-started", 502, "The instance did not start";
     /// What the change needs on the disk finds no room there (RFC 4918, section 11.5).

@@ -8,13 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Method;
-use http_body_util::BodyExt;
+use http::{HeaderValue, Method, header};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, SizeHint};
-use ten_api::{Replace, Restored, paths};
+use ten_api::{BACKUP_FAILURE, Replace, Restored, paths};
 use ten_domain::InstanceName;
 
-use crate::{Client, Error, NO_BODY, with_query};
+use crate::{Client, Error, with_query};
 
 /// Bytes that are read and sent at once.
 const BLOCK: usize = 64 * 1024;
@@ -25,6 +25,12 @@ pub enum TransferError {
     /// The server did not do it, or is gone.
     #[error(transparent)]
     Call(#[from] Error),
+    /// The server began, and could not go on.
+    #[error("{0}")]
+    Failed(String),
+    /// The connection ended before the backup did.
+    #[error(transparent)]
+    BrokenOff(Error),
     /// The file at this end cannot be read or written.
     #[error("cannot use the file")]
     File(#[source] io::Error),
@@ -39,13 +45,28 @@ impl Client {
         file: &mut impl Write,
     ) -> Result<u64, TransferError> {
         let path = paths::instance_data(name.service.as_str(), name.id.as_str());
-        let mut body = self.send(Method::GET, &path, NO_BODY).await?.into_body();
+        let mut request = self.request(Method::GET, &path, None, Full::<Bytes>::default())?;
+        // Why a backup that has begun is not whole comes behind it (RFC 9110, section 10.1.4).
+        let te = [(header::TE, "trailers"), (header::CONNECTION, "te")];
+        request
+            .headers_mut()
+            .extend(te.map(|(name, value)| (name, HeaderValue::from_static(value))));
+        let mut body = self.deliver(request).await?.into_body();
         let mut size = 0;
         while let Some(frame) = body.frame().await {
             let broken = |source| Error::Broken { target: self.target.clone(), source };
-            if let Ok(block) = frame.map_err(broken)?.into_data() {
-                file.write_all(&block).map_err(TransferError::File)?;
-                size += block.len() as u64;
+            match frame.map_err(broken).map_err(TransferError::BrokenOff)?.into_data() {
+                Ok(block) => {
+                    file.write_all(&block).map_err(TransferError::File)?;
+                    size += block.len() as u64;
+                }
+                Err(other) => {
+                    let trailers = other.into_trailers().unwrap_or_default();
+                    if let Some(why) = trailers.get(BACKUP_FAILURE) {
+                        let why = String::from_utf8_lossy(why.as_bytes()).into_owned();
+                        return Err(TransferError::Failed(why));
+                    }
+                }
             }
         }
         Ok(size)

@@ -3,6 +3,7 @@
 
 mod asleep;
 mod env;
+mod layout;
 mod proxy;
 mod requests;
 mod routing;
@@ -75,7 +76,9 @@ impl Meaning<'_> {
             services.extend(name.zip(spec.map(Arc::new)));
         }
         service::no_shared_sockets(self, root, &services);
-        storage::no_shared_folders(self, root, &services);
+        if let Some(settings) = &settings.meaning {
+            layout::check(self, root, &services, &settings.data_dir);
+        }
         let instances = routing::instances(self, root, &declared);
         let routing = routing::routing(self, root.table("routing"), &declared);
         Some(Config {

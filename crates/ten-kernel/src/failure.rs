@@ -41,6 +41,7 @@ steps! {
     StorageLimit = "limit the image that holds its data",
     StorageProject = "limit its folders by a project quota",
     Owner = "give folders and pipes to the user of the instance (user = \"inherit\" does without)",
+    OwnerOther = "take over a folder that has files of another instance in it (move them away, or chown them to root where they are meant for this one)",
     User = "become the user of the instance (only root can; user = \"inherit\" does without)",
     UserMap = "map the user and group id",
     CgroupNamespace = "create the cgroup namespace",

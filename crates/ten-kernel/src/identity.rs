@@ -1,5 +1,7 @@
 //! As whom a tree runs, and that its folders are that user's.
 
+mod others;
+
 use std::{
     os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
@@ -54,6 +56,17 @@ impl Identity {
         let groups = groups.into_iter().map(Gid::from_raw).collect();
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         Ok(Some(Self { uid, gid, groups: Some(groups) }))
+    }
+
+    /// Whether nobody else's files are in the folders that [`Self::give`] would give away. No plan
+    /// that is right names such a folder: this is for what others have left, under a config of
+    /// earlier times, in a place that has become this instance's.
+    pub(crate) fn refuse_others(&self, plan: &LaunchPlan) -> Result<(), Failure> {
+        let Some(storage) = &plan.storage else { return Ok(()) };
+        for folder in &plan.folders {
+            others::refuse(folder, self.uid.as_raw(), plan, &storage.data_dir)?;
+        }
+        Ok(())
     }
 
     /// Gives the tree what must be its own: folders, pipes (which a program may open again
@@ -171,9 +184,13 @@ fn own(plan: &LaunchPlan, ledger: &Path) -> Result<u32, Failure> {
 
 /// The highest owner of a folder two levels below the ledger's: `{data_dir}/{service}/{id}`.
 fn highest_beside(ledger: &Path) -> u32 {
-    let list = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
-    let services = ledger.parent().into_iter().flat_map(list);
-    let instances = services.flat_map(|service| list(&service.path()).collect::<Vec<_>>());
-    let owners = instances.filter_map(|instance| Some(instance.metadata().ok()?.uid()));
+    let owners = ledger.parent().into_iter().flat_map(owners).map(|(_, uid)| uid);
     owners.filter(|uid| OWN.contains(uid)).max().unwrap_or(0)
+}
+
+/// The folders two levels below this one, `{data_dir}/{service}/{id}`, and whose they are.
+fn owners(data_dir: &Path) -> impl Iterator<Item = (PathBuf, u32)> {
+    let list = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+    let instances = list(data_dir).flat_map(move |service| list(&service.path()));
+    instances.filter_map(|instance| Some((instance.path(), instance.metadata().ok()?.uid())))
 }

@@ -104,6 +104,7 @@ fn prepare(
     if plan.walls != Walls::Bare {
         walls::part_mounts()?;
     }
+    identity.as_ref().map_or(Ok(()), |identity| identity.refuse_others(plan))?;
     let held = quota::hold(plan, outside.as_ref())?;
     identity.as_ref().map_or(Ok(()), |identity| identity.give(plan, given, &held.shown))?;
     if let Some(meter) = &held.meter {

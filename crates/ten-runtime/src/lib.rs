@@ -26,7 +26,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ten_domain::{InstanceName, Listen, ResourceLimits, ServiceName, ServiceSpec};
+use ten_domain::{FolderError, InstanceName, Layout, Listen, ResourceLimits, ServiceSpec};
 use ten_kernel::{IMAGES, LaunchPlan, Limits, Storage};
 
 pub use binds::missing_binds;
@@ -40,14 +40,14 @@ pub const INSTANCE_PORTS: RangeInclusive<u16> = 30000..=40000;
 pub struct Ground {
     /// The config's folder: relative workdirs start here.
     pub folder: PathBuf,
-    /// The server's data folder. Absolute.
+    /// The server's data folder, by its one name: absolute, and with no link in it.
     pub data_dir: PathBuf,
-    /// Where ten keeps what lives only as long as a process. Absolute, on any filesystem.
+    /// Where ten keeps what lives only as long as a process. The same, on any filesystem.
     pub run_dir: PathBuf,
     /// ten's own environment.
     pub environment: HostEnvironment,
-    /// Every service, so that no instance's folder can swallow another service's.
-    pub services: Vec<ServiceName>,
+    /// Whose folders are where below the data folder.
+    pub layout: Layout,
 }
 
 /// What of an instance can be told without looking at the host: where it may listen, and its
@@ -108,15 +108,16 @@ pub enum PlanError {
         /// That path.
         path: PathBuf,
     },
-    /// A variable names a folder that is not this instance's alone.
-    #[error("{variable} = {path:?} names a place below data_dir that belongs to others too: {why}")]
-    SharedFolder {
-        /// The variable of `[service.X.env]`.
-        variable: String,
-        /// The path it expands to.
-        path: PathBuf,
-        /// Whom else it belongs to.
-        why: String,
+    /// Its folders could not be its own.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A link on the way to a folder of its own.
+    #[error(
+        "{link:?} is a link; below data_dir none may lead to an instance's folder, since the walls do not hide what it leads to: move the data here, or mount them here"
+    )]
+    Linked {
+        /// The link.
+        link: PathBuf,
     },
     /// A file that the walls hide.
     #[error(
@@ -149,11 +150,11 @@ pub enum PlanError {
         /// What the kernel says.
         source: std::io::Error,
     },
-    /// What `bind` names is ten's own, or another instance's.
-    #[error("bind = [\"{}\"] would show what data_dir hides; an instance sees only its own folders there", path.display())]
-    BindData {
-        /// That path.
-        path: PathBuf,
+    /// What would be shown is ten's own, or another instance's.
+    #[error("{what} would show what data_dir hides; an instance sees only its own folders there")]
+    Uncovers {
+        /// What would show it, and the path.
+        what: String,
     },
     /// ten cannot start anything as another user.
     #[error("user = {user:?} needs root, which ten is not; remove it, or run ten as root")]
@@ -337,7 +338,7 @@ pub fn data(
     spec: &ServiceSpec,
     name: &InstanceName,
 ) -> Result<Storage, PlanError> {
-    // The port is not known yet, and a folder that has it in its name is another at each start.
+    // No folder has the port in its name.
     let folders = places::Places::new(ground, spec, name, 0)?.folders;
     Ok(storage(ground, spec, name, &folders))
 }
@@ -348,17 +349,9 @@ fn storage(
     name: &InstanceName,
     folders: &[PathBuf],
 ) -> Storage {
-    let mut outermost: Vec<PathBuf> = Vec::new();
-    for folder in folders {
-        // One that lies in another goes where that one goes.
-        let inside = folders.iter().any(|other| folder != other && folder.starts_with(other));
-        if !inside && !outermost.contains(folder) {
-            outermost.push(folder.clone());
-        }
-    }
     Storage {
         data_dir: ground.data_dir.clone(),
-        folders: outermost,
+        folders: folders.to_vec(),
         home: ground.data_dir.join(IMAGES).join(name.to_string()),
         limit: spec.limits.storage_quota_mb.map(|mb| mb.saturating_mul(MIB)),
     }

@@ -1,8 +1,8 @@
 //! The paths of one instance: its folders, its socket, where it starts.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use ten_domain::{InstanceName, ServiceSpec, Template, Variable, Variables};
+use ten_domain::{InstanceName, ServiceSpec, Template, Variables};
 
 use crate::{Ground, PlanError};
 
@@ -29,6 +29,7 @@ impl Places {
         name: &InstanceName,
         port: u16,
     ) -> Result<Self, PlanError> {
+        let folders = ground.layout.folders(name)?;
         let instance_dir = ground.data_dir.join(name.service.as_str()).join(name.id.as_str());
         let mut places = Self {
             name: name.service.to_string(),
@@ -38,16 +39,10 @@ impl Places {
             port,
             socket: PathBuf::new(),
             workdir: PathBuf::new(),
-            folders: vec![instance_dir],
+            folders: folders.iter().map(|folder| ground.data_dir.join(folder)).collect(),
         };
         places.socket = places.expand(&spec.socket).into();
         places.workdir = ground.folder.join(places.expand(&spec.workdir));
-        for (variable, template) in &spec.env {
-            if let Some(folder) = places.folder_named_by(ground, variable, template)? {
-                places.folders.push(folder);
-            }
-        }
-        places.folders.dedup();
         Ok(places)
     }
 
@@ -60,19 +55,10 @@ impl Places {
     }
 
     pub(crate) fn expand(&self, template: &Template) -> String {
-        self.expand_with_id(template, &self.id)
-    }
-
-    /// Whether a path lies in one of the instance's own folders.
-    pub(crate) fn owns(&self, path: &Path) -> bool {
-        self.folders.iter().any(|folder| path.starts_with(folder))
-    }
-
-    fn expand_with_id(&self, template: &Template, id: &str) -> String {
         let socket = self.socket.display().to_string();
         template.expand(&Variables {
             name: &self.name,
-            id,
+            id: &self.id,
             data_dir: &self.data_dir,
             instance_dir: &self.instance_dir,
             socket: &socket,
@@ -80,48 +66,19 @@ impl Places {
         })
     }
 
-    /// The folder below the data folder that a variable's template names with `{id}`: up to
-    /// and including the component in which the id stands. `{data_dir}/{id}/app.db` names
-    /// `{data_dir}/{id}`.
-    fn folder_named_by(
-        &self,
-        ground: &Ground,
-        variable: &str,
-        template: &Template,
-    ) -> Result<Option<PathBuf>, PlanError> {
-        // A NUL is in no path, so it marks the id's place without a doubt.
-        let marked = PathBuf::from(self.expand_with_id(template, "\0"));
-        let path = PathBuf::from(self.expand(template));
-        if !template.mentions(Variable::Id) || self.owns(&path) {
-            return Ok(None);
+    /// Whether a path lies in one of the instance's own folders.
+    pub(crate) fn owns(&self, path: &Path) -> bool {
+        self.folders.iter().any(|folder| path.starts_with(folder))
+    }
+
+    /// Whether nothing leads out of the data folder to what the walls do not hide.
+    pub(crate) fn are_no_links(&self, data_dir: &Path) -> Result<(), PlanError> {
+        for folder in &self.folders {
+            let on_the_way = folder.ancestors().take_while(|step| *step != data_dir);
+            if let Some(link) = on_the_way.filter(|step| step.is_symlink()).last() {
+                return Err(PlanError::Linked { link: link.into() });
+            }
         }
-        let Ok(below) = marked.strip_prefix(&ground.data_dir) else { return Ok(None) };
-        let shared = |why: String| PlanError::SharedFolder {
-            variable: variable.into(),
-            path: path.clone(),
-            why,
-        };
-        if below.components().any(|part| !matches!(part, Component::Normal(_))) {
-            return Err(shared("it climbs with '..'".into()));
-        }
-        let parts: Vec<_> = below.components().collect();
-        let marks = |part: &Component<'_>| part.as_os_str().to_string_lossy().contains('\0');
-        let Some(depth) = parts.iter().position(marks) else { return Ok(None) };
-        let own: PathBuf = below.components().take(depth + 1).collect();
-        let own = PathBuf::from(own.to_string_lossy().replace('\0', &self.id));
-        if depth + 1 == parts.len() && own.extension().is_some() {
-            return Err(shared(
-                "a file needs a folder of its own, such as {data_dir}/{id}/".into(),
-            ));
-        }
-        let first = own.components().next().map(|part| part.as_os_str().to_string_lossy());
-        let first = first.unwrap_or_default();
-        if ground.services.iter().any(|service| service.as_str() == first) {
-            return Err(shared(format!("{first} is a service, whose instances live there")));
-        }
-        if first.starts_with('.') || first.starts_with("ten.") {
-            return Err(shared(format!("{first} is ten's own")));
-        }
-        Ok(Some(ground.data_dir.join(own)))
+        Ok(())
     }
 }

@@ -47,8 +47,12 @@ fn ground() -> Ground {
         environment: HostEnvironment::new(
             host.map(|(name, value)| (OsString::from(name), OsString::from(value))),
         ),
-        services: vec!["api".parse().unwrap(), "other".parse().unwrap()],
+        layout: layout(&[spec(Isolation::Namespace)]),
     }
+}
+
+fn layout(services: &[ServiceSpec]) -> Layout {
+    Layout::of(services, &["/srv/data".as_ref()]).unwrap()
 }
 
 fn plan_of(spec: &ServiceSpec, name: &str) -> Result<LaunchPlan, PlanError> {
@@ -79,31 +83,16 @@ fn the_environment_is_built_from_nothing() {
 
 #[test]
 fn folders_named_with_the_id_become_the_instances_own() {
-    let with = |value: &str, name: &str| {
-        let mut spec = spec(Isolation::Namespace);
-        spec.env = vec![("DB".into(), Template::parse(value).unwrap())];
-        outline(&ground(), &spec, &name.parse().unwrap(), 30123)
-    };
-    let folders = |value: &str| -> Vec<String> {
-        let outline = with(value, "api:prod").unwrap();
-        outline.folders.iter().map(|f| f.display().to_string()).collect()
-    };
-    assert_eq!(folders("{data_dir}/{id}/app.db"), ["/srv/data/api/prod", "/srv/data/prod"]);
-    assert_eq!(folders("{data_dir}/{id}"), ["/srv/data/api/prod", "/srv/data/prod"]);
-    assert_eq!(folders("{data_dir}/x/{name}-{id}/y/z")[1], "/srv/data/x/api-prod");
-    assert_eq!(folders("{instance_dir}/app.db"), ["/srv/data/api/prod"]);
-    assert_eq!(folders("{data_dir}/shared.db"), ["/srv/data/api/prod"]);
-    assert_eq!(folders("/elsewhere/{id}"), ["/srv/data/api/prod"]);
-    for (value, name) in [
-        ("{data_dir}/{id}/app.db", "api:other"),
-        ("{data_dir}/{id}", "api:api"),
-        ("{data_dir}/other/{id}/x", "api:prod"),
-        ("{data_dir}/{id}.db", "api:prod"),
-        ("{data_dir}/.run/{id}", "api:prod"),
-        ("{data_dir}/{id}/../other/x", "api:prod"),
-    ] {
-        let got = with(value, name);
-        assert!(matches!(got, Err(PlanError::SharedFolder { .. })), "{value} {name}: {got:?}");
+    let env = vec![("DB".into(), Template::parse("{data_dir}/{id}/app.db").unwrap())];
+    let spec = ServiceSpec { env, ..spec(Isolation::Namespace) };
+    let other = ServiceSpec { name: "other".parse().unwrap(), env: vec![], ..spec.clone() };
+    let ground = Ground { layout: layout(&[spec.clone(), other]), ..ground() };
+    let of = |name: &str| outline(&ground, &spec, &name.parse().unwrap(), 30123);
+    let folders = ["/srv/data/api/prod", "/srv/data/prod"].map(PathBuf::from);
+    assert_eq!(of("api:prod").unwrap().folders, folders);
+    assert_eq!(data(&ground, &spec, &"api:prod".parse().unwrap()).unwrap().folders, folders);
+    for name in ["api:other", "api:api"] {
+        assert!(matches!(of(name), Err(PlanError::Folder(FolderError::Taken { .. }))), "{name}");
     }
 }
 

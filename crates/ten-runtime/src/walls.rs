@@ -80,14 +80,21 @@ fn namespaces(
     folder: Option<&Path>,
     (socket, scratch): (PathBuf, Option<PathBuf>),
 ) -> Result<Raised, PlanError> {
+    places.are_no_links(&ground.data_dir)?;
     let mut layers = hidden(ground);
     let hides = layers.clone();
     let is_hidden = |path: &Path| hides.iter().any(|layer| path.starts_with(&layer.at));
     let resolver = std::fs::canonicalize(resolver::FILE).ok();
-    let needed = [Some(places.workdir.as_path()), folder, resolver.as_deref()];
-    let needed = needed.into_iter().flatten();
-    for path in needed.filter(|path| is_hidden(path) && !places.owns(path)) {
-        layers.push(Layer::show(path, path, Rank::Shown, false));
+    let needed = [
+        ("workdir", Some(places.workdir.as_path())),
+        ("the command's folder", folder),
+        (resolver::FILE, resolver.as_deref()),
+    ];
+    for (what, path) in needed.into_iter().filter_map(|(what, path)| Some((what, path?))) {
+        if is_hidden(path) && !places.owns(path) {
+            uncovers_nothing(ground, places, path, || format!("{what} {path:?}"))?;
+            layers.push(Layer::show(path, path, Rank::Shown, false));
+        }
     }
     if let ten_domain::Network::Private { nameservers } = &spec.network {
         if !ten_kernel::is_root() {
@@ -99,10 +106,14 @@ fn namespaces(
     for bind in &spec.bind {
         let (path, failed) =
             (&bind.path, |source| PlanError::BindMissing { path: bind.path.clone(), source });
-        if path.starts_with(&ground.data_dir) || path.starts_with(&ground.run_dir) {
-            return Err(PlanError::BindData { path: path.clone() });
-        }
         path.metadata().map_err(failed)?;
+        let what = || format!("bind = [\"{}\"]", path.display());
+        let real = std::fs::canonicalize(path).map_err(failed)?;
+        let hidden = [&ground.data_dir, &ground.run_dir];
+        if hidden.iter().any(|hidden| path.starts_with(hidden) || real.starts_with(hidden)) {
+            return Err(PlanError::Uncovers { what: what() });
+        }
+        uncovers_nothing(ground, places, path, what)?;
         layers.push(Layer::show(path, path, Rank::Asked, bind.writable));
     }
     layers.extend(places.folders.iter().map(|own| Layer::show(own, own, Rank::Own, true)));
@@ -126,6 +137,28 @@ fn namespaces(
     };
     let walls = Walls::Namespaces { hostname: name.id.to_string(), network, mounts };
     Ok(Raised { walls, view: Some(view), socket, scratch, folder: None })
+}
+
+/// Refuses to show a path that leads to what only the data folder's own name hides: to what is
+/// another instance's or ten's, or around the data folder.
+fn uncovers_nothing(
+    ground: &Ground,
+    places: &Places,
+    path: &Path,
+    what: impl Fn() -> String,
+) -> Result<(), PlanError> {
+    // What is not there shows nothing.
+    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    let hidden = [&ground.data_dir, &ground.run_dir];
+    let around = real != path && hidden.iter().any(|hidden| hidden.starts_with(&real));
+    let below = real.strip_prefix(&ground.data_dir);
+    // The data folder itself is covered by what hides it.
+    let taken = below.is_ok_and(|below| below != Path::new("") && ground.layout.is_taken(below))
+        || real.starts_with(&ground.run_dir);
+    match around || taken && !places.owns(&real) {
+        true => Err(PlanError::Uncovers { what: what() }),
+        false => Ok(()),
+    }
 }
 
 /// What is hidden from every instance. Of links, what they lead to is; what this host does

@@ -70,6 +70,7 @@ impl App {
         let io = |what| move |source| FrontError::Io { what, source };
         let logs = Logs::new();
         let ground = ground(&config, &birth, HostEnvironment::default());
+        let ground = ground.map_err(FrontError::Layout)?;
         let beginning = Beginning {
             config: Arc::clone(&config),
             ground,

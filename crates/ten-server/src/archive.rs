@@ -20,7 +20,11 @@ use std::{
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use rustix::pipe::{PipeFlags, pipe_with};
+use ten_api::BACKUP_FAILURE;
 use ten_domain::InstanceName;
 use ten_kernel::Storage;
 use ten_supervisor::{Fleet, Import};
@@ -129,13 +133,15 @@ impl Default for Archives {
 }
 
 impl Archives {
-    /// The data as a stream, which breaks off where packing fails.
+    /// The data as a stream, or why there is nothing of it. Where packing fails later, the stream
+    /// ends with the reason as a trailer for who takes `trailers`, else it breaks off.
     pub(crate) async fn pack(
         &self,
         fleet: &Fleet,
         name: &InstanceName,
         storage: &Storage,
-    ) -> io::Result<Body> {
+        trailers: bool,
+    ) -> io::Result<Result<Body, String>> {
         let place = self.place().await?;
         let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC)?;
         let pending = fleet.pack(storage, &theirs)?;
@@ -143,8 +149,8 @@ impl Archives {
         drop(theirs);
         let archive = pipe::Receiver::from_owned_fd(ours)?;
         let ended = tokio::task::spawn_blocking(move || pending.wait());
-        let packing = Packing { name: name.clone(), archive, ended, over: false, _place: place };
-        Ok(Body::from_stream(stream::unfold(packing, Packing::next)))
+        let packing = Packing { name: name.clone(), archive, ended, trailers, _place: place };
+        packing.into_body().await
     }
 
     /// Unpacks a stream; the inner error is what is wrong with it.
@@ -202,34 +208,67 @@ struct Packing {
     name: InstanceName,
     archive: pipe::Receiver,
     ended: Ended,
-    over: bool,
+    trailers: bool,
     _place: OwnedSemaphorePermit,
 }
 
+/// What comes next of an archive.
+enum Next {
+    Block(Bytes),
+    /// It is whole.
+    End,
+    /// It will never be, and this is why.
+    Failed(String),
+}
+
 impl Packing {
-    async fn next(mut self) -> Option<(io::Result<Bytes>, Self)> {
-        if self.over {
-            return None;
-        }
-        let mut block = BytesMut::with_capacity(BLOCK);
-        let end = match self.archive.read_buf(&mut block).await {
-            Ok(0) => match (&mut self.ended).await.map_err(io::Error::other).and_then(|end| end) {
-                Ok(Ok(left_out)) => {
-                    for line in left_out {
-                        tracing::warn!(instance = %self.name, "backup: {line}");
-                    }
-                    return None;
-                }
-                Ok(Err(why)) => {
-                    tracing::warn!(instance = %self.name, "backup: {why}");
-                    io::Error::other("packing failed")
-                }
-                Err(error) => error,
-            },
-            Ok(_) => return Some((Ok(block.freeze()), self)),
-            Err(error) => error,
+    /// Looks at the first block before anything is answered: what keeps an archive from being made
+    /// at all is known by then.
+    async fn into_body(mut self) -> io::Result<Result<Body, String>> {
+        let first = match self.next().await? {
+            Next::Failed(why) => return Ok(Err(why)),
+            first => first,
         };
-        self.over = true;
-        Some((Err(end), self))
+        let frames = stream::unfold(Some((first, self)), async |at| {
+            let (next, mut packing) = at?;
+            match next {
+                Next::End => None,
+                Next::Failed(why) if packing.trailers => Some((Ok(trailer(&why)), None)),
+                Next::Failed(why) => Some((Err(io::Error::other(why)), None)),
+                Next::Block(block) => {
+                    let following = packing.next().await;
+                    let following =
+                        following.unwrap_or_else(|error| Next::Failed(error.to_string()));
+                    Some((Ok(Frame::data(block)), Some((following, packing))))
+                }
+            }
+        });
+        Ok(Ok(Body::new(StreamBody::new(frames))))
+    }
+
+    async fn next(&mut self) -> io::Result<Next> {
+        let mut block = BytesMut::with_capacity(BLOCK);
+        if self.archive.read_buf(&mut block).await? > 0 {
+            return Ok(Next::Block(block.freeze()));
+        }
+        let ended = (&mut self.ended).await.map_err(io::Error::other)??;
+        let (next, lines) = match ended {
+            Ok(left_out) => (Next::End, left_out),
+            Err(why) => (Next::Failed(why.clone()), vec![why]),
+        };
+        for line in lines {
+            tracing::warn!(instance = %self.name, "backup: {line}");
+        }
+        Ok(next)
     }
 }
+
+/// The reason as the one trailer, without what no header can hold.
+fn trailer(why: &str) -> Frame<Bytes> {
+    let line = why.replace(|c: char| c.is_control(), " ");
+    let line = HeaderValue::from_bytes(line.trim().as_bytes()).expect("no control characters");
+    Frame::trailers(HeaderMap::from_iter([(HeaderName::from_static(BACKUP_FAILURE), line)]))
+}
+
+#[cfg(test)]
+mod tests;

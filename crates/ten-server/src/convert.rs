@@ -94,11 +94,7 @@ pub(crate) fn done(done: Done) -> api::Done {
 }
 
 pub(crate) fn ended(ended: Ended) -> api::Ended {
-    api::Ended {
-        changed: ended.done == Done::Did,
-        trashed: ended.trashed.map(trashed),
-        shared: ended.shared.iter().map(|folder| folder.display().to_string()).collect(),
-    }
+    api::Ended { changed: ended.done == Done::Did, trashed: ended.trashed.map(trashed) }
 }
 
 pub(crate) fn trashed(trashed: Trashed) -> api::Trashed {

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, process::ExitCode, time::Duration};
 
 use ten_config::{ConfigErrors, Source};
-use ten_domain::{Config, Isolation, Network, ServiceSpec};
+use ten_domain::{Config, Isolation, LayoutError, Network, ServiceSpec};
 use ten_kernel::Cage;
 use ten_store::StoreError;
 use ten_warden::{ConnectError, Event};
@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     app::{App, error_pages},
-    serve::Birth,
+    serve::{Birth, listed},
 };
 
 /// How long connections may go on once the server has been told to stop. Then what they
@@ -34,6 +34,9 @@ pub enum FrontError {
     /// environment or an `env_file` has changed.
     #[error("the config is not valid any more:\n{0}")]
     Config(#[source] ConfigErrors),
+    /// Its folders are no layout any more.
+    #[error("the config does not go with this data_dir any more: {}", listed(.0))]
+    Layout(Vec<LayoutError>),
     /// The store cannot be used.
     #[error("cannot use the store")]
     Store(#[from] StoreError),

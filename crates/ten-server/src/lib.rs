@@ -14,6 +14,7 @@ mod app;
 mod archive;
 pub mod auth;
 pub mod convert;
+mod data_dir;
 mod exec;
 mod front;
 pub mod handlers;
@@ -25,5 +26,6 @@ pub mod telemetry;
 mod upstreams;
 
 pub use archive::{ARCHIVE_VERB, Archive, Archives, archive};
+pub use data_dir::DataDir;
 pub use front::{FrontError, front};
 pub use serve::{FRONT_VERB, ServeError, ServeOptions, serve};

@@ -55,7 +55,11 @@ mod tests {
             data_dir: "/data".into(),
             run_dir: "/data/.run".into(),
             environment: HostEnvironment::default(),
-            services: config.services.keys().cloned().collect(),
+            layout: ten_domain::Layout::of(
+                config.services.values().map(AsRef::as_ref),
+                &["/data".as_ref()],
+            )
+            .unwrap(),
         };
         Planner { config, ground }
     }

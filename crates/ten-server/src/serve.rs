@@ -9,12 +9,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use ten_config::Source;
-use ten_domain::{Config, Network};
+use ten_domain::{Config, Layout, LayoutError, Network};
 use ten_proxy::{ErrorPages, ErrorPagesError};
 use ten_runtime::{Ground, HostEnvironment};
 use ten_warden::{FrontCommand, Keeping, OpenError, Options, Warden, WayOutOptions};
 
-use crate::{archive::ARCHIVE_VERB, planner::Planner, state};
+use crate::{DataDir, archive::ARCHIVE_VERB, planner::Planner, state};
 
 /// The hidden verb with which the warden starts the front.
 pub const FRONT_VERB: &str = "front";
@@ -33,8 +33,8 @@ pub struct ServeOptions {
     pub source: Source,
     /// What it means.
     pub config: Config,
-    /// Where everything that must last lives. Absolute.
-    pub data_dir: PathBuf,
+    /// Where everything that must last lives.
+    pub data_dir: DataDir,
     /// Where requests arrive.
     pub listen: Vec<SocketAddr>,
     /// The domain under which instances have their hosts.
@@ -56,6 +56,15 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    /// ten's own would lie where nothing hides it from tenants.
+    #[error("{path} is a link, and the walls do not hide what it leads to")]
+    Linked {
+        /// The link.
+        path: PathBuf,
+    },
+    /// The config's folders are no layout below this data folder.
+    #[error("the config does not go with this data_dir: {}", listed(.0))]
+    Layout(Vec<LayoutError>),
     /// Which boot this is cannot be told.
     #[error("cannot read the boot id of this machine")]
     Boot(#[source] std::io::Error),
@@ -78,6 +87,8 @@ impl ServeError {
                  remove the one that is not meant; a root who has not all users (in a container \
                  with a user namespace) runs it as an ordinary user",
             ),
+            Self::Linked { .. } => Some("put in its place what it leads to, or mount that there"),
+            Self::Layout(_) => Some("begin these variables with {instance_dir}"),
             Self::Boot(_) | Self::Note(_) => None,
         }
     }
@@ -89,7 +100,7 @@ impl ServeError {
 pub(crate) struct Birth {
     pub(crate) config_path: PathBuf,
     pub(crate) config_text: String,
-    pub(crate) data_dir: PathBuf,
+    pub(crate) data_dir: DataDir,
     pub(crate) run_dir: PathBuf,
     /// The folder that is the front's own.
     pub(crate) state_dir: PathBuf,
@@ -111,6 +122,11 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     if let Some(folder) = &config.settings.proxy.error_pages {
         ErrorPages::load(folder)?;
     }
+    if let Some(path) = data_dir.link() {
+        return Err(ServeError::Linked { path });
+    }
+    let birth_dir = data_dir.clone();
+    let data_dir = data_dir.path().to_owned();
     let boot_id = ten_kernel::procfs::boot_id().map_err(ServeError::Boot)?;
     let run_dir = data_dir.join(RUN_DIR).join(boot_id.get(..8).unwrap_or(&boot_id));
     let state_failed = |source| ServeError::State { path: state::folder(&data_dir), source };
@@ -119,7 +135,7 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     let birth = Birth {
         config_path: source.path().into(),
         config_text: source.text().into(),
-        data_dir: data_dir.clone(),
+        data_dir: birth_dir,
         run_dir: run_dir.clone(),
         state_dir,
         front_user: state::user(&data_dir),
@@ -129,7 +145,7 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     let note = serde_json::to_vec(&birth).map_err(ServeError::Note)?;
     let environment = HostEnvironment::new(std::env::vars_os());
     let private_networks = private_networks(&config);
-    let ground = ground(&config, &birth, environment);
+    let ground = ground(&config, &birth, environment).map_err(ServeError::Layout)?;
     let planner: Arc<dyn ten_warden::Planner> = Arc::new(Planner { ground, config });
     let warden = Warden::open(Options {
         run_dir,
@@ -164,20 +180,30 @@ fn own(verb: &str) -> FrontCommand {
 }
 
 /// What all launches of a server have in common. The front plans nothing, and needs no environment.
-pub(crate) fn ground(config: &Config, birth: &Birth, environment: HostEnvironment) -> Ground {
-    Ground {
+pub(crate) fn ground(
+    config: &Config,
+    birth: &Birth,
+    environment: HostEnvironment,
+) -> Result<Ground, Vec<LayoutError>> {
+    let services = config.services.values().map(AsRef::as_ref);
+    Ok(Ground {
         folder: config.folder.clone(),
-        data_dir: birth.data_dir.clone(),
+        data_dir: birth.data_dir.path().into(),
         run_dir: birth.run_dir.clone(),
         environment,
-        services: config.services.keys().cloned().collect(),
-    }
+        layout: Layout::of(services, &birth.data_dir.names())?,
+    })
+}
+
+/// All that is wrong, on one line.
+pub(crate) fn listed(errors: &[LayoutError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Servers of one host must share neither a folder of cgroups nor a network device. The usual
 /// data folder has the plain name; others are told apart by a hash of their path.
 fn own_name(prefix: &str, data_dir: &Path) -> String {
-    if data_dir == Path::new(DEFAULT_DATA_DIR) {
+    if DataDir::at(Path::new(DEFAULT_DATA_DIR)).is_ok_and(|usual| usual.path() == data_dir) {
         return "tenement".into();
     }
     format!("{prefix}-{:08x}", state::hash(data_dir) as u32)

@@ -2,7 +2,7 @@
 //! write to.
 
 use std::{
-    fs::{self, DirBuilder},
+    fs::DirBuilder,
     hash::{DefaultHasher, Hash, Hasher},
     io,
     os::unix::fs::DirBuilderExt,
@@ -44,7 +44,7 @@ pub(crate) fn prepare(data_dir: &Path) -> io::Result<PathBuf> {
 /// Gives all of it to the front's user, where ten is root and so has one.
 pub(crate) fn hand_over(data_dir: &Path) -> io::Result<()> {
     match ten_kernel::is_root() {
-        true => ten_kernel::hand_over(&fs::canonicalize(folder(data_dir))?, user(data_dir)),
+        true => ten_kernel::hand_over(&folder(data_dir), user(data_dir)),
         false => Ok(()),
     }
 }
@@ -65,6 +65,8 @@ pub(crate) fn hash(data_dir: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -28,7 +28,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use ten_domain::{Config, InstanceName, ServiceName};
+use ten_domain::{Config, InstanceName};
 use ten_kernel::{NewEntry, PutBackError, Storage};
 use ten_runtime::Ground;
 use ten_warden::{Keeper, Pending};
@@ -148,8 +148,6 @@ pub(crate) struct Discarding {
     entry: Arc<NewEntry>,
     trashed: Trashed,
     moved: oneshot::Receiver<io::Result<bool>>,
-    /// Folders that stay, as others have them too.
-    pub(crate) shared: Vec<PathBuf>,
 }
 
 impl Discarding {
@@ -230,36 +228,31 @@ impl Data {
         data
     }
 
-    /// Prepares to move the data of an instance to the trash. `known` are all instances, so
-    /// that nothing is taken that another has too.
+    /// Prepares to move the data of an instance to the trash.
     pub(crate) async fn prepare(
         self: &Arc<Self>,
         name: &InstanceName,
         reason: Reason,
-        known: Vec<InstanceName>,
     ) -> Result<(Discard, Discarding), Denied> {
         let (data, owner) = (Arc::clone(self), name.clone());
-        let prepared = blocking(move || data.make_entry(&owner, reason, &known)).await;
-        let (entry, trashed, shared) = prepared.map_err(|error| not_moved(name, &error))?;
+        let prepared = blocking(move || data.make_entry(&owner, reason)).await;
+        let (entry, trashed) = prepared.map_err(|error| not_moved(name, &error))?;
         let (moved, end) = oneshot::channel();
         let (data, folders) = (Arc::clone(self), trashed.folders.clone());
         let entry = Arc::new(entry);
         let discard = Discard { data: Arc::clone(self), entry: Arc::clone(&entry), folders, moved };
-        Ok((discard, Discarding { data, entry, trashed, moved: end, shared }))
+        Ok((discard, Discarding { data, entry, trashed, moved: end }))
     }
 
-    fn make_entry(
-        &self,
-        name: &InstanceName,
-        reason: Reason,
-        known: &[InstanceName],
-    ) -> io::Result<(NewEntry, Trashed, Vec<PathBuf>)> {
-        let (shared, folders) = match reason {
-            // A backup has all of them, by their numbers, and no image: nobody else is to make
-            // what this kernel mounts.
-            Reason::Backup => (Vec::new(), self.folders(name)?),
-            Reason::Stop | Reason::Remove | Reason::Replace => self.own_folders(name, known)?,
-        };
+    fn make_entry(&self, name: &InstanceName, reason: Reason) -> io::Result<(NewEntry, Trashed)> {
+        let mut folders = self.folders(name)?;
+        match reason {
+            // No image: nobody else is to make what this kernel mounts.
+            Reason::Backup => {}
+            Reason::Stop | Reason::Remove | Reason::Replace => {
+                folders.push(self.below(&self.storage(name)?.home)?);
+            }
+        }
         let note = Note { instance: name.to_string(), reason, folders };
         let text = serde_json::to_vec(&note)?;
         loop {
@@ -276,38 +269,10 @@ impl Data {
                 Ok(entry) => {
                     let trashed = self.read(entry.name(), &text);
                     let trashed = trashed.ok_or(io::ErrorKind::InvalidData)?;
-                    return Ok((entry, trashed, shared));
+                    return Ok((entry, trashed));
                 }
             }
         }
-    }
-
-    /// The folders of an instance below the data folder: those that another has too, and its own.
-    fn own_folders(
-        &self,
-        name: &InstanceName,
-        known: &[InstanceName],
-    ) -> io::Result<(Vec<PathBuf>, Vec<PathBuf>)> {
-        let storage = self.storage(name)?;
-        let home = self.below(&storage.home)?;
-        let folders = self.folders(name)?;
-        // Nobody else has an `{instance_dir}` or an image, and mostly there is no more.
-        if folders.len() <= 1 {
-            return Ok((Vec::new(), folders.into_iter().chain([home]).collect()));
-        }
-        // Who is not known, or not any more, may have data too: `ten rm --keep-data`.
-        let namesake =
-            |service: &ServiceName| InstanceName { service: service.clone(), id: name.id.clone() };
-        let others = known.iter().cloned().chain(self.config.services.keys().map(namesake));
-        let others = others.filter(|other| other != name);
-        // Who cannot be started has no folders.
-        let theirs: Vec<_> =
-            others.flat_map(|other| self.folders(&other).unwrap_or_default()).collect();
-        let overlap = |own: &Path, other: &Path| own.starts_with(other) || other.starts_with(own);
-        let shared = |own: &PathBuf| theirs.iter().any(|other| overlap(own, other));
-        let (shared, mut own): (Vec<_>, Vec<_>) = folders.into_iter().partition(shared);
-        own.push(home);
-        Ok((shared, own))
     }
 
     /// Where the data of an instance are.

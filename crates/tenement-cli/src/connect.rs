@@ -8,6 +8,7 @@ use std::{
 use ten_client::{Client, Target, TargetError};
 use ten_config::Source;
 use ten_domain::Config;
+use ten_server::DataDir;
 
 use crate::{args::Global, failure::Failure};
 
@@ -35,20 +36,20 @@ pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
     Ok(Client::new(target, token))
 }
 
-/// `--data-dir`, else what the config says, else the default. Absolute.
-pub(crate) fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
+/// `--data-dir`, else what the config says, else the default.
+pub(crate) fn data_dir(global: &Global) -> Result<DataDir, Failure> {
     if let Some(data_dir) = &global.data_dir {
-        return absolute(data_dir);
+        return data_dir_at(data_dir);
     }
     match config(global)? {
-        Some(config) => absolute(&config.settings.data_dir),
-        None => Ok(DEFAULT_DATA_DIR.into()),
+        Some(config) => data_dir_at(&config.settings.data_dir),
+        None => data_dir_at(Path::new(DEFAULT_DATA_DIR)),
     }
 }
 
 /// The admin socket of the server with this data dir.
-pub(crate) fn socket(data_dir: &Path) -> PathBuf {
-    data_dir.join(SOCKET)
+pub(crate) fn socket(data_dir: &DataDir) -> PathBuf {
+    data_dir.path().join(SOCKET)
 }
 
 /// What the config means, where there is one.
@@ -64,10 +65,11 @@ pub(crate) fn config(global: &Global) -> Result<Option<Config>, Failure> {
     })
 }
 
-/// The same path however it was written: the server and its clients must mean one socket.
-pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(path).map_err(|error| {
-        Failure::new(format!("cannot tell where {} is", path.display())).because(error)
+/// The same folder however its path was written: the server and its clients must mean one socket.
+pub(crate) fn data_dir_at(path: &Path) -> Result<DataDir, Failure> {
+    DataDir::at(path).map_err(|error| {
+        let failure = Failure::new(format!("cannot tell where data_dir {} is", path.display()));
+        failure.because(error).fix("does a link on the way lead nowhere, or is a folder closed?")
     })
 }
 
@@ -92,8 +94,8 @@ fn lines(text: &str) -> Failure {
     }
 }
 
-fn saved_token(data_dir: &Path) -> Result<Option<String>, Failure> {
-    let path = data_dir.join(ten_server::auth::TOKEN_FILE);
+fn saved_token(data_dir: &DataDir) -> Result<Option<String>, Failure> {
+    let path = data_dir.path().join(ten_server::auth::TOKEN_FILE);
     match fs::read_to_string(&path) {
         Ok(text) => Ok(Some(text.trim().to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

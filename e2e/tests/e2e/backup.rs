@@ -199,3 +199,41 @@ fn no_link_leads_a_backup_out() {
         over.store(true, Ordering::Relaxed);
     });
 }
+
+/// An archiver that dies, long after the first bytes of it have come through.
+#[test]
+fn a_backup_that_breaks_off_says_why() {
+    // The second folder comes after all of the first.
+    let second = "[service.app.env]\nDB = \"{data_dir}/second/{id}/z.db\"\n";
+    let ten = Ten::with_config(&(app("", "") + second)).start();
+    let (shelf, file) = shelf(&ten);
+    let folder = write(&ten, "a", "note", "text").parent().unwrap().to_owned();
+    let noise = fs::File::open("/dev/urandom").unwrap();
+    let mut noise = std::io::Read::take(noise, 4 << 20);
+    std::io::copy(&mut noise, &mut fs::File::create(folder.join("noise")).unwrap()).unwrap();
+    // It waits for this one.
+    let locked = Connection::open(ten.data_dir().join("second/a/z.db")).unwrap();
+    locked.execute_batch("CREATE TABLE t (x); BEGIN EXCLUSIVE").unwrap();
+    let output = thread::scope(|scope| {
+        let backup = scope.spawn(|| ten.cli(&["backup", "app:a", &file]));
+        let archivers = || {
+            let all = ten_testkit::process::all().into_iter();
+            let own = ten.data_dir().display().to_string();
+            all.filter(move |it| {
+                let argv = &it.argv;
+                argv.iter().any(|arg| arg == "pack") && argv.iter().any(|arg| arg.contains(&own))
+            })
+        };
+        let is_begun = || {
+            let drafts = fs::read_dir(shelf.path()).unwrap();
+            drafts.flatten().any(|draft| draft.metadata().is_ok_and(|meta| meta.len() > 1 << 20))
+        };
+        ten.wait_until("the backup has begun", crate::service::PATIENCE, is_begun);
+        let archiver = archivers().next().expect("an archiver").pid;
+        ten.signal(archiver, rustix::process::Signal::KILL);
+        backup.join().unwrap()
+    });
+    refused(&output, "cannot back up app:a");
+    refused(&output, "it ended with signal: 9 (SIGKILL)");
+    assert_eq!(fs::read_dir(shelf.path()).unwrap().count(), 0, "a draft is left");
+}

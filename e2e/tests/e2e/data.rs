@@ -122,30 +122,15 @@ fn a_service_may_keep_its_data_and_all_may_be_stopped() {
 }
 
 #[test]
-fn further_folders_go_too_unless_others_have_them() {
-    let env = |name: &str, folder: &str| {
-        format!("[service.{name}.env]\nDATABASE_PATH = \"{{data_dir}}/{folder}/app.db\"\n")
-    };
-    let config = app("", "")
-        + &env("app", "own/{id}")
-        + &named("one", "", "")
-        + &env("one", "both/{id}")
-        + &named("two", "", "")
-        + &env("two", "both/{id}");
-    let ten = Ten::with_config(&config).start();
+fn further_folders_go_too() {
+    let env = "[service.app.env]\nDATABASE_PATH = \"{data_dir}/own/{id}/app.db\"\n";
+    let ten = Ten::with_config(&(app("", "") + env)).start();
     let own = ten.data_dir().join("own/a/app.db");
     write(&ten, "app:a", &own, "own");
     done(&ten.cli(&["stop", "app:a"]));
     assert_eq!(read(&own), None);
     done(&ten.cli(&["restore", "app:a"]));
     assert_eq!(read(&own).as_deref(), Some("own"));
-    let both = ten.data_dir().join("both/a/app.db");
-    write(&ten, "one:a", &both, "both");
-    ten.get("a.two.localhost", "/");
-    let stopped = ten.cli(&["stop", "one:a"]);
-    done(&stopped);
-    assert!(stopped.stderr.contains("both/a stays"), "{stopped:?}");
-    assert_eq!(read(&both).as_deref(), Some("both"));
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod network;
 mod never_lost;
 mod one_server;
 mod pages;
+mod places;
 mod private;
 mod queue;
 mod quota;

@@ -78,7 +78,7 @@ pub(super) async fn health(
 
 /// The end of a command that leaves data alone.
 fn kept(done: ten_supervisor::Done) -> ten_supervisor::Ended {
-    ten_supervisor::Ended { done, trashed: None, shared: Vec::new() }
+    ten_supervisor::Ended { done, trashed: None }
 }
 
 fn ended(end: Result<ten_supervisor::Ended, Denied>) -> Result<Json<Ended>, Refused> {

@@ -66,8 +66,8 @@ impl Data {
         name: &InstanceName,
     ) -> Result<Import, Denied> {
         let (data, owner) = (Arc::clone(self), name.clone());
-        let prepared = blocking(move || data.make_entry(&owner, Reason::Backup, &[])).await;
-        let (entry, trashed, _) = prepared.map_err(|error| not_moved(name, &error))?;
+        let prepared = blocking(move || data.make_entry(&owner, Reason::Backup)).await;
+        let (entry, trashed) = prepared.map_err(|error| not_moved(name, &error))?;
         Ok(Import { data: Arc::clone(self), entry: Some(entry), trashed })
     }
 

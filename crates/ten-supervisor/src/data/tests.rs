@@ -4,7 +4,7 @@ use ten_domain::{Backoff, CrashLimit, ProxySettings, Routing, ServiceSpec, Setti
 use ten_runtime::HostEnvironment;
 
 use super::*;
-use crate::tests::house::{keeper, name, spec};
+use crate::tests::house::{keeper, layout, name, spec};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -41,7 +41,7 @@ impl House {
             data_dir: folder.path().into(),
             run_dir: folder.path().join(".run"),
             environment: HostEnvironment::default(),
-            services: config.services.keys().cloned().collect(),
+            layout: layout(&config, folder.path()),
         };
         let trash = keeper(folder.path());
         Self { data: Data::start(Arc::new(trash), ground, Arc::new(config)), folder }
@@ -59,7 +59,7 @@ impl House {
 
     async fn give_up(&self, instance: &str) -> Option<Trashed> {
         let instance = name(instance);
-        let prepared = self.data.prepare(&instance, Reason::Stop, vec![instance.clone()]);
+        let prepared = self.data.prepare(&instance, Reason::Stop);
         let (discard, discarding) = prepared.await.unwrap();
         discard.carry_out();
         discarding.end().await.unwrap()
@@ -69,7 +69,7 @@ impl House {
     async fn replacing(&self, instance: &str) -> (PutBack, Discarding) {
         let instance = name(instance);
         let mut back = self.data.find(&instance, None).await.unwrap();
-        let prepared = self.data.prepare(&instance, Reason::Replace, vec![]);
+        let prepared = self.data.prepare(&instance, Reason::Replace);
         let (discard, discarding) = prepared.await.unwrap();
         back.replaced = Some(discard);
         (back, discarding)
@@ -95,7 +95,7 @@ async fn two_who_bring_back_the_same_leave_the_instance_its_data() {
 async fn a_refused_order_leaves_nothing_in_the_trash() {
     let house = House::new(&[("api", "x")]);
     let instance = name("api:a");
-    let prepared = house.data.prepare(&instance, Reason::Stop, vec![]).await.unwrap();
+    let prepared = house.data.prepare(&instance, Reason::Stop).await.unwrap();
     drop(prepared.0);
     assert_eq!(prepared.1.end().await.unwrap(), None);
     assert_eq!(fs::read_dir(house.folder.path().join(".trash")).unwrap().count(), 0);
@@ -109,44 +109,11 @@ async fn what_cannot_be_moved_whole_stays_whole() {
     std::os::unix::fs::symlink(elsewhere.path(), house.folder.path().join("link")).unwrap();
     house.write("api/a/file");
     let instance = name("api:a");
-    let prepared = house.data.prepare(&instance, Reason::Stop, vec![]).await.unwrap();
+    let prepared = house.data.prepare(&instance, Reason::Stop).await.unwrap();
     prepared.0.carry_out();
     assert!(matches!(prepared.1.end().await, Err(Denied::NotMoved { .. })));
     assert!(house.has("api/a/file"), "half of its data was given up");
     assert_eq!(house.data.list(None).await.unwrap(), []);
-}
-
-#[tokio::test]
-async fn folders_of_instances_that_are_not_known_stay() {
-    let both = "{data_dir}/both/{id}/db";
-    let house = House::new(&[("one", both), ("two", both)]);
-    house.write("both/a/db");
-    house.write("two/a/file");
-    // `one:a` was removed with --keep-data.
-    house.give_up("two:a").await.unwrap();
-    assert!(house.has("both/a/db") && !house.has("two/a/file"));
-}
-
-#[tokio::test]
-async fn a_folder_in_a_folder_comes_back() {
-    let house = House::new(&[("api", "{data_dir}/x/{id}/db")]);
-    let mut config = (*house.data.config).clone();
-    let mut spec = spec();
-    let value = |text| Template::parse(text).unwrap();
-    spec.env = vec![
-        ("ONE".into(), value("{data_dir}/x/{id}/db")),
-        ("TWO".into(), value("{data_dir}/{id}/db")),
-    ];
-    config.services = [(spec.name.clone(), Arc::new(spec))].into();
-    let trash = keeper(house.folder.path());
-    let data = Data::start(Arc::new(trash), house.data.ground.clone(), Arc::new(config));
-    let house = House { folder: house.folder, data };
-    house.write("x/x/db");
-    house.write("x/db");
-    house.give_up("api:x").await.unwrap();
-    assert!(!house.has("x"));
-    house.data.find(&name("api:x"), None).await.unwrap().carry_out().unwrap();
-    assert!(house.has("x/x/db") && house.has("x/db"));
 }
 
 /// The clock was set ahead by years, or data were given up before it was.

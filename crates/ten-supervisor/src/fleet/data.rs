@@ -1,6 +1,6 @@
 //! Data of instances: given up with a stop or a removal, listed, and brought back.
 
-use std::{io, os::fd::OwnedFd, path::PathBuf};
+use std::{io, os::fd::OwnedFd};
 
 use jiff::Timestamp;
 use ten_domain::{InstanceName, State};
@@ -22,9 +22,6 @@ pub struct Ended {
     pub done: Done,
     /// Where its data are now, if they were moved.
     pub trashed: Option<Trashed>,
-    /// Those of its folders, below the data folder, that stay because other instances have
-    /// them too.
-    pub shared: Vec<PathBuf>,
 }
 
 /// What a restore did.
@@ -58,18 +55,17 @@ impl Fleet {
         let entry = self.published.get(&name).filter(|_| !keeps);
         let Some(entry) = entry else {
             let done = self.operate(name, verb(None), true).await?;
-            return Ok(Ended { done, trashed: None, shared: Vec::new() });
+            return Ok(Ended { done, trashed: None });
         };
         let slept = entry.status.load().state == State::Sleeping;
-        let (discard, discarding) = self.data.prepare(&name, reason, self.known()).await?;
-        let shared = discarding.shared.clone();
+        let (discard, discarding) = self.data.prepare(&name, reason).await?;
         let done = self.operate(name, verb(Some(discard)), true).await;
         let trashed = discarding.end().await?;
         let done = match done? {
             _ if slept && reason == Reason::Stop && trashed.is_none() => Done::AlreadySo,
             done => done,
         };
-        Ok(Ended { done, trashed, shared })
+        Ok(Ended { done, trashed })
     }
 
     /// What is in the trash, of one instance or of all; the oldest of each first.
@@ -99,8 +95,7 @@ impl Fleet {
         let restored = back.trashed().clone();
         let mut replacing = None;
         if replace {
-            let (discard, discarding) =
-                self.data.prepare(&name, Reason::Replace, self.known()).await?;
+            let (discard, discarding) = self.data.prepare(&name, Reason::Replace).await?;
             back.replaced = Some(discard);
             replacing = Some(discarding);
         }
@@ -159,9 +154,5 @@ impl Fleet {
             self.data.forget(imported).await;
         }
         restored
-    }
-
-    fn known(&self) -> Vec<InstanceName> {
-        self.published.all().keys().cloned().collect()
     }
 }

@@ -150,7 +150,7 @@ impl House {
                 data_dir: folder.path().into(),
                 run_dir: folder.path().join(".run"),
                 environment: HostEnvironment::default(),
-                services: config.services.keys().cloned().collect(),
+                layout: layout(&config, folder.path()),
             },
             config: Arc::clone(&config),
             warden: WardenHandle::new(commands),
@@ -363,6 +363,11 @@ async fn end(world: Arc<Mutex<World>>, launch: LaunchId, exit: Exit) {
     }
     // The front may be gone.
     let _ = events.send(Event::Exited { launch, exit }).await;
+}
+
+/// Whose folders are where below a folder.
+pub(crate) fn layout(config: &Config, folder: &Path) -> Layout {
+    Layout::of(config.services.values().map(AsRef::as_ref), &[folder]).unwrap()
 }
 
 /// Whoever moves the data below a folder.

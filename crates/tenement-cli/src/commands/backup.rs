@@ -42,6 +42,15 @@ impl Backup {
             ten_client::TransferError::Call(error) => {
                 Failure::call(format!("cannot back up {name}"), error)
             }
+            ten_client::TransferError::Failed(why) => {
+                Failure::new(format!("cannot back up {name}"))
+                    .why(why)
+                    .fix("mend that, then take another; nothing was changed")
+            }
+            ten_client::TransferError::BrokenOff(error) => {
+                Failure::call(format!("cannot back up {name}"), error)
+                    .fix("the server's log says why, in a line with `backup:`, if the server lives")
+            }
             ten_client::TransferError::File(error) => cannot(error),
         })?;
         let missing = ten_archive::missing(&file).map_err(cannot)?.ok_or_else(|| {

@@ -17,10 +17,14 @@ impl Doctor {
     pub(crate) fn run(self, global: &Global) -> Result<(), Failure> {
         let data_dir = connect::data_dir(global)?;
         let config = connect::config(global)?;
-        let ground = config.as_ref().map(|config| ground::of(config, &data_dir));
+        let ground = config.as_ref().map(|config| ground::of(config, &data_dir)).transpose();
+        let ground = ground.map_err(|errors| {
+            Failure::new("the config does not go with this data_dir")
+                .why(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?;
         let groups = doctor::examine(&Inquiry {
             services: config.as_ref().zip(ground.as_ref()),
-            data_dir: &data_dir,
+            data_dir: data_dir.path(),
             socket: &connect::socket(&data_dir),
             listen: &self.listen.addresses(),
         });

@@ -10,6 +10,7 @@ use std::{
 use clap::Args;
 use ten_config::{Source, init};
 use ten_domain::{InstanceName, ServiceName};
+use ten_server::DataDir;
 
 use crate::{args::Global, failure::Failure, ground, output};
 
@@ -65,7 +66,8 @@ fn bind_lines(text: &str) -> Vec<String> {
     let lookup = |name: &str| env::var(name).ok();
     let Ok(source) = Source::from_text(Path::new(FILE), text) else { return Vec::new() };
     let Ok(config) = ten_config::parse(&source, &lookup) else { return Vec::new() };
-    let ground = ground::of(&config, &config.settings.data_dir);
+    let Ok(data_dir) = DataDir::at(&config.settings.data_dir) else { return Vec::new() };
+    let Ok(ground) = ground::of(&config, &data_dir) else { return Vec::new() };
     let home = lookup("HOME").filter(|home| home.starts_with('/'));
     let hidden = config.services.values().flat_map(|spec| {
         let name = InstanceName { service: spec.name.clone(), id: ground::example() };

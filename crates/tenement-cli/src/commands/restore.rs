@@ -79,7 +79,10 @@ impl Restore {
         (&opened).rewind().map_err(cannot)?;
         let restored = connect::client(global)?.restore_backup(name, opened, self.replace).await;
         let restored = restored.map_err(|error| match error {
-            TransferError::Call(error) => Failure::call(format!("cannot restore {name}"), error),
+            TransferError::Call(error) | TransferError::BrokenOff(error) => {
+                Failure::call(format!("cannot restore {name}"), error)
+            }
+            TransferError::Failed(why) => Failure::new(format!("cannot restore {name}")).why(why),
             TransferError::File(error) => cannot(error),
         })?;
         if global.json {

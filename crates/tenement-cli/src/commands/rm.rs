@@ -27,7 +27,7 @@ impl Rm {
             return output::print_json(&ended);
         }
         output::remark(global, format!("{name} is forgotten"));
-        for line in render::data::ended(&ended, &TimeZone::system()) {
+        if let Some(line) = render::data::ended(&ended, &TimeZone::system()) {
             output::remark(global, line);
         }
         Ok(())

@@ -51,7 +51,7 @@ impl Serve {
         let source = connect::read(&connect::locate(global)?)?;
         let config = config::parse(&source, &|name| env::var(name).ok())?;
         let data_dir = global.data_dir.clone().unwrap_or(config.settings.data_dir.clone());
-        let data_dir = connect::absolute(&data_dir)?;
+        let data_dir = connect::data_dir_at(&data_dir)?;
         let listen = self.listen.addresses();
         let domain = self.listen.domain;
         ten_server::telemetry::start();

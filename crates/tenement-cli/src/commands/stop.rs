@@ -49,7 +49,7 @@ async fn one(name: InstanceName, keep_data: bool, global: &Global) -> Result<(),
     }
     let how = if ended.changed { "stopped" } else { "sleeps already" };
     output::remark(global, format!("{name} {how}"));
-    for line in render::data::ended(&ended, &TimeZone::system()) {
+    if let Some(line) = render::data::ended(&ended, &TimeZone::system()) {
         output::remark(global, line);
     }
     Ok(())

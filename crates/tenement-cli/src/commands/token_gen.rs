@@ -30,10 +30,11 @@ impl TokenGen {
         let expires_at =
             expires_at.map_err(|why| Failure::usage("cannot use --expires").why(why))?;
         let data_dir = connect::data_dir(global)?;
-        let issued = auth::issue(&data_dir, self.name, now, expires_at).await.map_err(|error| {
-            let fix = error.remedy();
-            Failure::new("cannot make a token").because(error).fix(fix)
-        })?;
+        let issued =
+            auth::issue(data_dir.path(), self.name, now, expires_at).await.map_err(|error| {
+                let fix = error.remedy();
+                Failure::new("cannot make a token").because(error).fix(fix)
+            })?;
         let saved = issued.saved.display();
         output::remark(global, format!("saved to {saved}; it is not shown again:"));
         output::print(&format!("  {}\n", issued.token))

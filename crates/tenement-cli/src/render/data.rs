@@ -6,12 +6,8 @@ use ten_api::{Ended, Trashed};
 use super::table::{self, Align, Cell};
 
 /// After a stop or a removal of one instance: where its data are now.
-pub(crate) fn ended(ended: &Ended, zone: &TimeZone) -> Vec<String> {
-    let trashed = ended.trashed.iter().map(|data| trashed(data, "its data", zone));
-    let shared = ended.shared.iter();
-    let shared =
-        shared.map(|folder| format!("{folder} stays: another instance has it too, or may have"));
-    trashed.chain(shared).collect()
+pub(crate) fn ended(ended: &Ended, zone: &TimeZone) -> Option<String> {
+    ended.trashed.as_ref().map(|data| trashed(data, "its data", zone))
 }
 
 /// Where data went, how long they stay, and how to get them back.
