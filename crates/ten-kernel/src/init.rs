@@ -12,6 +12,9 @@
 //! its end before the tree's, and never reads or writes it. It keeps the door (`door.rs`), by
 //! which it makes sockets for those outside, and minders for their commands (`minder.rs`); and where
 //! the tree's network leads out, the way out (`uplink.rs`).
+//!
+//! It is one of very many, so it keeps little: once the program is on its way it gives up the heap
+//! that it was born with (`heap.rs`), and calls nothing of the C library that allocates.
 
 use std::{
     fs::OpenOptions,
@@ -197,8 +200,6 @@ fn serve(plan: &LaunchPlan, ends: Ends, reporter: &Reporter) {
         Ok(init) => init,
         Err(failure) => return reporter.say(&Report::Failed(failure)),
     };
-    // What is left of the launch is of no more use; the program is on its way already.
-    heap::give_back_free_heap();
     let status = init.watch();
     reporter.say(&Report::Ended(status));
     // In a PID namespace the kernel kills the rest when its first process exits.
@@ -214,7 +215,8 @@ struct News {
 }
 
 struct Init<'a> {
-    plan: &'a LaunchPlan,
+    /// All that is left of its heap.
+    plan: LaunchPlan,
     bare: bool,
     program: Pid,
     reporter: &'a Reporter,
@@ -236,12 +238,17 @@ impl<'a> Init<'a> {
         // SAFETY: this process is itself the child of a fork of a single-threaded one and
         // has started no thread, so the child may run ordinary code.
         let pid = unsafe { libc::fork() };
+        let bare = plan.walls == Walls::Bare;
         match Pid::from_raw(pid) {
             None => program::run(plan, &ends, reporter, &failing),
             Some(_) if pid < 0 => Err(Failure::of(Step::Fork)(last_errno())),
             Some(program) => Ok(Self {
-                plan,
-                bare: plan.walls == Walls::Bare,
+                // The program is on its way already, so this delays nobody.
+                // SAFETY: this process has one thread. Of what it was born with it uses the plan
+                // alone from here on; all else here is descriptors and numbers. No minder starts a
+                // thread, and neither calls what allocates in C: `procfs` lists folders without.
+                plan: unsafe { heap::begin_anew(plan) },
+                bare,
                 program,
                 reporter,
                 signals,
@@ -260,7 +267,7 @@ impl<'a> Init<'a> {
                 self.tell_executed();
             }
             if news.asked {
-                let keep = |end| minder::begin(self.plan, end);
+                let keep = |end| minder::begin(&self.plan, end);
                 self.ends.porter = self.ends.porter.take().filter(|it| it.answer_all(keep));
             }
             // One at a time: those inside can send them faster than they are passed on, and

@@ -7,6 +7,7 @@ use crate::{
     child::{self, Child},
     door::Door,
     failure::{Failure, Step},
+    heap,
     identity::Identity,
     init,
     plan::{LaunchPlan, Network, Walls},
@@ -60,6 +61,7 @@ pub fn launch(plan: &LaunchPlan, given: &Given<'_>) -> Result<Launch, Failure> {
     let identity = Identity::of(plan)?;
     let outside = quota::outside(plan)?;
     walls::prepare();
+    heap::prepare();
     let (door, porter) = Door::pair().map_err(Failure::of(Step::Descriptors))?;
     match child::fork(namespaces(&plan.walls, ids), given.cgroup.map(AsFd::as_fd))? {
         Some(init) => Ok(Launch { init, report, door }),

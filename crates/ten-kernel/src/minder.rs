@@ -9,7 +9,8 @@
 //! It is a fork of the tree's init, and so behind the same walls from its first instruction:
 //! a Landlock domain and a seccomp filter can only be inherited. As a subreaper it stays the
 //! ancestor of whatever the command forks, so that all of it can be found. Those inside may
-//! kill it, which sets what it kept free: into the tree, which ends as a whole.
+//! kill it, which sets what it kept free: into the tree, which ends as a whole. Like init, it calls
+//! nothing of the C library that allocates (`heap.rs`).
 
 use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},

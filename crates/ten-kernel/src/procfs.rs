@@ -3,16 +3,30 @@
 
 use std::{fs, io};
 
+use rustix::{
+    fs::{Dir, Mode, OFlags, open},
+    io::Errno,
+};
+
 /// The children of every thread of a process, oldest first; none where it is gone.
 pub fn children(pid: u32) -> Vec<u32> {
-    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
-        return Vec::new();
-    };
-    threads
-        .flatten()
-        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
-        .flat_map(|list| list.split_whitespace().filter_map(|n| n.parse().ok()).collect::<Vec<_>>())
-        .collect()
+    let folder = format!("/proc/{pid}/task");
+    let Ok(mut threads) = list(&folder) else { return Vec::new() };
+    let mut found = Vec::new();
+    while let Some(Ok(thread)) = threads.read() {
+        // `.` and `..` hold no such file, or none of another process's children.
+        let thread = thread.file_name().to_string_lossy();
+        let list = fs::read_to_string(format!("{folder}/{thread}/children")).unwrap_or_default();
+        found.extend(list.split_whitespace().filter_map(|n| n.parse::<u32>().ok()));
+    }
+    found
+}
+
+/// Not by the standard library: that lists with opendir(3), which allocates in C, and an init must
+/// not (`heap.rs`).
+fn list(folder: &str) -> Result<Dir, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Dir::new(open(folder, flags, Mode::empty())?)
 }
 
 /// When a process started, in clock ticks since boot. With the boot's id and the pid, it

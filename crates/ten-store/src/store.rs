@@ -200,7 +200,12 @@ impl Database {
         let db = &self.connection;
         match request {
             Request::Write(..) => {}
-            Request::Instances(reply) => answer(reply, self.told(rows::instances(db))),
+            Request::Instances(reply) => {
+                answer(reply, self.told(rows::instances(db)));
+                // Asked for once, at the start. All that was read for it is in the cache now, for
+                // nobody. That it is given up cannot matter to anyone, and if it cannot be, neither.
+                let _ = db.execute_batch("PRAGMA shrink_memory");
+            }
             Request::Tokens(reply) => answer(reply, self.told(rows::tokens(db))),
             Request::FindToken(prefix, reply) => {
                 answer(reply, self.told(rows::find_token(db, &prefix)));

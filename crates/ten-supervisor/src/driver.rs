@@ -51,7 +51,7 @@ use crate::{
     machine::{Event, Machine, Phase, Rules, Then},
     ports::Ports,
     probe::Reached,
-    publish::{Entry, Published},
+    publish::{Entry, Published, Status},
     queue::{Queue, Waiter},
     scribe::Scribe,
 };
@@ -145,7 +145,8 @@ pub(crate) struct Parts {
 #[derive(Debug)]
 pub(crate) struct Driver {
     parts: Parts,
-    instances: HashMap<InstanceName, Instance>,
+    /// Most of them sleep. In boxes, because a third of a table and more is empty.
+    instances: HashMap<InstanceName, Box<Instance>>,
     /// Which instance a launch belongs to, as long as anything of it is left.
     launches: HashMap<LaunchId, InstanceName>,
     census: Census,
@@ -167,9 +168,10 @@ impl Driver {
     pub(crate) fn new(parts: Parts, notices: mpsc::UnboundedSender<Notice>) -> Self {
         let ports = Ports::new(&parts.ground.data_dir);
         let per_minute = parts.config.settings.proxy.max_new_instances_per_ip;
+        let known = parts.published.all().len();
         let mut driver = Self {
             parts,
-            instances: HashMap::new(),
+            instances: HashMap::with_capacity(known),
             launches: HashMap::new(),
             census: Census::default(),
             newcomers: Newcomers::new(per_minute),
@@ -274,7 +276,7 @@ impl Driver {
             last_wake: None,
             storage_told: Arc::default(),
         };
-        self.instances.insert(name, instance);
+        self.instances.insert(name, Box::new(instance));
     }
 
     /// Makes an instance known to everyone.
@@ -285,7 +287,7 @@ impl Driver {
         weight: Weight,
         provisional: bool,
     ) {
-        let entry = Entry::asleep(name.clone(), weight);
+        let entry = Entry::new(name.clone(), Status::asleep(weight));
         self.parts.published.insert(Arc::clone(&entry));
         self.admit(spec, entry, provisional, false);
         if weight > Weight::NONE {

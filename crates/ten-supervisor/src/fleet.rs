@@ -3,7 +3,7 @@
 mod commands;
 mod data;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use ten_domain::{
     Config, InstanceName, Listen, OnDemand, Refusal, ServiceName, ServiceSpec, Target, Weight,
@@ -22,7 +22,7 @@ use crate::{
     Denied, Done, InstanceView, Lease,
     data::Data,
     driver::{Command, Driver, Parts, Verb},
-    publish::{Entry, Published},
+    publish::{Entry, Published, Status},
     queue::Waiter,
     scribe::Scribe,
 };
@@ -64,17 +64,26 @@ pub struct Beginning {
     pub logs: Logs,
 }
 
+/// What the store remembers, as readers see it. What many have in common, they share.
+fn asleep(config: &Config, known: Vec<KnownInstance>) -> Vec<Arc<Entry>> {
+    let mut looks = BTreeMap::new();
+    let entry = |KnownInstance { name, weight, .. }: KnownInstance| {
+        // A service that is not configured any more may come back: its instances stay
+        // remembered, but nobody can ask for them.
+        let (service, _) = config.services.get_key_value(&name.service)?;
+        let status = looks.entry(weight).or_insert_with(|| Status::asleep(weight));
+        let name = InstanceName::new(service.clone(), name.id);
+        Some(Entry::new(name, Arc::clone(status)))
+    };
+    known.into_iter().filter_map(entry).collect()
+}
+
 impl Fleet {
     /// Starts the driver. `events` is what the warden has to say about launches.
     pub fn start(beginning: Beginning, events: mpsc::Receiver<WardenEvent>) -> Self {
         let Beginning { config, ground, warden, next_launch, living, known, store, keeper, logs } =
             beginning;
-        // A service that is not configured any more may come back: its instances stay
-        // remembered, but nobody can ask for them.
-        let configured = |known: &KnownInstance| config.services.contains_key(&known.name.service);
-        let asleep = |known: KnownInstance| Entry::asleep(known.name, known.weight);
-        let entries = known.into_iter().filter(configured).map(asleep).collect();
-        let published = Arc::new(Published::new(&config, entries));
+        let published = Arc::new(Published::new(&config, asleep(&config, known)));
         let scribe = Scribe::start(store);
         let (mailbox, commands) = mpsc::channel(MAILBOX);
         let (notices, noticed) = mpsc::unbounded_channel();

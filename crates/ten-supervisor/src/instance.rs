@@ -43,7 +43,8 @@ pub(crate) struct Instance {
     pub(crate) folders: Vec<PathBuf>,
     /// Whether it is written down in the store.
     pub(crate) stored: bool,
-    pub(crate) process: Option<Process>,
+    /// Few of those known have one, and it is large.
+    pub(crate) process: Option<Box<Process>>,
     pub(crate) queue: Queue,
     /// Whether a time is set at which the first in the queue has waited too long.
     pub(crate) turn_is_timed: bool,

@@ -86,6 +86,26 @@ pub(crate) struct Status {
     pub(crate) last_wake: Option<Duration>,
 }
 
+impl Status {
+    /// Of an instance that has not run since the server started. All of one weight have the same.
+    pub(crate) fn asleep(weight: Weight) -> Arc<Self> {
+        Arc::new(Self {
+            state: State::Sleeping,
+            weight,
+            pid: None,
+            cgroup: None,
+            meter: None,
+            storage_limit: None,
+            launched: None,
+            restarts: 0,
+            health_failures: 0,
+            health_checked: None,
+            last_failure: None,
+            last_wake: None,
+        })
+    }
+}
+
 /// The instances that share the traffic of one service's own host.
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -99,17 +119,13 @@ impl Published {
     /// A fleet of `entries`, none of which runs.
     pub(crate) fn new(config: &Config, entries: Vec<Arc<Entry>>) -> Self {
         let shared = |name: &ServiceName| {
-            let known = entries.iter().filter(|entry| entry.name.service == *name).count();
-            let pool = ArcSwap::from_pointee(Pool::of(vec![]));
-            (name.clone(), Shared { pool, known: AtomicUsize::new(known) })
+            let known = entries.iter().filter(|entry| entry.name.service == *name);
+            let pool = ArcSwap::from_pointee(Pool::of(known.clone()));
+            (name.clone(), Shared { pool, known: AtomicUsize::new(known.count()) })
         };
         let services = config.services.keys().map(shared).collect();
         let by_name = entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
-        let published = Self { entries: ArcSwap::from_pointee(by_name), services };
-        for service in published.services.keys() {
-            published.refresh_pool(service);
-        }
-        published
+        Self { entries: ArcSwap::from_pointee(by_name), services }
     }
 
     pub(crate) fn get(&self, name: &InstanceName) -> Option<Arc<Entry>> {
@@ -155,21 +171,31 @@ impl Published {
     pub(crate) fn refresh_pool(&self, service: &ServiceName) {
         let Some(shared) = self.services.get(service) else { return };
         let entries = self.entries.load();
-        let shares = |entry: &&Arc<Entry>| {
-            entry.name.service == *service && entry.status.load().weight > Weight::NONE
-        };
-        shared.pool.store(Arc::new(Pool::of(entries.values().filter(shares).cloned().collect())));
+        let of_service = entries.values().filter(|entry| entry.name.service == *service);
+        shared.pool.store(Arc::new(Pool::of(of_service)));
     }
 }
 
 impl Pool {
-    fn of(mut sharing: Vec<Arc<Entry>>) -> Self {
-        let weight = |entry: &Arc<Entry>| entry.status.load().weight;
-        sharing.sort_by(|a, b| weight(b).cmp(&weight(a)).then_with(|| a.name.cmp(&b.name)));
-        let runs = |entry: &&Arc<Entry>| matches!(entry.status.load().state, State::Running(_));
-        let running: Vec<_> = sharing.iter().filter(runs).cloned().collect();
-        let weights: Vec<_> = running.iter().map(weight).collect();
-        Self { rotation: Rotation::new(&weights), running, sharing }
+    /// Of all instances of one service.
+    fn of<'a>(instances: impl Iterator<Item = &'a Arc<Entry>>) -> Self {
+        // Looked at once each: there may be ten thousand.
+        let look = |entry: &'a Arc<Entry>| {
+            let status = entry.status.load();
+            (status.weight, matches!(status.state, State::Running(_)), entry)
+        };
+        let mut sharing: Vec<_> =
+            instances.map(look).filter(|(weight, ..)| *weight > Weight::NONE).collect();
+        sharing.sort_by(|(a, _, this), (b, _, that)| {
+            b.cmp(a).then_with(|| this.name.id.cmp(&that.name.id))
+        });
+        let runs = || sharing.iter().filter(|(_, runs, _)| *runs);
+        let weights: Vec<_> = runs().map(|(weight, ..)| *weight).collect();
+        Self {
+            rotation: Rotation::new(&weights),
+            running: runs().map(|(_, _, entry)| Arc::clone(entry)).collect(),
+            sharing: sharing.iter().map(|(_, _, entry)| Arc::clone(entry)).collect(),
+        }
     }
 
     /// A lease on the running instance whose turn it is, or on the next that has room.
@@ -207,24 +233,10 @@ impl Pool {
 
 impl Entry {
     /// A known instance without a process.
-    pub(crate) fn asleep(name: InstanceName, weight: Weight) -> Arc<Self> {
-        let status = Status {
-            state: State::Sleeping,
-            weight,
-            pid: None,
-            cgroup: None,
-            meter: None,
-            storage_limit: None,
-            launched: None,
-            restarts: 0,
-            health_failures: 0,
-            health_checked: None,
-            last_failure: None,
-            last_wake: None,
-        };
+    pub(crate) fn new(name: InstanceName, status: Arc<Status>) -> Arc<Self> {
         Arc::new(Self {
             name,
-            status: ArcSwap::from_pointee(status),
+            status: ArcSwap::new(status),
             generation: ArcSwapOption::empty(),
             requests: Arc::default(),
             waiting: AtomicUsize::new(0),

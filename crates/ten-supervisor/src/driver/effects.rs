@@ -84,7 +84,7 @@ impl Driver {
         let order = Order { name: name.clone(), port, env: extra.clone() };
         instance.folders = outline.folders;
         self.parts.warden.launch(launch, order.write(), note);
-        instance.process = Some(Process::new(launch, held, outline.listener));
+        instance.process = Some(Box::new(Process::new(launch, held, outline.listener)));
         self.launches.insert(launch, name.clone());
         self.census.got_process(&name.service);
         Ok(())

@@ -301,7 +301,7 @@ impl Driver {
                     instance.generation().is_some_and(|generation| generation.in_flight() > 0)
                 };
                 // Said of an earlier time at which its gate was closed.
-                if self.instances.get(&name).is_some_and(in_use) {
+                if self.instances.get(&name).is_some_and(|it| in_use(it)) {
                     return;
                 }
                 (name, launch, Event::Drained)
@@ -453,7 +453,7 @@ impl Driver {
         self.census.got_process(&name.service);
         self.launches.insert(launch, name.clone());
         let Some(instance) = self.instances.get_mut(&name) else { return };
-        instance.process = Some(process);
+        instance.process = Some(Box::new(process));
         instance.extra_env = extra_env;
         self.step(&name, Event::Adopted);
         self.launched(&name, pid, cgroup, Ways { door, meter }, output);

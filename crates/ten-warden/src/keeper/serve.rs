@@ -15,7 +15,7 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
-use ten_kernel::{Child, Failure, Trash, fork_servant, keep_rights_of_keeper};
+use ten_kernel::{Child, Failure, Trash, fork_servant, give_back_free_heap, keep_rights_of_keeper};
 
 use super::{
     Keeping,
@@ -93,7 +93,12 @@ impl Desk {
                 desk.answer(request, &reply, pipe);
                 continue;
             }
-            let work = move || desk.answer(request, &reply, pipe);
+            let work = move || {
+                desk.answer(request, &reply, pipe);
+                drop(reply);
+                // The next question may come in a month.
+                give_back_free_heap();
+            };
             // Who asked then hears that nobody answers.
             if let Err(error) = thread::Builder::new().name("ten-keeper".into()).spawn(work) {
                 tracing::error!(%error, "cannot answer what is asked of the data");

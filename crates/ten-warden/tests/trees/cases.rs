@@ -223,6 +223,9 @@ fn init_is_closed(host: &mut Host, level: Level) {
     assert!(links().iter().all(|link| !link.ends_with("ten.lock")), "{:?}", links());
     // It may not have heard yet that its program was executed, and still listens for that.
     host.wait_until(|| links().len() <= 10, || format!("{:?}", links()));
+    // Its launcher's heap is not its own: nor is what was there of other trees.
+    let maps = || fs::read_to_string(format!("/proc/{init}/maps")).unwrap();
+    host.wait_until(|| !maps().contains("[heap]"), maps);
     host.order(&Order::Kill { launch });
     host.exit_of(launch);
     if level == Level::Namespaces {

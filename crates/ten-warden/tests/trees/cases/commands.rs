@@ -7,6 +7,9 @@ use crate::{
     host::{Host, Level, signal_pid},
 };
 
+/// An init and its program. Not counted when a case begins: a process that is being executed has
+/// no environment for a moment, by which it is known.
+const ALONE: usize = 2;
 /// A shell, three of its own, and a minder.
 const CROWD: usize = 5;
 const STUBBORN: &str = "trap '' HUP TERM; (setsid sleep 1000 &); sleep 1000 & sleep 1000 & wait";
@@ -25,7 +28,6 @@ fn outcome(host: &mut Host, launch: u64) -> String {
 
 pub(super) fn come_and_go(host: &mut Host, level: Level) {
     let (launch, _) = host.start_script(level, "echo ready; exec sleep 1000");
-    let alone = host.processes().len();
     run(host, launch, "echo said; exit 3");
     assert_eq!(outcome(host, launch), "said\nSome(768)");
     run(host, launch, &format!("({STUBBORN}) >/dev/null & kill -TERM $$"));
@@ -33,16 +35,15 @@ pub(super) fn come_and_go(host: &mut Host, level: Level) {
     host.order(&Order::Run { launch, argv: vec!["no-such-command".into()] });
     let why = outcome(host, launch);
     assert!(why.contains("cannot execute: no-such-command: No such file"), "{why}");
-    host.wait_for_at_most(alone);
+    host.wait_for_at_most(ALONE);
     host.order(&Order::Kill { launch });
     assert_eq!(host.exit_of(launch), Exit::Signal(9));
 }
 
 pub(super) fn end_with_their_tree(host: &mut Host, level: Level) {
     let (launch, _) = host.start_script(level, "echo ready; exec sleep 1000");
-    let alone = host.processes().len();
     run(host, launch, STUBBORN);
-    host.wait_for_processes(alone + CROWD);
+    host.wait_for_processes(ALONE + CROWD);
     host.order(&Order::Kill { launch });
     assert_eq!(host.exit_of(launch), Exit::Signal(9));
     assert_eq!(outcome(host, launch), "None");
@@ -52,12 +53,11 @@ pub(super) fn end_with_their_tree(host: &mut Host, level: Level) {
 pub(super) fn end_with_their_asker(host: &mut Host, level: Level) {
     let Line::Boot { pid: front, .. } = host.boot() else { unreachable!() };
     let (launch, _) = host.start_script(level, "echo ready; exec sleep 1000");
-    let alone = host.processes().len();
     run(host, launch, STUBBORN);
-    host.wait_for_processes(alone + CROWD);
+    host.wait_for_processes(ALONE + CROWD);
     signal_pid(front, 9);
     host.reconnect();
-    host.wait_for_at_most(alone);
+    host.wait_for_at_most(ALONE);
     run(host, launch, "echo again");
     assert_eq!(outcome(host, launch), "again\nSome(0)");
     host.order(&Order::Kill { launch });
