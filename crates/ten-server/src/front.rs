@@ -1,6 +1,6 @@
 //! The front's process: everything that meets the network, and all policy.
 
-use std::{io, path::PathBuf, process::ExitCode, time::Duration};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use ten_config::{ConfigErrors, Source};
 use ten_kernel::Cage;
@@ -12,10 +12,6 @@ use crate::{
     app::{App, error_pages},
     serve::Birth,
 };
-
-/// How long connections may go on once the server has been told to stop. Then what they
-/// wait for is stopped too.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// Why a front cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +70,7 @@ pub fn front() -> Result<ExitCode, FrontError> {
         let (terminate, terminated) = oneshot::channel();
         let mut listening = tokio::spawn(sort(events, to_fleet, terminate));
         let pages = error_pages(config.settings.proxy.error_pages.as_deref());
+        let drain = config.settings.proxy.drain_timeout;
         encage(&birth)?;
         let app = App::start(config, birth, pages, boot, warden.clone(), launches).await?;
         // Reading ten thousand instances leaves much behind that is not needed again.
@@ -84,7 +81,7 @@ pub fn front() -> Result<ExitCode, FrontError> {
                 tracing::error!("the warden is gone");
                 return Ok(ExitCode::FAILURE);
             }
-            Ok(()) = terminated => app.stop(DRAIN).await,
+            Ok(()) = terminated => app.stop(drain).await,
         }
         warden.farewell();
         // Ends once that is said.

@@ -68,7 +68,7 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
     let settings = Arc::clone(proxy.settings());
     let mut drain = client.drain.clone();
     client.multiplexed = true;
-    let socket = FrameSocket::new(client.wire(), read, settings.body_timeout);
+    let socket = FrameSocket::new(client.wire(), read, &settings);
     let guest = Arc::clone(client.place.guest());
     let client = Arc::new(client);
     let allowance = Allowance { idle: settings.idle_timeout, stall: settings.body_timeout };
