@@ -15,7 +15,7 @@ pub const PROFILE: &str = if cfg!(debug_assertions) { "dev" } else { "release" }
 pub fn build() -> Result<(), Failure> {
     let cargo = PathBuf::from(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     let status = Command::new(&cargo)
-        .args(["build", "--quiet", "--profile", PROFILE])
+        .args(["build", "--profile", PROFILE])
         .args(["--package", "tenement-cli", "--package", "ten-testkit"])
         .args(["--package", "ten-benches"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))

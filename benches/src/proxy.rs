@@ -124,6 +124,8 @@ pub fn measure(plan: &Plan) -> Result<Report, Failure> {
 fn row(case: Case, peers: &[Peer], plan: &Plan) -> Result<Row, Failure> {
     let mut turns = vec![Vec::new(); peers.len()];
     let mut failed = Vec::new();
+    // The table comes at the end, which may be minutes away.
+    eprintln!("{}: {} turns of {} s for each", case.name(), plan.rounds, plan.seconds);
     for round in 0..plan.rounds {
         for turn in 0..peers.len() {
             let side = (round + turn) % peers.len();

@@ -91,7 +91,8 @@ impl Answer {
     /// The status codes in it. Only for answers whose bodies do not hold status lines.
     pub fn statuses(&self) -> Vec<u16> {
         let text = String::from_utf8_lossy(&self.bytes);
-        let heads = text.split("HTTP/1.1 ").skip(1);
+        let heads = text.split("HTTP/1.").skip(1).filter_map(|head| head.split_once(' '));
+        let heads = heads.map(|(_, rest)| rest);
         heads.filter_map(|head| head.get(..3)?.parse().ok()).collect()
     }
 }

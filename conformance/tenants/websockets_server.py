@@ -6,8 +6,11 @@
 /close/CODE    closes with that code, or with none for 0
 /raw/HEX       sends these bytes, whatever they are, then waits for the end
 /later/MS      says its process id, says nothing for so long, and says it again
-/hold          waits for the end, and writes the code that came into FOLDER/closed
+/hold          says its process id, and waits for the end
 /refuse/STATUS answers with that status instead of 101
+
+Told to stop, it first writes into FOLDER/heard what code had come on each that it held, a line each:
+"none" where it was open still.
 """
 
 import asyncio
@@ -70,11 +73,20 @@ async def later(socket, milliseconds):
     await socket.send(str(os.getpid()))
 
 
+HELD = []
+
+
 async def hold(socket, _):
-    await socket.send("held")
+    HELD.append(socket)
+    await socket.send(str(os.getpid()))
     await socket.wait_closed()
-    with open(os.path.join(sys.argv[1], "closed"), "w") as file:
-        file.write(str(socket.close_code))
+
+
+def write_heard():
+    with open(os.path.join(sys.argv[1], "heard"), "w") as file:
+        for socket in HELD:
+            close = socket.protocol.close_rcvd
+            print(close.code if close else "none", file=file)
 
 
 async def serve(socket):
@@ -87,7 +99,12 @@ PATHS = {path.__name__: path for path in (echo, fragments, ping, close, raw, lat
 
 async def main():
     ended = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+
+    def end():
+        write_heard()
+        ended.set()
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
     path = os.environ["SOCKET_PATH"]
     async with unix_serve(
         serve, path, process_request=refuse, select_subprotocol=choose, max_size=None

@@ -138,13 +138,16 @@ fn bytes_behind_an_answer_reach_nobody() {
 }
 
 #[test]
-fn interim_answers_are_swallowed_and_bounded() {
+fn interim_answers_are_passed_on_and_bounded() {
     let ten = start();
     for fault in ["endless-hints", "endless-continue"] {
         let before = memory::resident_kib(&ten);
         let began = Instant::now();
         let answer = provoke(&ten, "GET", fault, b"");
-        assert!(matches!(answer.statuses()[..], [502 | 504]), "{fault}: {}", story(&answer));
+        let statuses = answer.statuses();
+        let (last, hints) = statuses.split_last().expect("an answer");
+        let few = hints.len() <= 256 && hints.iter().all(|status| *status == 103);
+        assert!(*last == 502 && few, "{fault}: {}", story(&answer));
         let took = began.elapsed();
         assert!(took < 3 * REQUEST_TIMEOUT, "{fault} was endured for {took:?}");
         let growth = memory::resident_kib(&ten).saturating_sub(before);
@@ -180,7 +183,8 @@ fn trailers_pass() {
 #[test]
 fn an_answer_may_come_before_the_request_is_complete() {
     let ten = start();
-    let body = vec![b'x'; 4 << 20];
+    // More than all buffers on the way hold.
+    let body = vec![b'x'; 64 << 20];
     for (fault, status) in [("early", "413"), ("early-keep", "200")] {
         for round in 0..5 {
             let answer = provoke(&ten, "POST", fault, &body);

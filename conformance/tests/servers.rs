@@ -1,5 +1,5 @@
-//! Real servers as tenants: uvicorn, gunicorn (on a Unix socket), Node, and the tenant of the
-//! testkit.
+//! Real servers as tenants: uvicorn, gunicorn (on a Unix socket), Python's own, which serves one
+//! connection at a time, Node, and the tenant of the testkit.
 
 use std::{collections::BTreeSet, env, path::Path, time::Duration};
 
@@ -113,6 +113,23 @@ fn uvicorn_is_served() {
 #[test]
 fn gunicorn_is_served() {
     serves("gunicorn", &script("wsgi"));
+}
+
+/// It waits in an idle connection while clients wait on others.
+#[test]
+fn a_server_of_one_connection_at_a_time_is_served() {
+    for keys in ["", "max_concurrency = 1\n"] {
+        let keys = format!("{keys}request_timeout = 10\nstartup_timeout = 30");
+        let command = script("one_at_a_time");
+        let ten = Ten::with_config(&service("single", &command, &keys)).start();
+        let mut clients: Vec<_> = (0..8).map(|_| ten.connect()).collect();
+        for _ in 0..2 {
+            for client in &mut clients {
+                let answer = client.send(&Request::get("a.single.localhost", "/"));
+                assert_eq!(answer.expect("an answer").status, 200, "{keys}");
+            }
+        }
+    }
 }
 
 fn node() -> String {

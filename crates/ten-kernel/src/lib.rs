@@ -68,8 +68,9 @@ pub use listen::{BACKLOG, listen_tcp, listen_unix, remove_socket};
 pub use lock::{DirLock, LockError};
 pub use plan::{LaunchPlan, Limits, Mount, Network, Storage, User, Walls};
 pub use probe::{
-    Filesystem, Holder, KvmError, absent_calls, filesystem, holder, is_writable, landlock_abi,
-    listener, release, seccomp_filters, try_cage, try_kvm, try_walls, try_way_out,
+    Filesystem, Holder, KvmError, absent_calls, closes_abstract_sockets, filesystem, holder,
+    is_writable, landlock_abi, listener, release, seccomp_filters, try_cage, try_kvm, try_walls,
+    try_way_out,
 };
 pub use quota::{
     Mechanism, SCRATCH as SCRATCH_IN_IMAGE, Seen, discard_bare, look_into, mechanism, mkfs,

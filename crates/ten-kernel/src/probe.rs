@@ -14,7 +14,7 @@ mod holder;
 mod kvm;
 mod trial;
 
-pub use calls::{absent_calls, landlock_abi, release, seccomp_filters};
+pub use calls::{absent_calls, closes_abstract_sockets, landlock_abi, release, seccomp_filters};
 pub use disk::{Filesystem, filesystem, is_writable};
 pub use holder::{Holder, holder, listener};
 pub use kvm::{KvmError, try_kvm};

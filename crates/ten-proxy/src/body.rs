@@ -30,6 +30,10 @@ const SMALL: usize = 2 << 10;
 /// So many bytes leave at once before more are copied.
 const ENOUGH: usize = 8 << 10;
 
+/// After so many bytes others have their turn: those whom the same worker serves, and whoever
+/// answers before it has all of them.
+const BURST: usize = 512 << 10;
+
 /// A body that is read, from wherever.
 pub(crate) trait Source {
     type Error;
@@ -125,7 +129,12 @@ impl Outgoing {
         source: &mut S,
         sink: &mut impl Sink,
     ) -> Poll<Result<(), Broke<S::Error>>> {
+        let mut moved = 0;
         loop {
+            if moved >= BURST {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if self.ended || self.own.len() - self.sent >= ENOUGH {
                 ready!(self.poll_flush(cx, sink)).map_err(Broke::Sink)?;
                 if self.ended {
@@ -174,6 +183,7 @@ impl Outgoing {
                 written - of_own
             };
             source.take(taken);
+            moved += taken;
             if chunked {
                 self.chunk -= taken;
                 if self.chunk == 0 {

@@ -148,6 +148,8 @@ pub(crate) enum BadResponse {
     TransferEncoding,
     #[error("its body is not framed as its Transfer-Encoding says")]
     Chunks,
-    #[error("it switches protocols unasked")]
+    #[error("it switches to a protocol that was not asked for")]
     Upgrade,
+    #[error("it says that it is about to answer, again and again")]
+    Interims,
 }

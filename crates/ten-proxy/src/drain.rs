@@ -58,11 +58,6 @@ impl Drain {
 }
 
 impl DrainSignal {
-    /// Whether the drain has begun.
-    pub(crate) fn has_begun(&self) -> bool {
-        *self.0.borrow() >= Phase::Draining
-    }
-
     /// Waits until the drain begins.
     pub(crate) async fn draining(&mut self) {
         self.reached(Phase::Draining).await;

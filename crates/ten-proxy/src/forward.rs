@@ -16,7 +16,7 @@ use http::{
     Method, Uri, Version,
     uri::{Authority, PathAndQuery, Scheme},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     Lease,
@@ -26,11 +26,16 @@ use crate::{
     check::Aim,
     head::{Name, Request},
     headers::{self, Told},
+    interim::Interims,
     listen::Client,
     pool::{Answered, Broken, Pool, SendError},
     rescue::Fault,
     upload::{Progress, Upload, is_timeout},
 };
+
+/// How long a request waits on a new connection before idle ones make way for it. Longer than most
+/// answers take, shorter than a visitor notices.
+const MAKE_WAY_AFTER: Duration = Duration::from_millis(100);
 
 /// Why a lease was of no use, and what can still be done.
 pub(crate) enum Failure {
@@ -56,6 +61,10 @@ pub(crate) struct Message<'a> {
     pub(crate) request: &'a Request,
     pub(crate) aim: &'a Aim<'a>,
     pub(crate) told: Told<'a>,
+    /// The protocol that it asks to switch to.
+    pub(crate) upgrade: Option<&'a [u8]>,
+    /// Where what comes ahead of the answer goes.
+    pub(crate) interims: &'a Interims,
 }
 
 impl Message<'_> {
@@ -70,6 +79,7 @@ impl Message<'_> {
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         headers::to_instance(fields, self.told, &mut out);
+        headers::wish(fields, self.upgrade, &mut out);
         let mut form = Form::Plain;
         if has_body && !fields.has(Name::ContentLength) {
             form = Form::Chunked { trailers: true };
@@ -95,8 +105,10 @@ impl Message<'_> {
             .build()
             .ok()?;
         *head.version_mut() = Version::HTTP_2;
-        let told = Told { upgrade: None, ..self.told };
-        headers::to_instance(fields, told, head.headers_mut());
+        headers::to_instance(fields, self.told, head.headers_mut());
+        if headers::wants_trailers(fields) {
+            headers::announce_trailers(head.headers_mut());
+        }
         head.headers_mut().remove(http::header::HOST);
         Some(head)
     }
@@ -144,7 +156,12 @@ async fn exchange<L: Lease>(
                 Err(error) => return Err(not_connected(error, upload)),
             },
         };
-        match sender.send(message, upload).await {
+        let sent = match fresh {
+            // Rare, too.
+            true => Box::pin(making_way(pool, sender.send(message, upload))).await,
+            false => sender.send(message, upload).await,
+        };
+        match sent {
             Ok(answered) => return Ok(answered),
             Err(SendError::Unsent(error, unsent)) if fresh => {
                 return Err(Failure::Unsent(Fault::Lost(error), unsent));
@@ -153,6 +170,18 @@ async fn exchange<L: Lease>(
             Err(SendError::Lost(error)) => return Err(lost(error, again, progress)),
         }
     }
+}
+
+/// Waits for an answer on a new connection. Nothing is known of it: the process may be one that
+/// serves a connection to its end before it looks at the next, and then it is the idle ones that
+/// hold this request up.
+async fn making_way<T>(pool: &Pool, sent: impl Future<Output = T>) -> T {
+    let mut sent = pin!(sent);
+    if let Ok(sent) = timeout(MAKE_WAY_AFTER, sent.as_mut()).await {
+        return sent;
+    }
+    pool.make_way();
+    sent.await
 }
 
 /// Where nobody listens any more, the process is gone: whoever gives out leases may know of

@@ -15,9 +15,9 @@ mod response;
 pub(crate) use self::{
     name::{Name, is_read_as},
     request::{Follows, Limits, Request, Scan, Version},
-    response::{Response, ResponseScan},
+    response::{Response, ResponseScan, push_status_line},
 };
-use crate::buffer;
+use crate::buffer::{self, Buffer};
 
 /// Where a part of a head is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -69,6 +69,11 @@ pub(crate) struct Fields {
 impl Fields {
     fn span(&self, span: Span) -> &[u8] {
         span.of(&self.bytes)
+    }
+
+    /// Bytes of the head.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// All, in their order.
@@ -131,6 +136,18 @@ impl Fields {
             fields.places.push(Place { name: span, value: Span::new(start, end), known });
         }
         fields
+    }
+
+    /// A head that is the first `end` bytes of a buffer, with the places in it; and where in its
+    /// own memory it begins now.
+    fn taken(buffer: &mut Buffer, end: usize, mut places: Vec<Place>) -> (Self, usize) {
+        let (bytes, start) = buffer.split_off(end);
+        if start > 0 {
+            for place in &mut places {
+                (place.name, place.value) = (place.name.moved(start), place.value.moved(start));
+            }
+        }
+        (Self { bytes, places }, start)
     }
 
     /// The places, for the next head.

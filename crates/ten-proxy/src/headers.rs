@@ -111,29 +111,20 @@ pub(crate) struct Told<'a> {
     pub(crate) peer: &'a Peer,
     pub(crate) origin: &'a Origin,
     pub(crate) id: &'a [u8],
-    /// It asks to switch to this protocol.
-    pub(crate) upgrade: Option<&'a [u8]>,
 }
 
-/// Writes a client's headers as those of the request to the instance.
+/// Writes a client's headers as those of the request to the instance, but for those of the
+/// connection.
 pub(crate) fn to_instance(fields: &Fields, told: Told<'_>, out: &mut impl Headers) {
-    let Told { peer, origin, id, upgrade } = told;
+    let Told { peer, origin, id } = told;
     let nominates = fields.has(Name::Connection);
-    let mut trailers = false;
     for field in fields.iter() {
         match field.known {
-            Name::Te => trailers |= has_token(field.value, b"trailers"),
             Name::Claim => {}
             known if known.is_hop_by_hop() => {}
             _ if nominates && is_nominated(fields, field.name) => {}
             _ => out.add(field.name, &[field.value]),
         }
-    }
-    if trailers {
-        out.add(b"te", &[b"trailers"]);
-    }
-    if let Some(protocol) = upgrade {
-        announce_upgrade(out, protocol);
     }
     let host = fields.all(Name::Host).next();
     origin.write(peer, host, out);
@@ -152,6 +143,28 @@ pub(crate) fn to_client(fields: &Fields, lengthless: bool, out: &mut impl Header
             _ => out.add(field.name, &[field.value]),
         }
     }
+}
+
+/// Says what is wished of a connection of HTTP/1: trailers, and the switch to a protocol. Both
+/// are of the connection, and are announced as such (RFC 9110, sections 10.1.4 and 7.8).
+pub(crate) fn wish(fields: &Fields, upgrade: Option<&[u8]>, out: &mut impl Headers) {
+    if wants_trailers(fields) {
+        out.add(b"connection", &[b"TE"]);
+        announce_trailers(out);
+    }
+    if let Some(protocol) = upgrade {
+        announce_upgrade(out, protocol);
+    }
+}
+
+/// Says that trailers are understood.
+pub(crate) fn announce_trailers(out: &mut impl Headers) {
+    out.add(b"te", &[b"trailers"]);
+}
+
+/// Whether whoever says this understands trailers.
+pub(crate) fn wants_trailers(fields: &Fields) -> bool {
+    fields.all(Name::Te).any(|te| has_token(te, b"trailers"))
 }
 
 /// Says that the connection switches to `protocol`.
@@ -186,6 +199,11 @@ fn is_nominated(fields: &Fields, name: &[u8]) -> bool {
 }
 
 /// Whether a list has this token.
-pub(crate) fn has_token(value: &[u8], token: &[u8]) -> bool {
-    value.split(|byte| *byte == b',').any(|it| trim(it).eq_ignore_ascii_case(token))
+pub(crate) fn has_token(list: &[u8], token: &[u8]) -> bool {
+    tokens(list).any(|it| it.eq_ignore_ascii_case(token))
+}
+
+/// What a list consists of.
+pub(crate) fn tokens(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| *byte == b',').map(trim)
 }

@@ -24,6 +24,7 @@ mod forward;
 mod framing;
 mod head;
 mod headers;
+mod interim;
 mod listen;
 mod management;
 mod pool;
@@ -33,6 +34,7 @@ mod reply;
 mod request_id;
 mod rescue;
 mod seldom;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod tunnel;

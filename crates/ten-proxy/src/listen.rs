@@ -19,7 +19,7 @@ mod opening;
 mod patience;
 mod places;
 mod reader;
-mod streams;
+mod stream;
 
 use std::{
     io,
@@ -167,7 +167,7 @@ impl Client {
 }
 
 impl<U: Upstreams, M: Management> Proxy<U, M> {
-    /// Accepts clients for the workers until the drain begins. Connections are then still at work;
+    /// Accepts clients for the workers until the drain begins, or the listener is shut down. Connections are then still at work;
     /// [`Drain::drain`](crate::Drain::drain) waits for them.
     ///
     /// # Errors
@@ -206,6 +206,8 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
                     });
                 }
                 Err(error) if is_of_one_connection(&error) => {}
+                // It listens no more (accept(2)): whoever ends it says so before the drain begins.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections for now");
                     tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -1,7 +1,7 @@
 //! Connections to one process of an instance, kept for reuse.
 //!
 //! The pools live in the lease's [`Slot`], one for each worker: they die with the process that
-//! they lead to, and no two threads share a connection. What a connection can carry depends on
+//! they lead to, and no two threads use a connection. What a connection can carry depends on
 //! what the instance speaks: one request at a time ([`http1`]) or many ([`h2c`]). A pool makes
 //! no second attempt: whether a request may be sent again is for `forward` to say.
 
@@ -18,7 +18,7 @@ use ten_domain::Protocol;
 
 use crate::{
     Lease, Slot,
-    body::Source,
+    body::{Broke, Source},
     buffer::Buffer,
     check::BadResponse,
     forward::Message,
@@ -31,7 +31,7 @@ use crate::{
 /// A worker's connections to one process. Cheap to clone; clones are the same pool.
 #[derive(Clone)]
 pub(crate) enum Pool {
-    Http1(Arc<http1::Pool>),
+    Http1(http1::Pool),
     H2c(Arc<h2c::Pool>),
 }
 
@@ -101,22 +101,27 @@ impl Broken {
 }
 
 impl Pool {
-    fn new(protocol: Protocol) -> Self {
+    fn for_all(protocol: Protocol, workers: usize) -> Pools {
         match protocol {
-            Protocol::Http1 => Self::Http1(Arc::default()),
-            Protocol::H2c => Self::H2c(Arc::default()),
+            Protocol::Http1 => http1::Pool::for_all(workers).map(Self::Http1).collect(),
+            Protocol::H2c => (0..workers).map(|_| Self::H2c(Arc::default())).collect(),
         }
     }
 
     /// A worker's pool among those that are kept in a slot.
     pub(crate) fn of(slot: &Slot, protocol: Protocol, seat: Seat) -> Self {
-        let kept = slot.get_or_init(|| {
-            let pools: Pools = (0..seat.of).map(|_| Self::new(protocol)).collect();
-            Box::new(pools)
-        });
+        let kept = slot.get_or_init(|| Box::new(Self::for_all(protocol, seat.of)));
         // Nobody but the proxy writes to the slot; a stranger's value would only cost reuse.
-        let pool = kept.downcast_ref::<Pools>().and_then(|pools| pools.get(seat.index));
-        pool.cloned().unwrap_or_else(|| Self::new(protocol))
+        let pools = kept.downcast_ref::<Pools>();
+        let of = |pools: &Pools| pools.get(seat.index).cloned();
+        pools.and_then(of).unwrap_or_else(|| Self::alone(protocol))
+    }
+
+    fn alone(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::Http1(http1::Pool::default()),
+            Protocol::H2c => Self::H2c(Arc::default()),
+        }
     }
 
     /// Whether one request's connection is others' too. That one is dead is then known to all,
@@ -136,7 +141,7 @@ impl Pool {
     /// Room on a new connection.
     pub(crate) async fn open(&self, lease: &impl Lease) -> io::Result<Sender> {
         match self {
-            Self::Http1(_) => http1::Connection::open(lease).await.map(Sender::Http1),
+            Self::Http1(pool) => pool.open(lease).await.map(Sender::Http1),
             Self::H2c(pool) => pool.open(lease).await.map(Sender::H2c),
         }
     }
@@ -145,6 +150,15 @@ impl Pool {
     pub(crate) fn take_back(&self, answer: Answer) {
         if let (Self::Http1(pool), Answer::Http1(answer)) = (self, answer) {
             pool.take_back(answer);
+        }
+    }
+
+    /// Closes what nobody uses of the connections to the process, on every worker: its only thread
+    /// may wait on one of them for a request, while one waits on another. Where requests share a
+    /// connection there is no such process.
+    pub(crate) fn make_way(&self) {
+        if let Self::Http1(pool) = self {
+            pool.close_idle();
         }
     }
 
@@ -183,11 +197,29 @@ impl Sender {
 }
 
 impl Uploading {
-    /// Sends what there is. Ready when all was sent, or no more can be.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Sends what there is. Ready when all was sent, or the instance takes no more.
+    ///
+    /// # Errors
+    /// Where the client breaks it off.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         match self {
-            Self::Http1(uploading) => uploading.poll(cx).map(drop),
-            Self::H2c(passing) => passing.poll(cx).map(drop),
+            Self::Http1(uploading) => uploading.poll(cx).map(|sent| match sent {
+                Err(Broke::Source(error)) => Err(Broken::Upload(error)),
+                // If that matters, the instance says so.
+                Ok(()) | Err(Broke::Sink(_)) => Ok(()),
+            }),
+            Self::H2c(passing) => passing.poll(cx),
+        }
+    }
+}
+
+impl Uploading {
+    /// Tells the instance that no more of it comes, and nothing else: it may go on answering.
+    pub(crate) fn end(self) -> io::Result<()> {
+        match self {
+            Self::Http1(uploading) => uploading.end(),
+            // Its client stands still in no way that counts.
+            Self::H2c(_) => Ok(()),
         }
     }
 }

@@ -12,8 +12,9 @@ use crate::{
     ErrorPages, Lease, Management, Observer, Target, Upstreams,
     check::{self, Aim, BadRequest, BadResponse},
     forward::{self, Connection, Failure, Message},
-    head::{Name, Request},
+    head::{Name, Request, Response},
     headers::{self, Origin, Told},
+    interim::Interims,
     listen::{Client, Departure, Places},
     pool::{Answered, Pool},
     record::{Observers, Recording},
@@ -95,29 +96,31 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         &self.0.workers
     }
 
-    /// Answers one request, whatever happens; one that is `refused` already, with that alone.
+    /// Answers one request, whatever happens; one that is `refused` already, with that alone. What
+    /// the client is to be told before is in `interims` after each step.
     pub(crate) async fn answer(
         &self,
         client: &Client,
         request: &Request,
         upload: Upload,
+        interims: &Interims,
         refused: Option<Fault>,
     ) -> Reply<U::Lease> {
         let origin = client.origin(&request.fields, self.settings());
         let given = || origin.id().map(|id| RequestId::Given(id.into()));
         let id = given().unwrap_or_else(|| self.0.ids.next());
         let asked = Asked::new(request, &id, !upload.is_empty());
-        let makes_sense = !matches!(refused, Some(Fault::BadRequest(_)));
         let peer = origin.address;
-        let mut recording = Recording::begin(&self.0.observers, peer, request, makes_sense, &id);
-        let exchange = Exchange { proxy: self, client, request, origin: &origin, asked: &asked };
+        let mut recording = Recording::begin(&self.0.observers, peer, request, &id);
+        let (origin, asked) = (&origin, &asked);
+        let exchange = Exchange { proxy: self, client, request, origin, asked, interims };
         let answer = match refused {
             Some(fault) => Err(fault),
             None => exchange.route(upload, &mut recording).await,
         };
         let reply = answer.unwrap_or_else(|fault| {
             recording.own_answer(fault.kind());
-            Reply::page(rescue(&fault, &asked, &self.0.pages))
+            Reply::page(rescue(&fault, asked, &self.0.pages))
         });
         reply.recorded(recording)
     }
@@ -130,6 +133,7 @@ struct Exchange<'a, U, M> {
     request: &'a Request,
     origin: &'a Origin,
     asked: &'a Asked<'a>,
+    interims: &'a Interims,
 }
 
 impl<U: Upstreams, M: Management> Exchange<'_, U, M> {
@@ -186,8 +190,8 @@ impl<U: Upstreams, M: Management> Exchange<'_, U, M> {
         let (client, request) = (self.client, self.request);
         let upgrade = headers::upgrade(request, !upload.is_empty());
         let id = self.asked.id().as_str().as_bytes();
-        let told = Told { peer: &client.told, origin: self.origin, id, upgrade };
-        let message = Message { request, aim, told };
+        let told = Told { peer: &client.told, origin: self.origin, id };
+        let message = Message { request, aim, told, upgrade, interims: self.interims };
         recording.passes_on(&upload);
         let (mut leases, mut breaker, mut last) = (0, None::<Breaker>, None::<Fault>);
         loop {
@@ -222,14 +226,11 @@ impl<U: Upstreams, M: Management> Exchange<'_, U, M> {
             let fault = match sent {
                 Ok((answered, pool)) => {
                     recording.head(since);
-                    let failed = |fault: BadResponse| {
+                    let switched = switched(&answered.head, upgrade);
+                    let switched = switched.inspect_err(|_| {
                         self.asked.failed_at(lease.instance());
-                        Fault::from(fault)
-                    };
-                    if answered.head.status == 101 && upgrade.is_none() {
-                        return Err(failed(BadResponse::Upgrade));
-                    }
-                    return reply(answered, pool, lease, upgrade).map_err(Fault::from);
+                    })?;
+                    return reply(answered, pool, lease, switched).map_err(Fault::from);
                 }
                 Err(Failure::Unsent(fault, unsent)) if leases < MAX_LEASES => {
                     lease.report_unreachable();
@@ -288,20 +289,30 @@ impl<U: Upstreams, M: Management> Exchange<'_, U, M> {
     }
 }
 
+/// The protocol that an instance switches to, if it does. Nothing else than was `offered` may
+/// follow on the connection.
+fn switched(head: &Response, offered: Option<&[u8]>) -> Result<Option<Vec<u8>>, BadResponse> {
+    if head.status != 101 {
+        return Ok(None);
+    }
+    let offered = offered.ok_or(BadResponse::Upgrade)?;
+    // The client may have offered several.
+    let chosen = head.fields.all(Name::Upgrade).next().unwrap_or(offered);
+    let all_offered = headers::tokens(chosen).all(|it| headers::has_token(offered, it));
+    if all_offered { Ok(Some(chosen.to_vec())) } else { Err(BadResponse::Upgrade) }
+}
+
 /// Makes an instance's answer ours.
 fn reply<L: Lease>(
     answered: Answered,
     pool: Pool,
     lease: L,
-    upgrade: Option<&[u8]>,
+    switched: Option<Vec<u8>>,
 ) -> Result<Reply<L>, BadResponse> {
     let Answered { head, answer, uploading } = answered;
-    if head.status != 101 {
+    let Some(protocol) = switched else {
         return Ok(Reply::passed(head, Download::new(answer, uploading, pool, lease)));
-    }
-    // The client may have offered several.
-    let chosen = head.fields.all(Name::Upgrade).next().or(upgrade);
-    let protocol = chosen.ok_or(BadResponse::Upgrade)?.to_vec();
+    };
     let (wire, rest) = answer.into_wire().ok_or(BadResponse::Upgrade)?;
     let switch = Switch { protocol, wire, rest, lease, recording: Recording::default() };
     Ok(Reply::switched(head, switch))

@@ -86,8 +86,8 @@ impl RequestLine {
     /// What stands in for a target that is no path is what the server as a whole is asked.
     fn of(request: &Request) -> Option<Self> {
         let method = Method::from_bytes(request.method()).ok()?;
-        let uri = http::Uri::try_from(request.target()).ok();
-        let target = uri.and_then(|uri| uri.into_parts().path_and_query);
+        let uri = http::Uri::try_from(request.target()).ok()?;
+        let target = uri.into_parts().path_and_query;
         Some(Self { method, target: target.unwrap_or(PathAndQuery::from_static("*")) })
     }
 }
@@ -113,13 +113,11 @@ impl Record {
 }
 
 impl Recording {
-    /// Begins with a request whose head was just read. What stands in place of a head that makes
-    /// no sense is not worth recording: `makes_sense` tells.
+    /// Begins with a request whose head was just read, as far as it made sense.
     pub(crate) fn begin(
         observers: &Observers,
         peer: IpAddr,
         request: &Request,
-        makes_sense: bool,
         id: &RequestId,
     ) -> Self {
         if observers.is_empty() {
@@ -127,7 +125,7 @@ impl Recording {
         }
         let header =
             |name| request.fields.get(name).and_then(|value| HeaderValue::from_bytes(value).ok());
-        let line = if makes_sense { RequestLine::of(request) } else { None };
+        let line = RequestLine::of(request);
         let exchange = Exchange {
             peer,
             line,

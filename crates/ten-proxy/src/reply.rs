@@ -17,9 +17,9 @@ use crate::{
     body::{Broke, Form, FromBody, ManagementBody, Source},
     buffer,
     date::push_date,
-    head::{Name, Request, Response, Version},
+    head::{Name, Request, Response, Version, push_status_line},
     headers::{self, Headers},
-    pool::{Answer, Uploading},
+    pool::Answer,
     record::Recording,
     tunnel::Switch,
 };
@@ -38,6 +38,13 @@ enum Head {
     /// An instance's, to be made the client's.
     Passed(Response),
     Own(Box<Parts>),
+}
+
+/// What headers tell of the end of a body.
+enum Ends {
+    /// Where it is, or that there is none.
+    Known,
+    Unknown,
 }
 
 enum ReplyBody<L> {
@@ -116,53 +123,20 @@ impl<L> Reply<L> {
     pub(crate) fn begin_http1(&mut self, request: &Request, keep: bool) -> (Vec<u8>, Form, bool) {
         let mut out = buffer::take();
         let old = request.version == Version::Http10;
-        out.extend_from_slice(if old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-        push_number(&mut out, self.status().as_u16());
-        out.push(b' ');
-        let dated = match &self.head {
-            Head::Passed(head) => {
-                out.extend_from_slice(head.reason());
-                out.extend_from_slice(b"\r\n");
-                self.passed_headers(head, &mut out);
-                head.fields.has(Name::Date)
-            }
-            Head::Own(head) => {
-                let reason = head.status.canonical_reason().unwrap_or_default();
-                out.extend_from_slice(reason.as_bytes());
-                out.extend_from_slice(b"\r\n");
-                let connection = |name: &header::HeaderName| *name == header::CONNECTION;
-                for (name, value) in head.headers.iter().filter(|(name, _)| !connection(name)) {
-                    out.add(name.as_str().as_bytes(), &[value.as_bytes()]);
-                }
-                head.headers.contains_key(header::DATE)
-            }
-        };
-        if !dated {
-            push_date(&mut out);
-        }
+        push_status_line(&mut out, request.version, self.status().as_u16(), self.reason());
+        let ends = self.headers(request, &mut out);
         if matches!(self.body, ReplyBody::Switched(_)) {
             out.extend_from_slice(b"\r\n");
             return (out, Form::Plain, false);
         }
         let (mut form, mut keep) = (Form::Plain, keep);
-        if self.is_bodiless(request.is_head()) {
-            // An instance's has none then; of our own handlers nobody has promised that.
-            if matches!(self.body, ReplyBody::Managed(_)) {
-                self.body = ReplyBody::none();
-            }
-        } else if !self.tells_length() {
-            match self.left() {
-                Some(length) => {
-                    out.add(b"content-length", &[length.to_string().as_bytes()]);
-                }
-                // To the end of the connection.
-                None if old => keep = false,
-                None => {
-                    let wanted = request.fields.all(Name::Te);
-                    let wants = wanted.into_iter().any(|te| headers::has_token(te, b"trailers"));
-                    form = Form::Chunked { trailers: wants };
-                    out.extend_from_slice(b"transfer-encoding: chunked\r\n");
-                }
+        match ends {
+            Ends::Known => {}
+            // To the end of the connection.
+            Ends::Unknown if old => keep = false,
+            Ends::Unknown => {
+                form = Form::Chunked { trailers: headers::wants_trailers(&request.fields) };
+                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
             }
         }
         match (keep, old) {
@@ -174,27 +148,55 @@ impl<L> Reply<L> {
         (out, form, keep)
     }
 
-    /// Its head as HTTP/2 has it.
-    pub(crate) fn to_http2(&self) -> http::Response<()> {
+    /// Its head as HTTP/2 has it, and whether that is all.
+    pub(crate) fn begin_http2(&mut self, request: &Request) -> (http::Response<()>, bool) {
         let mut response = http::Response::new(());
         *response.status_mut() = self.status();
-        let headers = response.headers_mut();
-        match &self.head {
-            Head::Passed(head) => self.passed_headers(head, headers),
-            Head::Own(head) => {
-                *headers = head.headers.clone();
-                headers.remove(header::CONNECTION);
-            }
-        }
-        response
+        self.headers(request, response.headers_mut());
+        (response, self.is_bodiless(request.is_head()) || self.has_ended())
     }
 
-    fn passed_headers(&self, head: &Response, out: &mut impl Headers) {
-        // Some clients would wait for the body that it announces, and take the next answer for it.
-        let lengthless = head.status == 204 || head.status == 101;
-        headers::to_client(&head.fields, lengthless, out);
-        if let ReplyBody::Switched(switch) = &self.body {
-            headers::announce_upgrade(out, &switch.protocol);
+    /// Writes the headers that it has in every version, and says whether they tell where its
+    /// body ends.
+    fn headers(&mut self, request: &Request, out: &mut impl Headers) -> Ends {
+        let dated = match &self.head {
+            Head::Passed(head) => {
+                // Some clients would wait for the body that it announces, and take the next
+                // answer for it.
+                let lengthless = head.status == 204 || head.status == 101;
+                headers::to_client(&head.fields, lengthless, out);
+                if let ReplyBody::Switched(switch) = &self.body {
+                    headers::announce_upgrade(out, &switch.protocol);
+                }
+                head.fields.has(Name::Date)
+            }
+            Head::Own(head) => {
+                let connection = |name: &header::HeaderName| *name == header::CONNECTION;
+                for (name, value) in head.headers.iter().filter(|(name, _)| !connection(name)) {
+                    out.add(name.as_str().as_bytes(), &[value.as_bytes()]);
+                }
+                head.headers.contains_key(header::DATE)
+            }
+        };
+        if !dated {
+            push_date(out);
+        }
+        if self.is_bodiless(request.is_head()) {
+            // An instance's has none then; of our own handlers nobody has promised that.
+            if matches!(self.body, ReplyBody::Managed(_)) {
+                self.body = ReplyBody::none();
+            }
+        } else if !self.tells_length() {
+            let Some(length) = self.left() else { return Ends::Unknown };
+            out.add(b"content-length", &[length.to_string().as_bytes()]);
+        }
+        Ends::Known
+    }
+
+    fn reason(&self) -> &[u8] {
+        match &self.head {
+            Head::Passed(head) => head.reason(),
+            Head::Own(head) => head.status.canonical_reason().unwrap_or_default().as_bytes(),
         }
     }
 
@@ -233,17 +235,13 @@ impl<L> Reply<L> {
     /// Sends what there is of an upload that goes on while it is answered. Whoever writes the
     /// answer asks for it, and not whoever reads it: the answer may wait for a client that takes
     /// none of it before all of its request was taken.
-    pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) {
-        if let ReplyBody::Forwarded(download) = &mut self.body {
-            download.poll_upload(cx);
-        }
-    }
-
-    /// The upload that goes on while it is answered.
-    pub(crate) fn take_upload(&mut self) -> Option<Uploading> {
+    ///
+    /// # Errors
+    /// Where the client breaks it off.
+    pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), ReplyError> {
         match &mut self.body {
-            ReplyBody::Forwarded(download) => download.take_upload(),
-            _ => None,
+            ReplyBody::Forwarded(download) => download.poll_upload(cx),
+            _ => Ok(()),
         }
     }
 }
@@ -314,12 +312,5 @@ impl<E: Into<ReplyError>> Broke<E> {
             Self::Source(error) => io::Error::other(error),
             Self::Sink(error) => error,
         }
-    }
-}
-
-/// Three digits, as every status has.
-fn push_number(out: &mut Vec<u8>, status: u16) {
-    for place in [100, 10, 1] {
-        out.push(b'0' + (status / place % 10) as u8);
     }
 }

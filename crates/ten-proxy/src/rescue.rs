@@ -60,6 +60,8 @@ pub(crate) enum Fault {
     Upload(#[source] UploadError),
     #[error("the client stood still in the middle of the request's body")]
     Stalled(#[source] UploadError),
+    #[error("the head of the request had no end in time")]
+    SlowHead,
     #[error("the client left while its request waited")]
     Gone,
     #[error("no place for one more request")]
@@ -77,6 +79,7 @@ impl Fault {
             Self::BadRequest(_) => &page::MALFORMED_REQUEST,
             Self::Upload(_) => &page::MALFORMED_BODY,
             Self::Stalled(_) => &page::BODY_TIMEOUT,
+            Self::SlowHead => &page::HEAD_TIMEOUT,
             Self::Gone => &page::CLIENT_LEFT,
             Self::Crowded(_) => &page::CROWDED,
             Self::Route(RouteError::Unknown) | Self::Refused(Refusal::Unknown) => &page::NOT_FOUND,

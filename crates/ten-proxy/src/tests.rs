@@ -12,10 +12,12 @@ mod limits;
 mod pages;
 mod places;
 mod proxied;
+mod raw;
 mod retry;
 mod streaming;
 mod tunnels;
 mod whole;
+mod workers;
 
 use std::{
     future::Future,
@@ -35,13 +37,14 @@ use ten_domain::*;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::watch,
+    sync::{SetOnce, watch},
 };
 
 use crate::{
     Drain, ErrorPages, Lease, Management, ManagementBody, Observer, Proxy, Refusal, RequestBody,
     Slot, Target, Upstreams, Workers, listen::Places, workers::Seat,
 };
+use raw::{Wire, header};
 
 /// A request head for the one instance of the tests, without its last line.
 pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: a.api.example.com\r\n";
@@ -81,8 +84,10 @@ struct FleetState {
     waiting: watch::Sender<usize>,
     in_use: watch::Sender<usize>,
     given: watch::Sender<usize>,
+    draining: SetOnce<()>,
     unreachable: AtomicUsize,
     request_timeout: Option<Duration>,
+    max_requests: u32,
 }
 
 /// Where the sockets are from that leases give: not where the kernel would take them.
@@ -116,6 +121,12 @@ impl Lease for FakeLease {
     }
     fn request_timeout(&self) -> Option<Duration> {
         self.fleet.0.request_timeout
+    }
+    fn max_requests(&self) -> u32 {
+        self.fleet.0.max_requests
+    }
+    async fn draining(&self) {
+        self.fleet.0.draining.wait().await;
     }
     fn slot(&self) -> &Slot {
         &self.generation.slot
@@ -201,8 +212,10 @@ impl Fleet {
             waiting: watch::Sender::new(0),
             in_use: watch::Sender::new(0),
             given: watch::Sender::new(0),
+            draining: SetOnce::new(),
             unreachable: AtomicUsize::new(0),
             request_timeout,
+            max_requests: u32::MAX,
         }))
     }
 
@@ -221,6 +234,11 @@ impl Fleet {
         self.0.gate.send_replace(gate);
     }
 
+    /// Its one process is to end once nobody uses it.
+    pub(crate) fn drain(&self) {
+        self.0.draining.set(()).unwrap();
+    }
+
     pub(crate) async fn waiting(&self, want: usize) {
         soon(self.0.waiting.subscribe().wait_for(|n| *n == want)).await.unwrap();
     }
@@ -233,15 +251,15 @@ impl Fleet {
         *self.0.given.borrow()
     }
 
-    /// Idle connections kept to the process of the last generation.
+    /// Idle connections kept to the process of the last generation, by the first worker.
     pub(crate) fn pooled(&self) -> usize {
+        self.pooled_by(0)
+    }
+
+    fn pooled_by(&self, index: usize) -> usize {
         let generations = self.0.generations.lock().unwrap();
-        crate::pool::Pool::of(
-            &generations.last().unwrap().slot,
-            self.0.service.protocol,
-            Seat { index: 0, of: 1 },
-        )
-        .idle()
+        let slot = &generations.last().unwrap().slot;
+        crate::pool::Pool::of(slot, self.0.service.protocol, Seat { index, of: 1 }).idle()
     }
 }
 
@@ -354,10 +372,20 @@ impl World {
         pages: ErrorPages,
         observers: Vec<Box<dyn Observer>>,
     ) -> Self {
+        Self::served_by(Workers::here(), fleet, settings, pages, observers)
+    }
+
+    fn served_by(
+        workers: Workers,
+        fleet: Fleet,
+        settings: ProxySettings,
+        pages: ErrorPages,
+        observers: Vec<Box<dyn Observer>>,
+    ) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy = listener.local_addr().unwrap();
         let (drain, signal) = Drain::new();
-        let (workers, settings) = (Workers::here(), Arc::new(settings));
+        let settings = Arc::new(settings);
         let serving = Proxy::new(fleet.clone(), Echo, workers, settings, pages, observers);
         let places = Arc::clone(serving.places());
         tokio::spawn(async move { serving.serve(listener, signal).await.unwrap() });
@@ -417,80 +445,4 @@ pub(crate) async fn answering(answer: &'static str) -> (Address, Arc<Mutex<Vec<S
     })
     .await;
     (address, seen)
-}
-
-/// One end of a raw connection.
-pub(crate) struct Wire(pub(crate) TcpStream);
-
-impl Wire {
-    pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        // The other side may have refused and closed in the middle; tests look at what it said.
-        if let Err(error) = self.0.write_all(bytes.as_ref()).await {
-            assert!(matches!(
-                error.kind(),
-                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
-            ));
-        }
-    }
-
-    /// Reads up to and with `end`; `None` if the connection ends before.
-    pub(crate) async fn until(&mut self, end: &str) -> Option<String> {
-        let mut read = Vec::new();
-        while !read.ends_with(end.as_bytes()) {
-            match soon(self.0.read_u8()).await {
-                Ok(byte) => read.push(byte),
-                Err(_) => return None,
-            }
-        }
-        Some(String::from_utf8(read).unwrap())
-    }
-
-    pub(crate) async fn head(&mut self) -> Option<String> {
-        self.until("\r\n\r\n").await
-    }
-
-    /// Reads until the other side closes.
-    pub(crate) async fn rest(&mut self) -> String {
-        let mut rest = Vec::new();
-        // A reset after the answer is an end too.
-        let _ = soon(self.0.read_to_end(&mut rest)).await;
-        String::from_utf8_lossy(&rest).into_owned()
-    }
-
-    /// Reads one whole request or answer, framed strictly. `None` if it never ends.
-    pub(crate) async fn request(&mut self) -> Option<String> {
-        let mut message = self.head().await?;
-        if let Some(length) = header(&message, "content-length") {
-            let mut body = vec![0; length.parse().unwrap()];
-            soon(self.0.read_exact(&mut body)).await.ok()?;
-            message.push_str(std::str::from_utf8(&body).unwrap());
-        } else if header(&message, "transfer-encoding").is_some() {
-            loop {
-                let size = self.until("\r\n").await?;
-                message.push_str(&size);
-                if size == "0\r\n" {
-                    let end = self.until("\r\n").await?;
-                    message.push_str(&end);
-                    if end != "\r\n" {
-                        message.push_str(&self.until("\r\n").await?);
-                    }
-                    break;
-                }
-                let size = usize::from_str_radix(size.trim(), 16).unwrap();
-                let mut chunk = vec![0; size + 2];
-                soon(self.0.read_exact(&mut chunk)).await.ok()?;
-                message.push_str(std::str::from_utf8(&chunk).unwrap());
-            }
-        }
-        Some(message)
-    }
-}
-
-/// The value of a header in a raw message; `None` where it is absent.
-pub(crate) fn header<'a>(message: &'a str, name: &str) -> Option<&'a str> {
-    let head = message.split("\r\n\r\n").next()?;
-    head.lines().skip(1).find_map(|line| {
-        let (found, value) = line.split_once(':')?;
-        found.eq_ignore_ascii_case(name).then(|| value.trim())
-    })
 }

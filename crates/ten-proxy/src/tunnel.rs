@@ -8,16 +8,19 @@
 //!
 //! Each direction flows and ends by itself. Nothing here speaks WebSocket: no message is put
 //! together, no mask is taken off, no error of either side is anybody's but theirs. Only where
-//! one frame ends is known, so that a drain can say goodbye between two of them.
+//! one frame ends is known, so that goodbye can be said between two of them when the server or
+//! the instance is to end. Bytes of any other protocol have no such place: they flow on, until
+//! a side ends them or whoever waits for that has waited long enough.
 
 mod flow;
 mod frames;
+mod parting;
 
-use self::{flow::Flow, frames::Frames};
-use crate::{DrainSignal, buffer::Buffer, record::Recording, wire::Wire};
+use self::{flow::Flow, frames::Frames, parting::Parting};
+use crate::{DrainSignal, Lease, buffer::Buffer, record::Recording, wire::Wire};
 
 /// The status code that says that an endpoint goes away, "such as a server going down"
-/// (RFC 6455, section 7.4.1).
+/// (RFC 6455, section 7.4.1). To the instance it is the client that goes.
 const GOING_AWAY: u16 = 1001;
 
 /// An instance that has switched protocols.
@@ -32,21 +35,33 @@ pub(crate) struct Switch<L> {
 }
 
 /// Carries what both sides say until both have ended. `client` comes with what it has said
-/// already.
-pub(crate) async fn run<L>(client: (Wire, Buffer), instance: Switch<L>, drain: DrainSignal) {
+/// already. Once `drain` begins, or the instance's own, both sides are told goodbye.
+pub(crate) async fn run<L: Lease>(
+    client: (Wire, Buffer),
+    instance: Switch<L>,
+    mut drain: DrainSignal,
+) {
     let Switch { protocol, wire, rest, recording, lease } = instance;
     let websocket = protocol.eq_ignore_ascii_case(b"websocket");
     let frames = || if websocket { Frames::default() } else { Frames::unknown() };
     let (client, said) = client;
+    let parting = Parting::default();
     let up = Flow::new(
         (client.clone(), said),
         wire.clone(),
         frames(),
         masked_close(GOING_AWAY),
-        drain.clone(),
+        &parting,
     );
-    let down = Flow::new((wire, rest), client, frames(), close(GOING_AWAY), drain);
-    if let Err(error) = tokio::try_join!(up.run(), down.run()) {
+    let down = Flow::new((wire, rest), client, frames(), close(GOING_AWAY), &parting);
+    let flows = async { tokio::try_join!(up.run(), down.run()) };
+    let reason = async {
+        tokio::select! {
+            () = drain.draining() => {}
+            () = lease.draining() => {}
+        }
+    };
+    if let Err(error) = parting.begins_with(reason, flows).await {
         tracing::debug!(%error, "tunnel broken off");
     }
     drop((recording, lease));

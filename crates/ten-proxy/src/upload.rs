@@ -17,11 +17,12 @@ use std::{
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use crate::{
-    body::{FromBody, Source, poll_frame},
+    body::{Source, poll_frame},
+    interim::Interims,
     listen::{Patience, Reader, Terms},
+    stream::Received,
 };
 
 /// Why a request's body ended before its end.
@@ -43,12 +44,17 @@ pub(crate) struct Stream {
 
 enum From {
     Http1(Lent),
-    Http2 {
-        body: FromBody<Incoming>,
-        /// How long the client is waited for: its socket cannot tell.
-        patience: Patience,
-        terms: Terms,
-    },
+    Http2(Posted),
+}
+
+/// The body of a request of HTTP/2.
+struct Posted {
+    body: Received,
+    /// How long the client is waited for: its socket cannot tell.
+    patience: Patience,
+    terms: Terms,
+    /// Where it is invited, unless it was.
+    invitation: Option<Interims>,
 }
 
 /// How far an upload has come, seen from outside of it.
@@ -91,13 +97,14 @@ impl Upload {
     }
 
     /// A body of HTTP/2. `terms` hold until the answer begins: from then on the two may have a
-    /// conversation, and its pauses are their own.
-    pub(crate) fn http2(body: Incoming, terms: Terms) -> Self {
-        if body.is_end_stream() {
+    /// conversation, and its pauses are their own. Where the client waits for an `invitation`, it
+    /// gets one once the body is waited for.
+    pub(crate) fn http2(body: Received, terms: Terms, invitation: Option<Interims>) -> Self {
+        if body.has_ended() {
             return Self::Empty;
         }
-        let body = FromBody::new(body);
-        Self::stream(From::Http2 { body, patience: Patience::default(), terms })
+        let patience = Patience::default();
+        Self::stream(From::Http2(Posted { body, patience, terms, invitation }))
     }
 
     fn stream(from: From) -> Self {
@@ -138,8 +145,34 @@ impl Stream {
         self.again.is_empty()
             && match &self.from {
                 From::Http1(lent) => lent.reader().is_none_or(Reader::has_whole_body),
-                From::Http2 { body, .. } => body.has_ended(),
+                From::Http2(posted) => posted.body.has_ended(),
             }
+    }
+}
+
+impl Posted {
+    fn poll_data(
+        &mut self,
+        answered: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<&[u8]>, UploadError>> {
+        let Self { body, patience, terms, invitation } = self;
+        let data = body.poll_data(cx).map_err(UploadError::from);
+        let moved = match &data {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(data)) => Poll::Ready(Ok(data.map_or(0, <[u8]>::len))),
+            Poll::Ready(Err(_)) => Poll::Ready(Ok(0)),
+        };
+        if answered {
+            return data;
+        }
+        if let Some(interims) = invitation.take_if(|_| moved.is_pending()) {
+            interims.invite();
+        }
+        match patience.with(1, *terms, cx, moved) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            _ => data,
+        }
     }
 }
 
@@ -165,19 +198,7 @@ impl Source for Upload {
                 }
                 reader.poll_data(cx).map_err(UploadError::from)
             }),
-            From::Http2 { body, patience, terms } => {
-                let data = body.poll_data(cx).map_err(UploadError::from);
-                let moved = match &data {
-                    Poll::Pending => Poll::Pending,
-                    Poll::Ready(Ok(data)) => Poll::Ready(Ok(data.map_or(0, <[u8]>::len))),
-                    Poll::Ready(Err(_)) => Poll::Ready(Ok(0)),
-                };
-                let answered = progress.answered.load(Relaxed);
-                match if answered { Poll::Pending } else { patience.with(1, *terms, cx, moved) } {
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
-                    _ => data,
-                }
-            }
+            From::Http2(posted) => posted.poll_data(progress.answered.load(Relaxed), cx),
         };
         progress.waits.store(data.is_pending(), Relaxed);
         let data = ready!(data);
@@ -205,7 +226,7 @@ impl Source for Upload {
                     reader.take(count);
                 }
             }
-            From::Http2 { body, .. } => body.take(count),
+            From::Http2(posted) => posted.body.take(count),
         }
     }
 
@@ -214,7 +235,7 @@ impl Source for Upload {
             Self::Empty => &[],
             Self::Stream(stream) => match &stream.from {
                 From::Http1(lent) => lent.reader().map_or(&[], Reader::trailers),
-                From::Http2 { body, .. } => body.trailers(),
+                From::Http2(posted) => posted.body.trailers(),
             },
         }
     }

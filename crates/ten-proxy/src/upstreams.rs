@@ -55,6 +55,11 @@ pub trait Lease: Send + Sync + 'static {
     fn protocol(&self) -> Protocol;
     /// How long it may take to the response head; `None`: as long as it likes.
     fn request_timeout(&self) -> Option<Duration>;
+    /// Most requests that it gets at one time.
+    fn max_requests(&self) -> u32;
+    /// Ready once the process is to end as soon as nobody uses it: a use that would never end by
+    /// itself should come to its end then. Never, where the process just vanishes.
+    fn draining(&self) -> impl Future<Output = ()> + Send;
     /// A place for what the proxy keeps of this process of the instance (its pool of
     /// connections). It dies with the process: nothing leaks into its successor.
     fn slot(&self) -> &Slot;

@@ -56,6 +56,12 @@ impl Workers {
         Self::on(vec![Handle::current()], Handle::current())
     }
 
+    /// That runtime as two workers.
+    #[cfg(test)]
+    pub(crate) fn two_here() -> Self {
+        Self::on(vec![Handle::current(); 2], Handle::current())
+    }
+
     fn on(runtimes: Vec<Handle>, acceptor: Handle) -> Self {
         Self { runtimes, acceptor, next: AtomicUsize::new(0) }
     }

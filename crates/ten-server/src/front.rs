@@ -3,6 +3,7 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use ten_config::{ConfigErrors, Source};
+use ten_domain::{Config, Isolation, Network, ServiceSpec};
 use ten_kernel::Cage;
 use ten_store::StoreError;
 use ten_warden::{ConnectError, Event};
@@ -71,6 +72,7 @@ pub fn front() -> Result<ExitCode, FrontError> {
         let mut listening = tokio::spawn(sort(events, to_fleet, terminate));
         let pages = error_pages(config.settings.proxy.error_pages.as_deref());
         let drain = config.settings.proxy.drain_timeout;
+        tell_what_is_open(&config);
         encage(&birth)?;
         let app = App::start(config, birth, pages, boot, warden.clone(), launches).await?;
         // Reading ten thousand instances leaves much behind that is not needed again.
@@ -96,6 +98,21 @@ pub fn front() -> Result<ExitCode, FrontError> {
 /// What the front reads beside its own folder: random numbers, what its threads may use of the
 /// processors, and what instances use of the memory.
 const READS: [&str; 3] = ["/dev/urandom", "/proc/self/cgroup", "/sys/fs/cgroup"];
+
+/// What the walls promise and this kernel cannot hold is said, at each start.
+fn tell_what_is_open(config: &Config) {
+    let shares = |spec: &ServiceSpec| {
+        spec.isolation == Isolation::Namespace && spec.network == Network::Host
+    };
+    let services = config.services.values().filter(|spec| shares(spec));
+    let open: Vec<_> = services.map(|spec| spec.name.as_str()).collect();
+    if !open.is_empty() && !ten_kernel::closes_abstract_sockets() {
+        tracing::warn!(
+            services = open.join(", "),
+            "this kernel leaves the abstract Unix sockets of instances open to each other (ten doctor)"
+        );
+    }
+}
 
 /// Gives up all that the front does not need, before the first byte of a stranger's. Still the
 /// process has one thread, and all later ones are in the cage too.

@@ -77,6 +77,14 @@ impl Lease for FleetLease {
         self.0.request_timeout()
     }
 
+    fn max_requests(&self) -> u32 {
+        self.0.max_requests()
+    }
+
+    fn draining(&self) -> impl Future<Output = ()> + Send {
+        self.0.draining()
+    }
+
     fn slot(&self) -> &Slot {
         self.0.slot()
     }

@@ -12,6 +12,7 @@
 //!   leave            n              → n - 1            where QUEUED, reports `Room`
 //!   close_if_unused  0              → CLOSED           refused where anybody holds a lease
 //!   close            n              → CLOSED | n       the last of the n reports `Drained`
+//!   drain            as close; the n are told that the process only waits for them
 //!   suspend          n              → CLOSED | n       reports `Unreachable`
 //!   reopen           CLOSED | n     → QUEUED | n       it was found to accept after all
 //! ```
@@ -46,7 +47,11 @@ use std::{
 
 use ten_domain::{Address, InstanceName, Protocol};
 use ten_warden::LaunchId;
-use tokio::{net::TcpSocket, sync::mpsc, time::Instant};
+use tokio::{
+    net::TcpSocket,
+    sync::{SetOnce, mpsc},
+    time::Instant,
+};
 
 use crate::{driver::Notice, probe::Reached};
 
@@ -71,6 +76,8 @@ struct Tally {
     word: AtomicU64,
     /// Milliseconds from `since` to the moment when the last lease ended.
     unused_since: AtomicU64,
+    /// Set when the process is to end once nobody uses it.
+    draining: SetOnce<()>,
 }
 
 /// What a generation is from its beginning to its end.
@@ -95,6 +102,7 @@ impl Generation {
             since: Instant::now(),
             word: AtomicU64::new(0),
             unused_since: AtomicU64::new(0),
+            draining: SetOnce::new(),
         };
         Self::counted(birth, Arc::new(tally))
     }
@@ -172,6 +180,15 @@ impl Generation {
     /// Closes the gate if nobody holds a lease; says whether it did.
     pub(crate) fn close_if_unused(&self) -> bool {
         self.tally.word.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Closes the gate for a process that is to end, and tells those who hold a lease that its
+    /// end waits for theirs. A process that is gone is only closed: what it has said last may
+    /// still be on its way to them.
+    pub(crate) fn drain(&self) {
+        self.close();
+        // Whoever was told before need not be told again.
+        let _ = self.tally.draining.set(());
     }
 
     /// Closes the gate. `Drained` is reported once, now or when the last lease ends.
@@ -257,6 +274,11 @@ impl Lease {
         self.0.birth.protocol
     }
 
+    /// Most requests that its process gets at one time.
+    pub fn max_requests(&self) -> u32 {
+        self.0.birth.max
+    }
+
     /// How long it may take to the response head.
     pub fn request_timeout(&self) -> Option<Duration> {
         self.0.birth.request_timeout
@@ -266,6 +288,12 @@ impl Lease {
     /// was seen to accept again; who asks meanwhile waits for that, or for its successor.
     pub fn report_unreachable(&self) {
         self.0.suspend();
+    }
+
+    /// Waits until its process is to end, and does so once nobody uses it any more. For ever,
+    /// where that never comes: a process may just vanish.
+    pub async fn draining(&self) {
+        self.0.tally.draining.wait().await;
     }
 
     /// Room for one value of the holder's own, shared by all leases on this process and

@@ -74,7 +74,8 @@ pub(crate) enum Effect {
     Watch,
     /// Give leases to all who wait.
     Release,
-    /// Close the gate: nobody gets a lease any more; report `Drained` once none is left.
+    /// Close the gate: nobody gets a lease any more, who holds one is told that it should end,
+    /// and `Drained` is reported once none is left.
     CloseGate,
     /// Send the stop signal to the tree.
     Signal,

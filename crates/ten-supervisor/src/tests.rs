@@ -16,7 +16,7 @@ use ten_warden::Exit;
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{Denied, Done};
-use house::{House, Script, name};
+use house::{House, Script, name, pass};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -143,6 +143,38 @@ async fn restart_holds_requests_and_never_runs_two() {
     assert_eq!(restart.await.unwrap(), Ok(Done::Did));
     request.await.unwrap().unwrap();
     assert_eq!((house.launches(), house.most_at_once()), (2, 1));
+}
+
+/// What never ends by itself has to know when to.
+#[tokio::test(start_paused = true)]
+async fn who_uses_an_instance_is_told_that_it_is_to_end() {
+    for verb in ["stop", "restart", "rm", "shutdown"] {
+        let house = House::new(|_| {}).await;
+        let lease = house.fleet.lease(&target("api:a"), HERE).await.unwrap();
+        let ends_itself = tokio::spawn(async move { lease.draining().await });
+        pass(MINUTE).await;
+        assert!(!ends_itself.is_finished(), "{verb}: told too early");
+        let before = Instant::now();
+        match verb {
+            "stop" => assert_eq!(house.fleet.stop(name("api:a")).await, Ok(Done::Did)),
+            "restart" => assert_eq!(house.fleet.restart(name("api:a")).await, Ok(Done::Did)),
+            "rm" => assert_eq!(house.fleet.remove(name("api:a")).await, Ok(Done::Did)),
+            _ => house.fleet.shutdown().await,
+        }
+        assert_eq!(before.elapsed().as_secs(), 0, "{verb} waited for stop_timeout");
+        ends_itself.await.unwrap();
+    }
+}
+
+/// Its last words may be on their way still: nobody may stop listening to them.
+#[tokio::test(start_paused = true)]
+async fn who_uses_an_instance_that_dies_is_told_nothing() {
+    let house = House::new(|_| {}).await;
+    let lease = house.fleet.lease(&target("api:a"), HERE).await.unwrap();
+    house.exit("api:a", Exit::Signal(9));
+    house.until("started again", |house| house.launches() == 2).await;
+    assert_eq!(house.fleet.stop(name("api:a")).await, Ok(Done::Did));
+    assert!(tokio::time::timeout(MINUTE, lease.draining()).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,8 +311,11 @@ async fn three_failed_health_checks_restart_it() {
     let house = House::new(|spec| spec.health = Some(check.clone())).await;
     house.fleet.spawn(name("api:a"), vec![], true).await.unwrap();
     house.reaches("api:a", State::Running(Health::Healthy)).await;
+    let lease = house.fleet.lease(&target("api:a"), HERE).await.unwrap();
+    let ends_itself = tokio::spawn(async move { lease.draining().await });
     house.set_healthy(false);
     house.reaches("api:a", State::Running(Health::Degraded)).await;
+    assert!(!ends_itself.is_finished());
     house.until("restarted", |house| house.launches() == 2).await;
     house.set_healthy(true);
     house.reaches("api:a", State::Running(Health::Healthy)).await;

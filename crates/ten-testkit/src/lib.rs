@@ -15,6 +15,7 @@ mod checksum;
 mod history;
 pub mod http;
 mod leftovers;
+pub mod probe;
 pub mod process;
 mod ten;
 mod wait;

@@ -24,7 +24,7 @@ pub(crate) fn start(quota: &str) -> Option<Ten> {
     let report = ten.cli(&["doctor"]).stdout;
     let line = report.lines().find(|line| line.contains("storage quotas")).expect("a line");
     if !line.trim_start().starts_with("ok") || !line.contains("image") {
-        println!("SKIP: no images here: {line}");
+        println!("SKIP no images here: {line}");
         return None;
     }
     Some(ten)
@@ -269,6 +269,6 @@ fn what_cannot_be_limited_is_not_started() {
         assert!(spawned.stderr.contains("which is in an image: set `socket`"), "{spawned:?}");
         assert!(!image(&ten, "a").exists());
     } else {
-        println!("SKIP: no images here");
+        println!("SKIP no images here");
     }
 }

@@ -90,6 +90,10 @@ impl Rootless {
         self.address
     }
 
+    pub(crate) fn warden(&self) -> u32 {
+        self.server.id()
+    }
+
     pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ten_testkit::{Request, Ten, http, process};
+use ten_testkit::{Connection, Request, Ten, http, process};
 
 use crate::service::{LEVELS, PATIENCE, app, once};
 
@@ -48,14 +48,81 @@ fn a_graceful_tenant_finishes_what_it_does_before_it_is_told_to_stop() {
     ten.get("a.app.localhost", "/");
     std::thread::scope(|scope| {
         let slow = scope.spawn(|| ten.get("a.app.localhost", "/slow?ms=800"));
-        ten.wait_until("it is in flight", PATIENCE, || {
-            let list = ten.cli_json(&["ps", "--json"]);
-            list["instances"][0]["in_flight"] == 1
-        });
+        ten.wait_until("it is in flight", PATIENCE, || instance(&ten)["in_flight"] == 1);
         assert_eq!(ten.cli(&["stop", "app:a"]).code, Some(0));
         let answer = slow.join().expect("the request");
         assert_eq!((answer.status, answer.text().as_str()), (200, "slow"));
     });
+}
+
+/// A request that switches to `protocol`, and the connection that has.
+fn switched(ten: &Ten, protocol: &str) -> Connection {
+    let mut connection = ten.connect();
+    let request = Request::get("a.app.localhost", "/ws").header("connection", "upgrade");
+    let answer = connection.send(&request.header("upgrade", protocol)).expect("an answer");
+    assert_eq!(answer.status, 101);
+    connection
+}
+
+fn echoes(connection: &mut Connection) {
+    connection.write(b"hello").expect("it takes more");
+    assert_eq!(connection.read_exact(5).expect("it answers"), b"hello");
+}
+
+fn instance(ten: &Ten) -> serde_json::Value {
+    ten.cli_json(&["ps", "-a", "--json"])["instances"][0].clone()
+}
+
+fn is_draining(ten: &Ten) -> bool {
+    instance(ten)["state"] == "draining"
+}
+
+#[test]
+fn a_stop_closes_websockets_at_once_and_waits_for_requests() {
+    let ten = Ten::with_config(&app("", "stop_timeout = 60")).start();
+    let mut socket = switched(&ten, "websocket");
+    let mut upload = ten.connect();
+    upload
+        .write(b"POST /body HTTP/1.1\r\nhost: a.app.localhost\r\ncontent-length: 5\r\n\r\n")
+        .unwrap();
+    ten.wait_until("both are in flight", PATIENCE, || instance(&ten)["in_flight"] == 2);
+    std::thread::scope(|scope| {
+        let stop = scope.spawn(|| ten.cli(&["stop", "app:a"]));
+        // A server's Close, 1001; and a client's answer, masked, to the same effect.
+        assert_eq!(socket.read_exact(4).expect("a goodbye"), [0x88, 2, 0x03, 0xE9]);
+        socket.write(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xE9]).unwrap();
+        assert!(socket.read_exact(1).is_err(), "open still");
+        assert!(is_draining(&ten), "did not wait for the request");
+        upload.write(b"hello").unwrap();
+        assert_eq!(upload.read_head().expect("an answer").status, 200);
+        assert_eq!(stop.join().expect("the command").code, Some(0));
+    });
+}
+
+/// Nobody can say goodbye in it, so it is a request in flight like others.
+#[test]
+fn a_stop_lets_a_tunnel_of_an_unknown_protocol_end() {
+    let ten = Ten::with_config(&app("", "stop_timeout = 60")).start();
+    let mut tunnel = switched(&ten, "chat");
+    std::thread::scope(|scope| {
+        let stop = scope.spawn(|| ten.cli(&["stop", "app:a"]));
+        ten.wait_until("it drains", PATIENCE, || is_draining(&ten));
+        echoes(&mut tunnel);
+        assert!(is_draining(&ten), "did not wait for the tunnel");
+        drop(tunnel);
+        ten.wait_until("it has stopped", PATIENCE, || stop.is_finished());
+        assert_eq!(stop.join().expect("the command").code, Some(0));
+    });
+}
+
+#[test]
+fn a_tunnel_of_an_unknown_protocol_ends_with_the_patience_of_a_stop() {
+    let ten = Ten::with_config(&app("", "stop_timeout = 1")).start();
+    let mut tunnel = switched(&ten, "chat");
+    echoes(&mut tunnel);
+    assert_eq!(ten.cli(&["stop", "app:a"]).code, Some(0));
+    let end = tunnel.read_exact(1).expect_err("its instance is gone");
+    assert_eq!(end.kind(), std::io::ErrorKind::UnexpectedEof);
 }
 
 #[test]

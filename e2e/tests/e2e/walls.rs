@@ -69,9 +69,7 @@ fn it_cannot_read_or_write_what_belongs_to_others() {
     for path in [
         secret.as_str(),
         &data.join(".state/ten.db").display().to_string(),
-        &data.join("ten.sock").display().to_string(),
         &data.join(".run").display().to_string(),
-        &data.join("app/b/s").display().to_string(),
         "/proc/1/environ",
         "/proc/1/root/etc/passwd",
     ] {
@@ -207,6 +205,33 @@ fn bind_shows_what_the_walls_hide() {
     };
     assert_eq!((write("changed"), write("kept")), (200, 403));
     assert!(fs::exists(path("changed") + "/new").unwrap());
+}
+
+/// It is read-only else, and what is hidden in it stays hidden.
+#[test]
+fn bind_makes_the_workdir_writable() {
+    let mut ten = Ten::with_config(&app("", "user = \"inherit\"")).start();
+    let (config, data) = (fs::read_to_string(ten.config_path()).unwrap(), ten.data_dir());
+    let new = ten.config_path().with_file_name("new");
+    let write = |ten: &Ten| {
+        let path = format!("/write?path={}&text=x", new.display());
+        ten.get("a.app.localhost", &path).status
+    };
+    assert_eq!((write(&ten), new.exists()), (403, false));
+    ten.stop();
+    ten.write_config(&format!("{config}bind = [\".\"]\n"));
+    ten.start();
+    assert_eq!((write(&ten), new.exists()), (200, true));
+    ten.get(
+        "b.app.localhost",
+        &format!("/write?path={}&text=b", data.join("app/b/secret").display()),
+    );
+    for hidden in ["app/b/secret", ".state/ten.db"] {
+        assert!(data.join(hidden).exists(), "{hidden}");
+        let path = data.join(hidden).display().to_string();
+        let read = ten.get("a.app.localhost", &format!("/read?path={path}"));
+        assert_eq!(read.status, 403, "{hidden}: {}", read.text());
+    }
 }
 
 /// A command that cannot run inside says before the start what is missing, and what to do.

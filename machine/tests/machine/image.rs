@@ -13,6 +13,7 @@ use ten_testkit::{ten_binary, tenant_binary};
 use crate::{
     disks,
     kernel::{Kernel, run},
+    python,
 };
 
 /// Where modules are, in the order of their names.
@@ -31,7 +32,7 @@ const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const LINK: u32 = 0o120_777;
 
-/// Writes the image: this program as init, the programs under test, their libraries, the
+/// Writes the image: this program as init, the programs under test, Python, their libraries, the
 /// kernel's modules.
 pub(crate) fn write(path: &Path, kernel: &Kernel) -> io::Result<()> {
     let mut archive = Archive::default();
@@ -47,6 +48,13 @@ pub(crate) fn write(path: &Path, kernel: &Kernel) -> io::Result<()> {
     for (name, from) in &programs {
         archive.file(&Path::new("/bin").join(name), &without_symbols(path, from)?);
         libraries.extend(libraries_of(from)?);
+    }
+    for part in python::parts()? {
+        archive.file(&part.at, &fs::read(&part.from)?);
+        // Modules of its library that are linked, and itself.
+        if part.at.extension().is_none_or(|extension| extension == "so") {
+            libraries.extend(libraries_of(&part.from)?);
+        }
     }
     for library in libraries {
         archive.file(&library, &fs::read(&library)?);

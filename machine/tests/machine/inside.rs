@@ -8,6 +8,7 @@ mod delegation;
 mod limits;
 mod network;
 mod quota;
+mod walls;
 
 use std::{
     fs::{self, File},
@@ -45,6 +46,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("a_quota_holds_in_memory", quota::on_tmpfs),
     ("a_delegated_cgroup_is_divided", delegation::a_delegated_cgroup_is_divided),
     ("a_private_network_can_be_made", network::a_private_network_can_be_made),
+    ("nobody_gets_further_than_the_table_says", walls::nobody_gets_further_than_the_table_says),
     ("a_shared_cgroup_gives_nothing_on", delegation::a_shared_cgroup_gives_nothing_on),
 ];
 
@@ -76,6 +78,7 @@ fn prepare() -> io::Result<()> {
         ("devtmpfs", "/dev"),
         ("tmpfs", "/tmp"),
         ("cgroup2", "/sys/fs/cgroup"),
+        ("debugfs", "/sys/kernel/debug"),
     ] {
         let mounted = mount(kind, at, kind, MountFlags::empty(), None);
         mounted.map_err(|errno| io::Error::other(format!("{at}: {errno}")))?;

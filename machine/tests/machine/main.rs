@@ -14,6 +14,7 @@ mod image;
 mod inside;
 mod kernel;
 mod outside;
+mod python;
 mod tenants;
 
 use std::process::{ExitCode, id};

@@ -29,11 +29,12 @@ const RIGHT: [(&str, &str, &str); 2] = [
 
 /// Code that must not be there: text, below which folder, why. Where a folder is named, tests
 /// are free to do it.
-const BANNED: [(&str, &str, &str); 7] = [
+const BANNED: [(&str, &str, &str); 8] = [
     ("todo!(", "", "what is not built is refused with a message"),
     ("unimplemented!(", "", "what is not built is refused with a message"),
     ("dbg!(", "", "left from looking for something"),
     ("#[ignore]", "", "say why: `#[ignore = \"…\"]`, which the end of a test run repeats"),
+    ("\"SKIP:", "", "the end of a test run lists `SKIP reason`, without a colon"),
     ("Command::new(", "crates/", "processes are started by the warden, from a launch plan"),
     ("std::env::var", "crates/ten-domain/", "the domain reads nothing; values are arguments"),
     ("Instant::now(", "crates/ten-domain/", "time is an argument"),
@@ -121,5 +122,7 @@ mod tests {
         assert_eq!(check_code(&file("crates/x/src/y.rs", source)).len(), 1);
         assert!(check_code(&file("crates/x/tests/y.rs", source)).is_empty());
         assert!(check_code(&file("xtask/src/y.rs", source)).is_empty());
+        let source = "println!(\"SKIP: no root\");\nprintln!(\"SKIP no root\");\n";
+        assert_eq!(check_code(&file("crates/x/tests/y.rs", source)).len(), 1);
     }
 }

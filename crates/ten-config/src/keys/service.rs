@@ -116,7 +116,9 @@ pub(super) const SERVICE: &[Key] = &[
         "max_concurrency",
         COUNT,
         Default::Number(Concurrency::DEFAULT.max as i64),
-        "Requests that one instance has at a time, WebSockets included; more wait their turn.",
+        "Requests that one instance has at a time, WebSockets included; more wait their turn. There \
+         are no more connections to it, health checks apart: `1` suits a server that serves one at \
+         a time.",
     ),
     key(
         "queue_limit",
@@ -148,7 +150,7 @@ pub(super) const SERVICE: &[Key] = &[
         "stop_timeout",
         DURATION,
         Default::Number(10),
-        "Seconds it may take to stop before its whole process tree is killed.",
+        "Seconds for its requests in flight to end when it is stopped, then as many for its process before the whole tree is killed.",
     ),
     key(
         "isolation",

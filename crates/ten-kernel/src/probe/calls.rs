@@ -8,6 +8,8 @@ use crate::child::last_errno;
 
 /// landlock_create_ruleset(2): asks for the version of its interface.
 const LANDLOCK_VERSION: c_long = 1;
+/// The first version of it with a wall for abstract Unix sockets (Linux 6.12).
+const LANDLOCK_SCOPES: u32 = 6;
 /// No flags that any of these calls knows.
 const NONSENSE: c_long = 0x7fff_ffff;
 
@@ -40,6 +42,12 @@ pub fn absent_calls() -> Vec<&'static str> {
 pub fn landlock_abi() -> Option<u32> {
     let version = call(libc::SYS_landlock_create_ruleset, [0, 0, LANDLOCK_VERSION, 0, 0]);
     version.ok().and_then(|version| u32::try_from(version).ok())
+}
+
+/// Whether Landlock keeps a tree that shares its network from the abstract Unix sockets of others,
+/// for which no namespace but that of the network has a wall.
+pub fn closes_abstract_sockets() -> bool {
+    landlock_abi().is_some_and(|version| version >= LANDLOCK_SCOPES)
 }
 
 /// Whether processes can be given filters that answer with an error (seccomp(2)).

@@ -30,7 +30,7 @@ impl House {
     /// `None` where this process cannot mount images.
     fn new() -> Option<Self> {
         if !geteuid().is_root() || !Path::new("/dev/loop-control").exists() || mkfs().is_none() {
-            println!("SKIP: images need root, loop devices and mkfs.ext4");
+            println!("SKIP images need root, loop devices and mkfs.ext4");
             return None;
         }
         Some(Self { folder: tempfile::tempdir().unwrap(), folders: vec!["api/a", "b/a"] })

@@ -62,11 +62,11 @@ pub(super) fn make(
     let sources = mounts.iter().map(|mount| source(mount, shown));
     let sources = sources.collect::<Result<Vec<_>, _>>()?;
     restrict_path("/".as_ref()).map_err(Failure::of(Step::ReadOnlyTree))?;
-    let mut store = None;
+    let (mut store, mut covers) = (None, kernel::Covers::default());
     for (mount, source) in mounts.iter().zip(sources) {
         match (mount, source) {
-            (Mount::Proc, _) => kernel::proc()?,
-            (Mount::Sys, _) => kernel::sys(network)?,
+            (Mount::Proc, _) => kernel::proc(&mut covers)?,
+            (Mount::Sys, _) => kernel::sys(network, &mut covers)?,
             (Mount::Devices, _) => devices::make()?,
             (Mount::Private { at, mode }, _) => {
                 private_place(at, *mode)?;

@@ -29,8 +29,9 @@ pub(crate) enum Version {
 }
 
 /// What comes after a head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Follows {
+    #[default]
     Nothing,
     /// A body of so many bytes, not 0.
     Length(u64),
@@ -38,7 +39,7 @@ pub(crate) enum Follows {
 }
 
 /// A request's head, sound in itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Request {
     pub(crate) fields: Fields,
     pub(crate) version: Version,
@@ -51,28 +52,19 @@ impl Request {
     /// Of this request, whose head is the beginning of `buffer`.
     ///
     /// # Errors
-    /// If that is no sound head. In HTTP/2 its framing fields frame nothing; but the request may
-    /// go on as one of HTTP/1, where they do.
-    pub(crate) fn of_http2(mut buffer: Buffer, limits: Limits) -> Result<Self, BadRequest> {
+    /// If that is no sound head, with what is sound of it. In HTTP/2 its framing fields frame
+    /// nothing; but the request may go on as one of HTTP/1, where they do.
+    pub(crate) fn of_http2(mut buffer: Buffer, limits: Limits) -> (Self, Option<BadRequest>) {
         let mut scan = Scan::default();
-        let head = scan.scan(&buffer, limits)?.ok_or(BadRequest::RequestLine)?;
-        let mut request = scan.take(&mut buffer, head);
-        if request.fields.has(Name::TransferEncoding) {
-            return Err(BadRequest::TransferEncoding);
-        }
+        let scanned = scan.scan(&buffer, limits);
+        let (mut request, fault) = match scanned {
+            Ok(Some(head)) => (scan.take(&mut buffer, head), None),
+            Ok(None) => (scan.take_sound(&mut buffer), Some(BadRequest::RequestLine)),
+            Err(fault) => (scan.take_sound(&mut buffer), Some(fault)),
+        };
+        let framed = request.fields.has(Name::TransferEncoding);
         (request.version, request.follows) = (Version::Http2, Follows::Nothing);
-        Ok(request)
-    }
-
-    /// In place of one that makes no sense.
-    pub(crate) fn unknown(version: Version) -> Self {
-        Self {
-            fields: Fields::default(),
-            version,
-            follows: Follows::Nothing,
-            method: Span::default(),
-            target: Span::default(),
-        }
+        (request, fault.or(framed.then_some(BadRequest::TransferEncoding)))
     }
 
     pub(crate) fn method(&self) -> &[u8] {
@@ -161,19 +153,27 @@ impl Scan {
         if self.seen >= limits.bytes { Err(self.too_long()) } else { Ok(None) }
     }
 
+    /// Whether what was scanned is more than what may stand before a head.
+    pub(crate) fn has_begun(&self, bytes: &[u8]) -> bool {
+        self.lines > 0 || bytes.get(self.line..).is_some_and(|line| !matches!(line, [] | b"\r"))
+    }
+
     /// Takes a complete head out of the buffer in which it is the beginning.
     pub(crate) fn take(&mut self, buffer: &mut Buffer, head: Complete) -> Request {
         // What is complete was found to be sound.
         let follows = self.follows().unwrap_or(Follows::Nothing);
-        let (bytes, start) = buffer.split_off(head.0);
-        let mut places = std::mem::take(&mut self.places);
-        if start > 0 {
-            for place in &mut places {
-                (place.name, place.value) = (place.name.moved(start), place.value.moved(start));
-            }
-        }
+        self.take_to(buffer, head.0, follows)
+    }
+
+    /// Takes what there is of a head that is refused: its sound lines up to the fault.
+    pub(crate) fn take_sound(&mut self, buffer: &mut Buffer) -> Request {
+        self.take_to(buffer, self.line.min(buffer.len()), Follows::Nothing)
+    }
+
+    fn take_to(&mut self, buffer: &mut Buffer, end: usize, follows: Follows) -> Request {
+        let (fields, start) = Fields::taken(buffer, end, std::mem::take(&mut self.places));
         let request = Request {
-            fields: Fields { bytes, places },
+            fields,
             version: self.version,
             follows,
             method: self.method.moved(start),

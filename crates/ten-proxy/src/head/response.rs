@@ -5,7 +5,7 @@
 
 use memchr::memchr;
 
-use super::{Fields, Name, Place, Span, field, is_control};
+use super::{Fields, Name, Place, Span, Version, field, is_control};
 use crate::{
     buffer::Buffer,
     check::{BadResponse, is_chunked, plain_length},
@@ -79,6 +79,17 @@ impl Response {
     }
 }
 
+/// Writes the first line of an answer (RFC 9112, section 4), with three digits, as every status
+/// has.
+pub(crate) fn push_status_line(out: &mut Vec<u8>, version: Version, status: u16, reason: &[u8]) {
+    let old = version == Version::Http10;
+    out.extend_from_slice(if old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    out.extend([100, 10, 1].map(|place| b'0' + (status / place % 10) as u8));
+    out.push(b' ');
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// What is known of a head that is not complete.
 #[derive(Debug, Default)]
 pub(crate) struct ResponseScan {
@@ -125,15 +136,9 @@ impl ResponseScan {
 
     /// Takes a complete head out of the buffer in which it is the beginning, up to `end`.
     pub(crate) fn take(&mut self, buffer: &mut Buffer, end: usize) -> Response {
-        let (bytes, start) = buffer.split_off(end);
-        let mut places = std::mem::take(&mut self.places);
-        if start > 0 {
-            for place in &mut places {
-                (place.name, place.value) = (place.name.moved(start), place.value.moved(start));
-            }
-        }
+        let (fields, start) = Fields::taken(buffer, end, std::mem::take(&mut self.places));
         let response = Response {
-            fields: Fields { bytes, places },
+            fields,
             status: self.status,
             http_10: self.http_10,
             reason: self.reason.moved(start),

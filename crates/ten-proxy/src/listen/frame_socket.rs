@@ -1,9 +1,13 @@
-//! A client's socket of HTTP/2, as hyper sees it: it ends floods and what stands still, and
+//! A client's socket of HTTP/2, as h2 sees it: it ends floods and what stands still, and
 //! closes without losing the last words.
 
 use std::{
     io,
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -34,6 +38,8 @@ pub(super) struct FrameSocket {
     patience: Duration,
     /// The end has begun.
     linger: Option<Linger>,
+    /// Something waits for the client to take it. Clones of this tell who has no socket.
+    waits: Arc<AtomicBool>,
 }
 
 impl FrameSocket {
@@ -43,13 +49,19 @@ impl FrameSocket {
         let mut frames = Frames::after(PREFACE.len(), Budget::of(settings));
         let passed = frames.scan(&held);
         held.truncate(passed);
-        let (writing, linger) = (Patience::default(), None);
-        let mut socket = Self { wire, frames, held, ended: false, writing, patience, linger };
+        let (writing, linger, waits) = (Patience::default(), None, Arc::default());
+        let mut socket =
+            Self { wire, frames, held, ended: false, writing, patience, linger, waits };
         socket.end_flood();
         socket
     }
 
-    /// Has hyper read [`ILLEGAL`], and nothing after it, once there was a flood.
+    /// Whether something waits for the client to take it, from now on.
+    pub(super) fn waits(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.waits)
+    }
+
+    /// Has h2 read [`ILLEGAL`], and nothing after it, once there was a flood.
     fn end_flood(&mut self) {
         if self.frames.ended() && !self.ended {
             tracing::debug!("a client floods its connection with frames");
@@ -104,6 +116,7 @@ impl AsyncWrite for FrameSocket {
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let written = this.wire.poll_write(cx, bufs);
+        this.waits.store(written.is_pending(), Relaxed);
         if let Poll::Ready(Ok(bytes)) = written {
             this.frames.sent(bytes);
         }

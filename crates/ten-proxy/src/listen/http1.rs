@@ -2,9 +2,9 @@
 //! the next is looked at.
 //!
 //! ```text
-//! accepted ──────head_timeout──────▶ closed     (silent or slow, it is the first head)
+//! accepted ──────head_timeout──────▶ closed     (silent, or 408)
 //! idle ──idle_timeout──▶ closed
-//!   └─first byte──▶ head ──head_timeout──▶ closed
+//!   └─first byte──▶ head ──head_timeout──▶ 408, closed
 //!                    └─▶ Proxy::answer ──▶ written ──▶ idle, closed, or a tunnel
 //! ```
 //!
@@ -16,7 +16,7 @@ use std::{
     io::{self, IoSlice},
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::BytesMut;
@@ -33,9 +33,10 @@ use crate::{
     Management, Proxy, Upstreams,
     alarm::Alarm,
     body::{Broke, Outgoing, Sink},
-    check::BadRequest,
-    head::{Request, Version},
+    head::Request,
+    interim::Interims,
     reply::Reply,
+    rescue::Fault,
     seldom::Seldom,
     tunnel,
     upload::{Shelf, Upload},
@@ -64,6 +65,7 @@ struct Connection<U, M> {
     /// With us between two requests, and while one without a body is answered.
     reader: Option<Box<Reader>>,
     shelf: Shelf,
+    interims: Interims,
     writer: Writer,
     alarm: Alarm,
     /// Ready once the client is to leave.
@@ -75,8 +77,8 @@ type Dismissal = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// What the client sent next.
 enum Next {
     Request(Request),
-    Refused(BadRequest),
-    /// Nothing more, or too little in too long a time.
+    Refused(Fault),
+    /// Nothing more.
     Nothing,
 }
 
@@ -92,7 +94,9 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
     fn new(proxy: Proxy<U, M>, client: Client, read: &[u8]) -> Self {
         let guest = Arc::clone(client.place.guest());
         let (wire, terms) = (client.wire(), Terms::of(proxy.settings()));
-        let reader = Reader::new(wire.clone(), Arc::clone(&guest), proxy.settings(), read);
+        let (settings, interims) = (proxy.settings(), Interims::default());
+        let reader =
+            Reader::new(wire.clone(), Arc::clone(&guest), settings, interims.clone(), read);
         let (waiting, mut drain) = (Arc::clone(&guest), client.drain.clone());
         let dismissal: Dismissal = Box::pin(async move { dismissed(&waiting, &mut drain).await });
         Self {
@@ -101,7 +105,14 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
             guest,
             reader: Some(reader),
             shelf: Shelf::default(),
-            writer: Writer { wire, terms, patience: Patience::default(), answers: 0 },
+            interims,
+            writer: Writer {
+                wire,
+                terms,
+                patience: Patience::default(),
+                answers: 0,
+                ahead: Vec::new(),
+            },
             alarm: Alarm::default(),
             dismissal: Some(Box::pin(Seldom::new(dismissal))),
         }
@@ -142,7 +153,7 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
                 return Poll::Ready(match head {
                     Ok(Some(request)) => Ok(Next::Request(request)),
                     Ok(None) => Ok(Next::Nothing),
-                    Err(NoHead::Refused(fault)) => Ok(Next::Refused(fault)),
+                    Err(NoHead::Refused(fault)) => Ok(Next::Refused(fault.into())),
                     Err(NoHead::Broken(error)) => Err(error),
                 });
             }
@@ -160,6 +171,7 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
                 (idle, end) = (false, Instant::now() + settings.head_timeout);
             }
             match self.alarm.is_over(end, cx) {
+                true if reader.is_in_head() => Poll::Ready(Ok(Next::Refused(Fault::SlowHead))),
                 true => Poll::Ready(Ok(Next::Nothing)),
                 false => Poll::Pending,
             }
@@ -179,12 +191,13 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
         self.dismissal.is_none()
     }
 
-    /// Answers a head that makes no sense. What follows it cannot be read.
-    async fn refuse(&mut self, fault: BadRequest) -> io::Result<After> {
+    /// Answers a head that makes no sense or has no end. What follows it cannot be read.
+    async fn refuse(&mut self, fault: Fault) -> io::Result<After> {
         self.guest.is_busy();
-        let request = Request::unknown(Version::Http11);
-        let reply = self.proxy.answer(&self.client, &request, Upload::Empty, Some(fault.into()));
-        let mut reply = reply.await;
+        let request = self.reader.as_mut().map(|reader| reader.take_sound()).unwrap_or_default();
+        let (client, interims) = (&self.client, &self.interims);
+        let fault = Some(fault);
+        let mut reply = self.proxy.answer(client, &request, Upload::Empty, interims, fault).await;
         self.write(&request, &mut reply, false).await?;
         Ok(After::Close)
     }
@@ -198,9 +211,17 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
             }
             _ => Upload::Empty,
         };
-        let mut reply = self.proxy.answer(&self.client, &request, upload, None).await;
+        let (client, interims) = (&self.client, &self.interims);
+        interims.begin(request.version);
+        let answer = self.proxy.answer(client, &request, upload, interims, None);
+        let mut reply = self.writer.ahead_of(answer, interims).await?;
         let leaves = poll_fn(|cx| Poll::Ready(self.is_dismissed(cx))).await;
-        let keeps = request.keeps_alive() && !leaves && !reply.closes();
+        let mut keeps = request.keeps_alive() && !leaves && !reply.closes();
+        if self.reader.is_none() {
+            // Nobody reads on. Unless the rest is here, the connection ends, and the answer says so.
+            self.reader = self.shelf.take();
+            keeps &= self.reader.as_mut().is_none_or(|reader| reader.skip_body());
+        }
         let kept = self.write(&request, &mut reply, keeps).await?;
         if let Some(switch) = reply.take_switch() {
             let rest = self.reader.take().map(|reader| reader.into_rest()).unwrap_or_default();
@@ -228,12 +249,15 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
         keeps: bool,
     ) -> io::Result<bool> {
         self.writer.answers += 1;
-        let (head, form, keeps) = reply.begin_http1(request, keeps);
+        let (mut head, form, keeps) = reply.begin_http1(request, keeps);
+        if !self.writer.ahead.is_empty() {
+            head.splice(..0, std::mem::take(&mut self.writer.ahead));
+        }
         let mut outgoing = Outgoing::new(head, form);
         let (writer, mut departure) = (&mut self.writer, Departure::of(&self.client));
         let sent = poll_fn(|cx| match outgoing.poll(cx, reply, writer) {
             Poll::Pending => {
-                reply.poll_upload(cx);
+                reply.poll_upload(cx).map_err(Broke::Source)?;
                 // Where the instance has nothing to say for now, no write shows that it left.
                 let gone = || Err(Broke::Sink(io::ErrorKind::ConnectionAborted.into()));
                 Pin::new(&mut departure).poll(cx).map(|()| gone())
@@ -252,6 +276,36 @@ struct Writer {
     patience: Patience,
     /// So far.
     answers: u64,
+    /// What goes ahead of the next one and was not sent yet.
+    ahead: Vec<u8>,
+}
+
+impl Writer {
+    /// Waits for an answer, and sends what goes ahead of it.
+    async fn ahead_of<T>(
+        &mut self,
+        answer: impl Future<Output = T>,
+        interims: &Interims,
+    ) -> io::Result<T> {
+        let mut answer = pin!(answer);
+        poll_fn(|cx| {
+            let answer = answer.as_mut().poll(cx);
+            while let Some(interim) = interims.next() {
+                interim.to_http1(&mut self.ahead);
+            }
+            if let Poll::Ready(answer) = answer {
+                return Poll::Ready(Ok(answer));
+            }
+            while !self.ahead.is_empty() {
+                match ready!(self.wire.poll_write(cx, &[IoSlice::new(&self.ahead)]))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    written => drop(self.ahead.drain(..written)),
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }
 
 impl Sink for Writer {

@@ -11,7 +11,7 @@
 //! a request is read while that is answered: it may be another protocol.
 
 use std::{
-    io::{self, IoSlice},
+    io,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -28,11 +28,9 @@ use crate::{
     check::BadRequest,
     framing::{Framing, Next},
     head::{Follows, Limits, Name, Request, Scan, Version},
+    interim::Interims,
     wire::Wire,
 };
-
-/// What a client waits for before it sends a body (RFC 9110, section 10.1.1).
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Reads one connection.
 #[derive(Debug)]
@@ -47,8 +45,10 @@ pub(crate) struct Reader {
     /// Bodies so far.
     bodies: u64,
     patience: Patience,
-    /// What is to be said before the body is waited for.
-    invitation: &'static [u8],
+    /// What is said ahead of answers.
+    interims: Interims,
+    /// The client waits to be invited before it sends the body (RFC 9110, section 10.1.1).
+    uninvited: bool,
 }
 
 /// Why there is no head.
@@ -64,6 +64,7 @@ impl Reader {
         wire: Wire,
         guest: Arc<Guest>,
         settings: &ProxySettings,
+        interims: Interims,
         read: &[u8],
     ) -> Box<Self> {
         Box::new(Self {
@@ -76,7 +77,8 @@ impl Reader {
             body: Framing::nothing(),
             bodies: 0,
             patience: Patience::default(),
-            invitation: b"",
+            interims,
+            uninvited: false,
         })
     }
 
@@ -102,6 +104,16 @@ impl Reader {
         }
     }
 
+    /// Whether a head has begun. An empty line alone is none.
+    pub(super) fn is_in_head(&self) -> bool {
+        self.scan.has_begun(&self.buffer)
+    }
+
+    /// What there is of a head that is refused.
+    pub(super) fn take_sound(&mut self) -> Request {
+        self.scan.take_sound(&mut self.buffer)
+    }
+
     /// The body of `request` is next.
     fn expect(&mut self, request: &Request) {
         self.body = match request.follows {
@@ -111,9 +123,8 @@ impl Reader {
         };
         self.bodies += 1;
         let mut expects = request.fields.all(Name::Expect);
-        let invited = request.version == Version::Http11
+        self.uninvited = request.version == Version::Http11
             && expects.any(|value| value.eq_ignore_ascii_case(b"100-continue"));
-        self.invitation = if invited { CONTINUE } else { b"" };
     }
 
     /// Reads the next head with the memory of this one.
@@ -145,18 +156,7 @@ impl Reader {
 
     /// It was answered: to invite the body now would be to write into the answer.
     pub(crate) fn invites_no_more(&mut self) {
-        self.invitation = b"";
-    }
-
-    /// Asks for the body, unless it is here already.
-    fn poll_invite(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.invitation.is_empty() {
-            match ready!(self.wire.poll_write(cx, &[IoSlice::new(self.invitation)]))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.invitation = &self.invitation[written..],
-            }
-        }
-        Poll::Ready(Ok(()))
+        self.uninvited = false;
     }
 }
 
@@ -175,17 +175,18 @@ impl Source for Reader {
                     return Poll::Ready(Err(error));
                 }
             }
-            let read = match self.poll_invite(cx)? {
-                Poll::Ready(()) => self.wire.poll_read(cx, &mut self.buffer),
-                Poll::Pending => Poll::Pending,
-            };
+            // Not, if it is here already.
+            if std::mem::take(&mut self.uninvited) {
+                self.interims.invite();
+            }
+            let read = self.wire.poll_read(cx, &mut self.buffer);
             let read = self.patience.with(self.bodies, self.terms, cx, read);
             if ready!(read)? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
             self.guest.heard();
         };
-        self.invitation = b"";
+        self.uninvited = false;
         Poll::Ready(Ok(Some(&self.buffer[..here])))
     }
 

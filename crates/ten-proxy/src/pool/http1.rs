@@ -12,15 +12,24 @@
 //! answer that the next client would get, or an upload that goes on after the instance's use has
 //! ended.
 //!
-//! A pool has no timer: an idle connection costs the instance nothing but a descriptor, and us no
-//! memory; one that the instance has closed is seen to be when its turn comes.
+//! An idle connection is closed soon, before most servers do that themselves: a request could cross
+//! the end. Besides, some servers have a thread or a process for each connection, which waits in it
+//! for the next request. So to a process that gets so many requests at a time and no more there are
+//! never more connections than that, whichever worker has them; and a request that waits for long
+//! on a new connection closes the idle ones.
 
 use std::{
     future::poll_fn,
     io,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     task::{Context, Poll, ready},
+    time::Duration,
 };
+
+use tokio::{runtime::Handle, time::sleep};
 
 use super::{Answered, Broken, SendError};
 use crate::{
@@ -32,6 +41,7 @@ use crate::{
     forward::Message,
     framing::{Framing, Next},
     head::{Response, ResponseScan},
+    interim::Interims,
     upload::{Upload, UploadError},
     wire::Wire,
 };
@@ -40,56 +50,173 @@ use crate::{
 /// be requests at once under heavy load, so that a busy instance is not reconnected to.
 const MAX_IDLE: usize = 512;
 
-/// Idle connections to one process, of one worker. The lock is for the compiler: only that
-/// worker's thread ever takes it.
-#[derive(Default)]
-pub(crate) struct Pool(Mutex<Vec<Wire>>);
+/// An idle connection is closed when it was not used for this time, or twice as long. Servers close
+/// theirs after 2 s (gunicorn), 5 s (Node, uvicorn) or more.
+const UNUSED_FOR: Duration = Duration::from_millis(500);
 
-/// A connection that is in use.
-pub(crate) struct Connection(Wire);
+/// A worker's idle connections to one process.
+#[derive(Clone, Default)]
+pub(crate) struct Pool {
+    worker: usize,
+    all: Arc<All>,
+}
+
+/// Those of all workers.
+#[derive(Default)]
+struct All {
+    /// Each is used by its own worker, and may be emptied by others.
+    idle: Box<[Mutex<Idle>]>,
+    /// Connections in all, tunnels apart.
+    open: Arc<AtomicU32>,
+}
+
+/// Those of one worker, the last used last.
+#[derive(Default)]
+struct Idle {
+    connections: Vec<Connection>,
+    /// So many, the first, were not used since somebody last looked.
+    unused: usize,
+    /// Somebody looks, again and again.
+    watched: bool,
+}
+
+impl Idle {
+    fn pop(&mut self) -> Option<Connection> {
+        let connection = self.connections.pop();
+        self.unused = self.unused.min(self.connections.len());
+        connection
+    }
+
+    /// Closes what was not used since it was last asked this. Whether anything is left.
+    fn close_unused(&mut self) -> bool {
+        self.connections.drain(..self.unused);
+        self.unused = self.connections.len();
+        self.watched = self.unused > 0;
+        self.watched
+    }
+}
+
+/// Looks after the idle connections of one worker for as long as there are any.
+async fn watch(all: Weak<All>, worker: usize) {
+    loop {
+        sleep(UNUSED_FOR).await;
+        let all = all.upgrade();
+        let idle = all.as_ref().and_then(|all| all.idle.get(worker));
+        if !idle.is_some_and(|idle| lock(idle).close_unused()) {
+            return;
+        }
+    }
+}
+
+fn lock(idle: &Mutex<Idle>) -> MutexGuard<'_, Idle> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A connection, in use or idle.
+pub(crate) struct Connection {
+    wire: Wire,
+    _counted: Counted,
+}
+
+/// One of all that are open. It holds none of the others: they are to end with their process.
+struct Counted(Arc<AtomicU32>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
 
 impl Pool {
+    /// One for each worker.
+    pub(super) fn for_all(workers: usize) -> impl Iterator<Item = Self> {
+        let idle = (0..workers).map(|_| Mutex::default()).collect();
+        let all = Arc::new(All { idle, open: Arc::default() });
+        (0..workers).map(move |worker| Self { worker, all: Arc::clone(&all) })
+    }
+
     /// The connection that was used last and still works.
     pub(super) fn take(&self) -> Option<Connection> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::from_fn(|| idle.pop()).find(Wire::is_quiet).map(Connection)
+        let mut idle = self.own()?;
+        std::iter::from_fn(|| idle.pop()).find(|idle| idle.wire.is_quiet())
+    }
+
+    /// Connects anew.
+    pub(super) async fn open(&self, lease: &impl Lease) -> io::Result<Connection> {
+        let others = self.all.open.fetch_add(1, Relaxed);
+        let counted = Counted(Arc::clone(&self.all.open));
+        if others >= lease.max_requests() {
+            // Each that is in use has a request: where they are too many, one is idle.
+            self.close_one();
+        }
+        Ok(Connection { wire: connect::connect(lease).await?, _counted: counted })
+    }
+
+    fn own(&self) -> Option<MutexGuard<'_, Idle>> {
+        self.all.idle.get(self.worker).map(lock)
+    }
+
+    /// Closes an idle connection.
+    fn close_one(&self) {
+        for idle in &self.all.idle {
+            if lock(idle).pop().is_some() {
+                return;
+            }
+        }
+    }
+
+    /// Closes all idle connections.
+    pub(super) fn close_idle(&self) {
+        for idle in &self.all.idle {
+            lock(idle).connections.clear();
+        }
     }
 
     /// Takes the connection of an answer back, if that was read to its end and nothing came
     /// behind it.
     pub(super) fn take_back(&self, answer: Answer) {
-        let Answer { wire, buffer, framing, lasts } = answer;
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lasts && framing.has_ended() && buffer.is_empty() && idle.len() < MAX_IDLE {
-            idle.push(wire);
+        let Answer { connection, buffer, framing, lasts } = answer;
+        if lasts
+            && framing.has_ended()
+            && buffer.is_empty()
+            && let Some(mut idle) = self.own()
+            && idle.connections.len() < MAX_IDLE
+            && let Ok(runtime) = Handle::try_current()
+        {
+            idle.connections.push(connection);
+            if !std::mem::replace(&mut idle.watched, true) {
+                runtime.spawn(watch(Arc::downgrade(&self.all), self.worker));
+            }
         }
     }
 
     #[cfg(test)]
     pub(super) fn idle(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.own().map_or(0, |idle| idle.connections.len())
     }
 }
 
 impl Connection {
-    /// Connects anew.
-    pub(super) async fn open(lease: &impl Lease) -> io::Result<Self> {
-        connect::connect(lease).await.map(Self)
-    }
-
     /// Sends a request and waits for the head of its answer.
     pub(super) async fn send(
         self,
         message: &Message<'_>,
         upload: Upload,
     ) -> Result<Answered<Answer, Uploading>, SendError> {
-        let Self(wire) = self;
+        let wire = &self.wire;
         let (head, form) = message.to_http1(!upload.is_empty());
         let mut uploading = Uploading::new(wire.clone(), head, form, upload);
         let mut incoming = Incoming { wire, buffer: Buffer::default(), scan: Default::default() };
         let mut sent = false;
         let mut broke: Option<io::Error> = None;
         let head = poll_fn(|cx| {
+            // First of all the answer: if it is there, the rest of the request is not waited for.
+            if !sent
+                && uploading.outgoing.has_begun()
+                && let Poll::Ready(head) = incoming.poll_head(message.interims, cx)
+            {
+                return Poll::Ready(head);
+            }
             if !sent && broke.is_none() {
                 match uploading.poll(cx) {
                     Poll::Ready(Ok(())) => sent = true,
@@ -108,11 +235,14 @@ impl Connection {
                     Poll::Pending => {}
                 }
             }
-            incoming.poll_head(cx)
+            incoming.poll_head(message.interims, cx)
         });
         let head = match head.await {
             Ok(head) => head,
-            Err(broken) if uploading.outgoing.has_begun() => return Err(SendError::Lost(broken)),
+            Err(broken) if uploading.outgoing.has_begun() => {
+                // The first that went wrong says most.
+                return Err(SendError::Lost(broke.map_or(broken, Broken::Io)));
+            }
             Err(broken @ (Broken::Upload(_) | Broken::Answer(_))) => {
                 return Err(SendError::Lost(broken));
             }
@@ -120,8 +250,8 @@ impl Connection {
         };
         let framing = head.framing(message.request.is_head());
         let lasts = head.keeps_alive() && head.status != 101;
-        let Incoming { wire, buffer, .. } = incoming;
-        let answer = Answer { wire, buffer, framing, lasts };
+        let buffer = incoming.buffer;
+        let answer = Answer { connection: self, buffer, framing, lasts };
         let uploading = (!sent).then_some(uploading);
         Ok(Answered { head, answer, uploading })
     }
@@ -139,6 +269,11 @@ impl Uploading {
         Self { wire, outgoing: Outgoing::revocable(head, form), upload }
     }
 
+    /// Says that no more comes, though more was announced.
+    pub(super) fn end(self) -> io::Result<()> {
+        self.wire.end_writing()
+    }
+
     /// Ready when all of it was sent.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broke<UploadError>>> {
         self.outgoing.poll(cx, &mut self.upload, &mut &self.wire)
@@ -146,15 +281,19 @@ impl Uploading {
 }
 
 /// An answer whose head has not come.
-struct Incoming {
-    wire: Wire,
+struct Incoming<'a> {
+    wire: &'a Wire,
     buffer: Buffer,
     scan: ResponseScan,
 }
 
-impl Incoming {
-    /// The head of the answer itself; those before it say nothing that counts.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response, Broken>> {
+impl Incoming<'_> {
+    /// The head of the answer itself, and of those ahead of it.
+    fn poll_head(
+        &mut self,
+        interims: &Interims,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response, Broken>> {
         loop {
             while !self.buffer.is_empty() {
                 let Some(end) = self.scan.scan(&self.buffer)? else { break };
@@ -162,6 +301,7 @@ impl Incoming {
                 if !head.is_interim() {
                     return Poll::Ready(Ok(head));
                 }
+                interims.pass(head)?;
             }
             if ready!(self.wire.poll_read(cx, &mut self.buffer))? == 0 {
                 return Poll::Ready(Err(Broken::Io(io::ErrorKind::UnexpectedEof.into())));
@@ -172,7 +312,7 @@ impl Incoming {
 
 /// The body of an answer.
 pub(crate) struct Answer {
-    wire: Wire,
+    connection: Connection,
     buffer: Buffer,
     framing: Framing,
     /// Its connection is kept by the instance.
@@ -186,7 +326,7 @@ impl Answer {
 
     /// The connection, once it carries another protocol.
     pub(super) fn into_wire(self) -> (Wire, Buffer) {
-        (self.wire, self.buffer)
+        (self.connection.wire.clone(), self.buffer)
     }
 }
 
@@ -201,7 +341,7 @@ impl Source for Answer {
                 Ok(Next::More) => {}
                 Err(_) => return Poll::Ready(Err(BadResponse::Chunks.into())),
             }
-            if ready!(self.wire.poll_read(cx, &mut self.buffer))? == 0 {
+            if ready!(self.connection.wire.poll_read(cx, &mut self.buffer))? == 0 {
                 self.lasts = false;
                 if self.framing.ends_with_connection() {
                     return Poll::Ready(Ok(None));
@@ -219,5 +359,29 @@ impl Source for Answer {
 
     fn trailers(&self) -> &[u8] {
         self.framing.trailers()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_kept_for_a_process_ends_with_it() {
+        let pool = Pool::for_all(2).next().unwrap();
+        let (stream, other) = UnixStream::pair().unwrap();
+        pool.all.open.fetch_add(1, Relaxed);
+        let counted = Counted(Arc::clone(&pool.all.open));
+        lock(&pool.all.idle[1])
+            .connections
+            .push(Connection { wire: stream.into(), _counted: counted });
+        let (kept, open) = (Arc::downgrade(&pool.all), Arc::clone(&pool.all.open));
+        drop(pool);
+        assert!(kept.upgrade().is_none());
+        assert_eq!(open.load(Relaxed), 0);
+        other.readable().await.unwrap();
+        assert_eq!(other.try_read(&mut [0]).unwrap(), 0, "closed");
     }
 }

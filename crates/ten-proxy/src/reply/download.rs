@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 use super::ReplyError;
 use crate::{
     body::Source,
-    pool::{Answer, Pool, Uploading},
+    pool::{Answer, Broken, Pool, Uploading},
+    upload::is_timeout,
 };
 
 /// The body of an instance's answer. While it lives, the instance is in use; with it ends an
@@ -55,18 +56,21 @@ impl<L> Download<L> {
     }
 
     /// Sends what there is of the rest of the request.
-    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) {
-        if let Some(uploading) = &mut self.uploading
-            && uploading.poll(cx).is_ready()
-        {
-            // If it broke, the instance says the same, or has said its word already.
-            self.uploading = None;
+    ///
+    /// # Errors
+    /// Where the client breaks it off. Then the rest of the answer is to nobody.
+    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), ReplyError> {
+        let Some(uploading) = &mut self.uploading else { return Ok(()) };
+        let Poll::Ready(sent) = uploading.poll(cx) else { return Ok(()) };
+        let uploading = self.uploading.take();
+        match sent {
+            // Who has an answer may have stopped for that (RFC 9112, section 9.5). Nobody but the
+            // instance is kept waiting, and it learns so.
+            Err(Broken::Upload(error)) if is_timeout(&error) => {
+                uploading.map_or(Ok(()), Uploading::end).map_err(ReplyError::from)
+            }
+            sent => sent.map_err(ReplyError::from),
         }
-    }
-
-    /// The rest of the request, to be sent by somebody else.
-    pub(super) fn take_upload(&mut self) -> Option<Uploading> {
-        self.uploading.take()
     }
 }
 

@@ -73,11 +73,12 @@ impl Page {
 }
 
 /// Every page.
-pub(crate) const ALL: [&Page; 20] = [
+pub(crate) const ALL: [&Page; 21] = [
     &TARGET_TOO_LONG,
     &HEADERS_TOO_LARGE,
     &MALFORMED_REQUEST,
     &MALFORMED_BODY,
+    &HEAD_TIMEOUT,
     &BODY_TIMEOUT,
     &CLIENT_LEFT,
     &NOT_FOUND,
@@ -129,6 +130,15 @@ pub(crate) const MALFORMED_BODY: Page = Page::new(
     "malformed-body",
     "Malformed request body",
     "The body of the request was cut short or is not framed as HTTP wants it.",
+)
+.closing();
+
+pub(crate) const HEAD_TIMEOUT: Page = Page::new(
+    StatusCode::REQUEST_TIMEOUT,
+    State::Unknown,
+    "head-timeout",
+    "Too slow",
+    "The head of the request took too long.",
 )
 .closing();
 

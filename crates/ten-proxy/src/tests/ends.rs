@@ -128,6 +128,13 @@ async fn closed_after(client: &mut Wire) -> Duration {
     start.elapsed()
 }
 
+/// Not by way of `soon`: its patience ends on the same clock.
+async fn told_at_last(client: &mut Wire) -> String {
+    let mut told = String::new();
+    client.0.read_to_string(&mut told).await.unwrap();
+    told
+}
+
 fn about(found: Duration, want: Duration) {
     assert!(found >= want && found < want + Duration::from_secs(1), "{found:?} for {want:?}");
 }
@@ -140,19 +147,32 @@ async fn silent_slow_and_idle_connections_are_closed() {
     about(closed_after(&mut world.client().await).await, head_timeout);
 
     let mut slow = world.client().await;
-    slow.write("GET / HTT").await;
-    about(closed_after(&mut slow).await, head_timeout);
+    slow.write(format!("{GET}Accept: text/html\r\nX: ")).await;
+    let start = tokio::time::Instant::now();
+    let told = told_at_last(&mut slow).await;
+    about(start.elapsed(), head_timeout);
+    assert!(told.starts_with("HTTP/1.1 408 ") && told.contains("<!doctype html>"), "{told}");
+    assert_eq!(header(&told, "connection"), Some("close"));
 
     let mut idle = world.client().await;
     idle.write(format!("{GET}\r\n")).await;
     idle.until("ok").await.unwrap();
     about(closed_after(&mut idle).await, idle_timeout);
 
+    // An empty line announces nothing.
+    let mut odd = world.client().await;
+    odd.write(format!("{GET}\r\n")).await;
+    odd.until("ok").await.unwrap();
+    odd.write("\r\n").await;
+    closed_after(&mut odd).await;
+
     let mut second = world.client().await;
     second.write(format!("{GET}\r\n")).await;
     second.until("ok").await.unwrap();
     second.write("GET / HTT").await;
-    about(closed_after(&mut second).await, head_timeout);
+    let start = tokio::time::Instant::now();
+    assert!(told_at_last(&mut second).await.starts_with("HTTP/1.1 408 "));
+    about(start.elapsed(), head_timeout);
 }
 
 #[tokio::test]
@@ -184,6 +204,20 @@ async fn a_drain_lets_requests_end_and_closes_the_idle() {
     drop((silent, busy));
     assert_eq!(soon(drained).await.unwrap(), Drained::Complete);
     assert!(TcpStream::connect(proxy).await.is_err());
+}
+
+#[tokio::test]
+async fn serving_ends_with_its_listener() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other = listener.try_clone().unwrap();
+    let (_drain, signal) = crate::Drain::new();
+    let fleet = Fleet::new(Protocol::Http1, vec![Address::Unix("/nowhere".into())], None);
+    let (settings, pages) = (Arc::new(ProxySettings::DEFAULT), ErrorPages::default());
+    let proxy = Proxy::new(fleet, Echo, Workers::here(), settings, pages, vec![]);
+    let serving = tokio::spawn(async move { proxy.serve(listener, signal).await });
+    tokio::task::yield_now().await;
+    rustix::net::shutdown(&other, rustix::net::Shutdown::Both).unwrap();
+    soon(serving).await.unwrap().unwrap();
 }
 
 /// A head may come in pieces, and the drain begin between them.

@@ -53,7 +53,7 @@ async fn requests_pass_but_for_what_is_ours_to_say() {
         ("x-forwarded-proto", Some("http")),
         ("x-forwarded-host", Some("a.api.example.com")),
         ("forwarded", Some("for=127.0.0.1;host=\"a.api.example.com\";proto=http")),
-        ("connection", None),
+        ("connection", Some("TE")),
         ("keep-alive", None),
         ("proxy-connection", None),
         ("x-private", None),

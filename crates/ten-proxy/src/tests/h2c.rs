@@ -243,7 +243,22 @@ async fn informational_answers_are_not_the_answer() {
     })
     .await;
     let answered = world(address).ask(get("Connection: close\r\n")).await;
+    let hint = "HTTP/1.1 103 \r\n\r\n";
+    let answered = answered.strip_prefix(&hint.repeat(2)).expect(&answered);
     assert!(answered.starts_with("HTTP/1.1 200") && answered.contains("ok"), "{answered}");
+}
+
+/// HTTP/2 has none (RFC 9113, section 8.6); passed on, it would be the client's answer.
+#[tokio::test]
+async fn a_101_is_no_answer() {
+    let (address, _) = h2_instance(Builder::new(), async |_, mut respond| {
+        let head = Response::builder().status(101).header("x", "y").body(()).unwrap();
+        respond.send_informational(head).unwrap();
+        answer(respond, 200, "ok");
+    })
+    .await;
+    let answered = world(address).ask(get("Connection: close\r\n")).await;
+    assert!(answered.starts_with("HTTP/1.1 502 "), "{answered}");
 }
 
 /// What the client may send ahead of its reader is bounded, and nothing of it is lost.

@@ -158,6 +158,72 @@ async fn bodies_and_trailers_pass_both_ways() {
     assert!(seen.contains("5\r\nhello\r\n0\r\n"), "{seen}");
 }
 
+/// Hints come ahead; and who waits to be invited sends its body then.
+#[tokio::test]
+async fn informational_answers_come_ahead() {
+    let address = instance(|mut wire| async move {
+        wire.head().await;
+        wire.write("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\n\r\n").await;
+        wire.until("body").await.unwrap();
+        wire.write(OK).await;
+    })
+    .await;
+    let world = World::before(vec![address]);
+    world.fleet.set(Gate::Waking);
+    let (mut client, _) = connect(&world).await;
+    let post = Request::post("http://a.api.example.com/").header("expect", "100-continue");
+    let (mut response, mut body) = send(&mut client, post.body(()).unwrap(), false).await;
+    world.fleet.waiting(1).await;
+    world.fleet.set(Gate::Open);
+    let mut ahead = async || {
+        let next = std::future::poll_fn(|cx| response.poll_informational(cx));
+        soon(next).await.unwrap().unwrap()
+    };
+    assert_eq!(ahead().await.status(), StatusCode::CONTINUE);
+    let hints = ahead().await;
+    assert_eq!(
+        (hints.status().as_u16(), &hints.headers()["link"]),
+        (103, &"</a>".parse().unwrap())
+    );
+    assert_eq!(hints.headers().len(), 1);
+    body.send_data("body".into(), true).unwrap();
+    let response = soon(response).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.headers().contains_key("date"));
+    assert_eq!(text(response.into_body()).await, "ok");
+}
+
+#[tokio::test]
+async fn what_has_no_body_gets_none() {
+    let (address, _) = answering("HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n").await;
+    let world = World::before(vec![address]);
+    let (mut client, _) = connect(&world).await;
+    let (response, _) = send(&mut client, get("http://a.api.example.com/"), true).await;
+    let response = soon(response).await.unwrap();
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
+    assert!(!response.headers().contains_key("content-length"));
+    assert!(response.body().is_end_stream());
+    let head = Request::head("http://example.com/x").body(()).unwrap();
+    let (response, _) = send(&mut client, head, true).await;
+    assert!(soon(response).await.unwrap().body().is_end_stream());
+}
+
+/// Too large a head is refused by a page of ours, as in HTTP/1.
+#[tokio::test]
+async fn heads_that_are_too_large_are_told_so() {
+    let world = World::before(vec![Address::Unix("/nowhere".into())]);
+    let (mut client, _) = connect(&world).await;
+    let long = "x".repeat(1000);
+    let request = Request::get("http://a.api.example.com/").header("accept", "text/html");
+    let request = (0..70).fold(request, |request, n| request.header(format!("a-{n}"), &long));
+    let (response, _) = send(&mut client, request.body(()).unwrap(), true).await;
+    let response = soon(response).await.unwrap();
+    assert_eq!(response.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    assert_eq!(response.headers()["x-ten-state"], "unknown");
+    assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
+    assert!(response.headers().contains_key("x-request-id"));
+}
+
 #[tokio::test]
 async fn a_stream_that_is_reset_gives_its_lease_back() {
     let address = instance(|mut wire| async move {
@@ -328,6 +394,45 @@ async fn a_drain_says_goaway_and_lets_what_is_under_way_end() {
     .await;
     assert!(!driver.is_finished());
     assert_eq!(soon(drained).await.unwrap(), crate::Drained::Cut);
+}
+
+/// What was answered is taken slowly, and the drain waits for that.
+#[tokio::test]
+async fn a_drain_waits_for_answers_to_be_taken() {
+    const SIZE: usize = 60_000;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
+    let (address, _) = answering((head + &"x".repeat(SIZE)).leak()).await;
+    let world = World::before(vec![address]);
+    let socket = TcpSocket::new_v4().unwrap();
+    // So that they wait on our side.
+    socket.set_recv_buffer_size(32 << 10).unwrap();
+    let stream = socket.connect(world.proxy).await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    builder.initial_connection_window_size(1 << 24).initial_window_size(1 << 20);
+    let (mut client, mut connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
+    let ask = |client: &mut SendRequest<Bytes>| {
+        client.send_request(get("http://a.api.example.com/"), true).unwrap().0
+    };
+    let mut answers: Vec<_> = (0..100).map(|_| ask(&mut client)).collect();
+    // All are asked for, and then nothing is read for longer than a connection has for its last
+    // words.
+    let mut first = answers.remove(0);
+    soon(std::future::poll_fn(|cx| {
+        let _ = std::pin::Pin::new(&mut connection).poll(cx);
+        std::pin::Pin::new(&mut first).poll(cx)
+    }))
+    .await
+    .unwrap();
+    world.fleet.in_use(0).await;
+    let drained = tokio::spawn(world.drain.drain(PATIENCE));
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let driver = tokio::spawn(connection);
+    for answer in answers {
+        assert_eq!(text(soon(answer).await.unwrap().into_body()).await.len(), SIZE);
+    }
+    drop((client, first));
+    soon(driver).await.unwrap().unwrap();
+    assert_eq!(soon(drained).await.unwrap(), crate::Drained::Complete);
 }
 
 /// Requests that share a connection count like connections, but for the first.

@@ -294,11 +294,55 @@ async fn a_connection_with_a_surplus_is_not_used_again() {
 
 #[tokio::test]
 async fn informational_answers_are_not_the_answer() {
-    let flood = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".repeat(10_000) + OK;
-    let (address, _) = answering(flood.leak()).await;
+    for (count, status) in [(1, "200"), (100, "200"), (10_000, "502")] {
+        let flood = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".repeat(count) + OK;
+        let (address, _) = answering(flood.leak()).await;
+        let world = World::before(vec![address]);
+        let answer = world.ask(format!("{GET}Connection: close\r\n\r\n")).await;
+        let hints = answer.matches("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n").count();
+        assert!(hints == count || status == "502" && hints <= 256, "{hints}");
+        assert!(answer.contains(&format!("\r\n\r\nHTTP/1.1 {status} ")), "{answer}");
+        assert_eq!(world.fleet.pooled(), usize::from(status == "200"));
+    }
+}
+
+/// They wait for a client that takes nothing, so they are bounded.
+#[tokio::test]
+async fn few_bytes_of_informational_answers_are_passed_on() {
+    let long = format!("HTTP/1.1 103 Early Hints\r\nLink: {}\r\n\r\n", "x".repeat(6_000));
+    let (address, _) = answering((long.repeat(5) + OK).leak()).await;
     let world = World::before(vec![address]);
     let answer = world.ask(format!("{GET}Connection: close\r\n\r\n")).await;
-    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer}");
+    assert_eq!(answer.matches(&long).count(), 2);
+    assert!(answer.contains("\r\n\r\nHTTP/1.1 200 "));
+}
+
+/// They are for those who know of them, in the order in which they come.
+#[tokio::test]
+async fn informational_answers_come_ahead() {
+    let early = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n\
+         HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\nContent-Length: 9\r\n\r\n";
+    let address = instance(move |mut wire| async move {
+        while wire.head().await.is_some() {
+            wire.write(early).await;
+            // Only who has them asks for more.
+            wire.0.read_u8().await.unwrap();
+            wire.write(OK).await;
+        }
+    })
+    .await;
+    let world = World::before(vec![address.clone()]);
+    let mut client = world.client().await;
+    let post = GET.replace("GET", "POST");
+    client.write(format!("{post}Content-Length: 1\r\n\r\n")).await;
+    assert_eq!(client.head().await.unwrap(), "HTTP/1.1 102 Processing\r\n\r\n");
+    assert_eq!(client.head().await.unwrap(), "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+    client.write("x").await;
+    assert!(client.request().await.unwrap().ends_with("ok"));
+
+    let old = post.replace("HTTP/1.1", "HTTP/1.0");
+    let answer = world.ask(format!("{old}Content-Length: 1\r\n\r\nx")).await;
+    assert!(answer.starts_with("HTTP/1.0 200"), "{answer}");
 }
 
 /// The clock stands still until nothing is left to do, so both sides must be tasks of this runtime.

@@ -58,6 +58,68 @@ async fn a_refused_upload_is_never_invited() {
     assert_eq!(header(&answer, "x-ten-state"), Some("failed"));
 }
 
+/// A client is told that its connection ends with the answer, where its body was not read.
+#[tokio::test]
+async fn an_answer_in_place_of_an_upload_closes_unless_the_whole_of_it_is_here() {
+    let post = GET.replace("GET", "POST");
+    for (sent, connection) in [("half", Some("close")), ("all of it!", None)] {
+        let world = World::before(vec![Address::Unix("/nowhere".into())]);
+        let mut client = world.client().await;
+        let request = post.replace("a.api.example.com", "example.com");
+        client.write(format!("{request}Content-Length: 10\r\n\r\n{sent}")).await;
+        let answer = client.request().await.unwrap();
+        assert!(answer.ends_with("management / 127.0.0.1"), "{answer}");
+        assert_eq!(header(&answer, "connection"), connection, "{sent}");
+    }
+}
+
+/// A client that is answered may stop its upload: whoever reads that is told that there is no more,
+/// and says the rest.
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_stands_still_after_the_answer_began_ends_for_the_instance() {
+    let address = instance(|mut wire| async move {
+        wire.head().await;
+        wire.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no").await;
+        // Not by way of `soon`: its patience ends on the same clock.
+        let mut rest = Vec::new();
+        wire.0.read_to_end(&mut rest).await.unwrap();
+        wire.write("k").await;
+    })
+    .await;
+    let world = World::before(vec![address]);
+    let mut client = world.client().await;
+    let post = GET.replace("GET", "POST");
+    client.write(format!("{post}Content-Length: 10\r\n\r\nhalf")).await;
+    client.until("\r\n\r\no").await.unwrap();
+    let start = tokio::time::Instant::now();
+    assert_eq!(client.0.read_u8().await.unwrap(), b'k');
+    let (took, limit) = (start.elapsed(), ProxySettings::DEFAULT.body_timeout);
+    assert!(took >= limit && took < 2 * limit, "{took:?}");
+    world.fleet.in_use(0).await;
+}
+
+/// What the client does to its upload after the answer has begun ends the exchange, and with it
+/// the use of the instance: nothing more can come of it.
+#[tokio::test]
+async fn an_upload_that_breaks_after_the_answer_began_breaks_that_off() {
+    let post = GET.replace("GET", "POST");
+    for more in ["ZZ\r\n", "1\r\nxx\r\n"] {
+        let address = instance(|mut wire| async move {
+            wire.head().await;
+            wire.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n").await;
+            wire.rest().await;
+        })
+        .await;
+        let world = World::before(vec![address]);
+        let mut client = world.client().await;
+        client.write(format!("{post}Transfer-Encoding: chunked\r\n\r\n")).await;
+        client.until("\r\nx\r\n").await.unwrap();
+        client.write(more).await;
+        assert_eq!(client.rest().await, "");
+        world.fleet.in_use(0).await;
+    }
+}
+
 /// The client is in the middle of its upload when it is answered; the answer must not be
 /// lost to the reset that unread bytes cause.
 #[tokio::test]

@@ -55,7 +55,7 @@ async fn half_closed_from_the_instance() {
     .await;
     let world = World::before(vec![address]);
     let mut client = world.client().await;
-    client.write(format!("{GET}{UPGRADE}\r\n")).await;
+    client.write(format!("{GET}Connection: Upgrade\r\nUpgrade: x\r\n\r\n")).await;
     client.head().await.unwrap();
     assert_eq!(client.rest().await, "");
     client.write("last words").await;
@@ -96,6 +96,20 @@ async fn no_tunnel_for_http_2_nor_unnominated_nor_with_a_body() {
         for name in ["upgrade", "connection", "http2-settings"] {
             assert_eq!(header(&seen, name), None, "{seen}");
         }
+    }
+}
+
+/// Of several that were offered one may be chosen, and none that was not.
+#[tokio::test]
+async fn no_tunnel_for_what_was_not_offered() {
+    for (chosen, status) in [("b", "101"), ("B", "101"), ("h2c", "502"), ("b, h2c", "502")] {
+        let head = format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: {chosen}\r\n\r\n");
+        let (address, _) = answering(head.leak()).await;
+        let world = World::before(vec![address]);
+        let mut client = world.client().await;
+        client.write(format!("{GET}Connection: Upgrade\r\nUpgrade: a, b\r\n\r\n")).await;
+        let head = client.head().await.unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{chosen}: {head}");
     }
 }
 
@@ -160,75 +174,164 @@ const CLOSE: [u8; 2] = [0x88, 0];
 const MASKED_CLOSE: [u8; 6] = [0x88, 0x80, 1, 2, 3, 4];
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Who ends. To a tunnel it is all the same.
+#[derive(Clone, Copy)]
+enum Ends {
+    Server,
+    Instance,
+}
+
+impl Ends {
+    const EITHER: [Self; 2] = [Self::Server, Self::Instance];
+
+    /// Begins its drain. What is returned waits until that is over.
+    fn begin(self, World { fleet, drain, .. }: World) -> impl Future<Output = ()> {
+        let server = match self {
+            Self::Server => Some(tokio::spawn(drain.drain(DEADLINE))),
+            Self::Instance => {
+                fleet.drain();
+                None
+            }
+        };
+        async move {
+            if let Some(server) = server {
+                assert_eq!(soon(server).await.unwrap(), Drained::Complete);
+            }
+            fleet.in_use(0).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_drain_closes_a_websocket_with_both_sides() {
-    let (World { fleet, drain, .. }, mut client, mut instance) = tunnel("WebSocket").await;
-    passes(&mut client, &mut instance, b"\x81\x85maskHELLO").await;
-    let drained = tokio::spawn(drain.drain(DEADLINE));
-    client.goodbye().await;
-    instance.masked_goodbye().await;
-    // What they still say before they have heard it reaches nobody.
-    instance.write(b"\x81\x02hi").await;
-    instance.write(CLOSE).await;
-    client.write(MASKED_CLOSE).await;
-    assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
-    assert_eq!(soon(drained).await.unwrap(), Drained::Complete);
-    fleet.in_use(0).await;
+    for ends in Ends::EITHER {
+        let (world, mut client, mut instance) = tunnel("WebSocket").await;
+        passes(&mut client, &mut instance, b"\x81\x85maskHELLO").await;
+        let drained = ends.begin(world);
+        client.goodbye().await;
+        instance.masked_goodbye().await;
+        // What they still say before they have heard it reaches nobody.
+        instance.write(b"\x81\x02hi").await;
+        instance.write(CLOSE).await;
+        client.write(MASKED_CLOSE).await;
+        assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
+        drained.await;
+    }
 }
 
 #[tokio::test]
 async fn a_drain_interrupts_a_message_and_never_a_frame() {
-    let (World { drain, .. }, mut client, mut instance) = tunnel("websocket").await;
-    // Half of the first fragment one way, half of a header the other way.
-    passes(&mut instance, &mut client, b"\x01\x04ab").await;
-    passes(&mut client, &mut instance, b"\x82").await;
-    let drained = tokio::spawn(drain.drain(DEADLINE));
-    instance.write(b"cd\x80\x02ef").await;
-    assert_eq!(&client.exactly().await, b"cd");
-    client.goodbye().await;
-    client.write([0xFE, 0, 1, 9, 9, 9, 9, b'x']).await;
-    client.write(MASKED_CLOSE).await;
-    assert_eq!(instance.exactly().await, [0xFE, 0, 1, 9, 9, 9, 9, b'x']);
-    instance.masked_goodbye().await;
-    instance.write(CLOSE).await;
-    assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
-    assert_eq!(soon(drained).await.unwrap(), Drained::Complete);
+    for ends in Ends::EITHER {
+        let (world, mut client, mut instance) = tunnel("websocket").await;
+        // Half of the first fragment one way, half of a header the other way.
+        passes(&mut instance, &mut client, b"\x01\x04ab").await;
+        passes(&mut client, &mut instance, b"\x82").await;
+        let drained = ends.begin(world);
+        instance.write(b"cd\x80\x02ef").await;
+        assert_eq!(&client.exactly().await, b"cd");
+        client.goodbye().await;
+        client.write([0xFE, 0, 1, 9, 9, 9, 9, b'x']).await;
+        client.write(MASKED_CLOSE).await;
+        assert_eq!(instance.exactly().await, [0xFE, 0, 1, 9, 9, 9, 9, b'x']);
+        instance.masked_goodbye().await;
+        instance.write(CLOSE).await;
+        assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
+        drained.await;
+    }
 }
 
 #[tokio::test]
 async fn a_drain_says_nothing_after_a_close_of_a_sides_own() {
-    let (World { drain, .. }, mut client, mut instance) = tunnel("websocket").await;
-    passes(&mut client, &mut instance, &MASKED_CLOSE).await;
-    passes(&mut instance, &mut client, &CLOSE).await;
-    let drained = tokio::spawn(drain.drain(DEADLINE));
-    assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
-    assert_eq!(soon(drained).await.unwrap(), Drained::Complete);
+    for ends in Ends::EITHER {
+        let (world, mut client, mut instance) = tunnel("websocket").await;
+        passes(&mut client, &mut instance, &MASKED_CLOSE).await;
+        passes(&mut instance, &mut client, &CLOSE).await;
+        let drained = ends.begin(world);
+        assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
+        drained.await;
+    }
 }
 
 #[tokio::test]
 async fn who_does_not_answer_a_goodbye_is_not_waited_for() {
-    let (World { drain, .. }, mut client, mut instance) = tunnel("websocket").await;
-    assert_eq!(without_waiting(drain.drain(DEADLINE)).await, Drained::Complete);
-    client.goodbye().await;
-    instance.masked_goodbye().await;
-    assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
+    for ends in Ends::EITHER {
+        let (world, mut client, mut instance) = tunnel("websocket").await;
+        without_waiting(ends.begin(world)).await;
+        client.goodbye().await;
+        instance.masked_goodbye().await;
+        assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
+    }
+}
+
+/// Its request was under way when the drain began.
+#[tokio::test]
+async fn a_websocket_that_is_opened_late_is_closed_at_once() {
+    for ends in Ends::EITHER {
+        let (go, going) = watch::channel(false);
+        let address = instance(move |mut wire| {
+            let mut going = going.clone();
+            async move {
+                wire.head().await.unwrap();
+                going.wait_for(|going| *going).await.unwrap();
+                let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n";
+                wire.write(format!("{head}Upgrade: websocket\r\n\r\n")).await;
+                wire.masked_goodbye().await;
+                wire.write(CLOSE).await;
+                assert_eq!(wire.rest().await, "");
+            }
+        })
+        .await;
+        let world = World::before(vec![address]);
+        let mut client = world.client().await;
+        client.write(format!("{GET}{UPGRADE}\r\n")).await;
+        world.fleet.in_use(1).await;
+        let drained = ends.begin(world);
+        go.send_replace(true);
+        client.head().await.unwrap();
+        client.goodbye().await;
+        client.write(MASKED_CLOSE).await;
+        assert_eq!(client.rest().await, "");
+        drained.await;
+    }
 }
 
 /// In the middle of a frame there is no place for a goodbye; in bytes without frames neither.
+const UNINTERRUPTED: [(&str, &[u8]); 4] = [
+    ("websocket", b"\x82\x7Ehell"),
+    ("websocket", b"\x82\x7F\x80\0\0\0\0\0\0\0"),
+    ("chat", b"hell"),
+    ("chat", b""),
+];
+
 #[tokio::test]
-async fn what_cannot_be_interrupted_is_cut_at_the_deadline() {
-    for (protocol, said) in [
-        ("websocket", &b"\x82\x05hell"[..]),
-        ("websocket", b"\x82\x7F\x80\0\0\0\0\0\0\0"),
-        ("chat", b"hell"),
-        ("chat", b""),
-    ] {
+async fn what_cannot_be_interrupted_is_cut_at_the_deadline_of_the_server() {
+    for (protocol, said) in UNINTERRUPTED {
         let (World { fleet, drain, .. }, mut client, mut instance) = tunnel(protocol).await;
         passes(&mut instance, &mut client, said).await;
         passes(&mut client, &mut instance, said).await;
         let drained = without_waiting(drain.drain(DEADLINE)).await;
         assert_eq!(drained, Drained::Cut, "{protocol} {said:?}");
         assert_eq!((client.rest().await, instance.rest().await), ("".into(), "".into()));
+        fleet.in_use(0).await;
+    }
+}
+
+/// An instance has a deadline, too, but that is not the data plane's.
+#[tokio::test]
+async fn what_cannot_be_interrupted_goes_on_while_its_instance_drains() {
+    for (protocol, said) in UNINTERRUPTED {
+        let (World { fleet, .. }, mut client, mut instance) = tunnel(protocol).await;
+        passes(&mut instance, &mut client, said).await;
+        passes(&mut client, &mut instance, said).await;
+        fleet.drain();
+        for _ in 0..2 {
+            passes(&mut instance, &mut client, b"more").await;
+            passes(&mut client, &mut instance, b"more").await;
+        }
+        fleet.in_use(1).await;
+        client.0.shutdown().await.unwrap();
+        drop(instance);
+        assert_eq!(client.rest().await, "");
         fleet.in_use(0).await;
     }
 }

@@ -4,8 +4,8 @@
 //!        ┌─bytes─┐
 //!        ▼       │
 //!       Passing ─┴─ end of the source ─────────▶ the end, passed on (half-close)
-//!        ├──────── drain, between two frames ──▶ Close sent ─┐
-//!        └──────── nobody takes them ────────────────────────┴▶ discarding ──▶ done
+//!        ├────── parting, between two frames ──▶ Close sent ─┐
+//!        └────── nobody takes them ──────────────────────────┴▶ discarding ──▶ done
 //! ```
 //!
 //! What is read is written before more is read, so a side that takes nothing slows the other
@@ -16,25 +16,30 @@
 //! still carries. What is sent to it meanwhile is thrown away, because closing a socket with
 //! unread bytes makes the kernel send RST, which can destroy that last thing.
 
-use std::{future::poll_fn, io, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
-use super::frames::Frames;
-use crate::{DrainSignal, buffer::Buffer, wire::Wire};
+use super::{frames::Frames, parting::Parting};
+use crate::{buffer::Buffer, wire::Wire};
 
 /// Longest wait for a side's own Close after it was sent one, and for the end of a side that
 /// still sends to one that is gone.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// From one side to the other.
-pub(super) struct Flow {
+pub(super) struct Flow<'a> {
     from: Wire,
     /// Read and not yet passed on. Without memory while nothing comes.
     buffer: Buffer,
     sink: Wire,
     frames: Frames,
-    /// What a drain says to the sink.
+    /// What the sink is told at the parting.
     goodbye: Vec<u8>,
-    drain: DrainSignal,
+    parting: &'a Parting,
 }
 
 /// Why no more bytes pass.
@@ -43,19 +48,19 @@ enum End {
     Source,
     /// The sink takes no more.
     Sink(io::Error),
-    /// A drain has begun, and the last frame that passed is complete.
-    Drain,
+    /// The parting has begun, and the last frame that passed is complete.
+    Parting,
 }
 
-impl Flow {
+impl<'a> Flow<'a> {
     pub(super) fn new(
         (from, buffer): (Wire, Buffer),
         sink: Wire,
         frames: Frames,
         goodbye: Vec<u8>,
-        drain: DrainSignal,
+        parting: &'a Parting,
     ) -> Self {
-        Self { from, buffer, sink, frames, goodbye, drain }
+        Self { from, buffer, sink, frames, goodbye, parting }
     }
 
     /// Runs to the end of this direction.
@@ -65,8 +70,8 @@ impl Flow {
     pub(super) async fn run(mut self) -> io::Result<()> {
         let ended = match self.pass().await? {
             End::Source => self.sink.end_writing(),
-            End::Drain if self.frames.closed() => Ok(()),
-            End::Drain => self.part(true).await,
+            End::Parting if self.frames.closed() => Ok(()),
+            End::Parting => self.part(true).await,
             End::Sink(error) => {
                 tracing::debug!(%error, "one side of a tunnel takes nothing more");
                 self.part(false).await
@@ -80,17 +85,14 @@ impl Flow {
 
     async fn pass(&mut self) -> io::Result<End> {
         loop {
-            let got = tokio::select! {
-                biased;
-                () = self.drain.draining(), if self.frames.between() => return Ok(End::Drain),
-                got = fill(&self.from, &mut self.buffer) => got?,
+            let Some(got) = poll_fn(|cx| self.poll_next(cx)).await? else {
+                return Ok(End::Parting);
             };
             if got == 0 {
                 return Ok(End::Source);
             }
-            let draining = self.drain.has_begun();
             let mut passed = 0;
-            while passed < got && !(draining && self.frames.between()) {
+            while passed < got && !self.parts() {
                 passed += self.frames.step(&self.buffer[passed..]);
             }
             let written = self.sink.write_all(&self.buffer[..passed]).await;
@@ -98,10 +100,20 @@ impl Flow {
             if let Err(error) = written {
                 return Ok(End::Sink(error));
             }
-            if passed < got {
-                return Ok(End::Drain);
-            }
         }
+    }
+
+    /// Whether nothing may pass any more.
+    fn parts(&self) -> bool {
+        self.parting.has_begun() && self.frames.between()
+    }
+
+    /// How much is there to be passed on, as [`poll_fill`] says; `None` at the parting.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
+        if self.parts() {
+            return Poll::Ready(Ok(None));
+        }
+        poll_fill(&self.from, &mut self.buffer, cx).map_ok(Some)
     }
 
     /// Says goodbye, if that can be said, and throws away what still comes, until that is a
@@ -116,7 +128,8 @@ impl Flow {
                     let stepped = self.frames.step(&self.buffer);
                     self.buffer.consume(stepped);
                 }
-                if self.frames.closed() || fill(&self.from, &mut self.buffer).await? == 0 {
+                let more = poll_fn(|cx| poll_fill(&self.from, &mut self.buffer, cx));
+                if self.frames.closed() || more.await? == 0 {
                     return Ok(());
                 }
             }
@@ -126,9 +139,9 @@ impl Flow {
 }
 
 /// Reads what there is where nothing is here; how much is here then, 0 at the end.
-async fn fill(from: &Wire, buffer: &mut Buffer) -> io::Result<usize> {
+fn poll_fill(from: &Wire, buffer: &mut Buffer, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
     if buffer.is_empty() {
-        poll_fn(|cx| from.poll_read(cx, buffer)).await?;
+        ready!(from.poll_read(cx, buffer))?;
     }
-    Ok(buffer.len())
+    Poll::Ready(Ok(buffer.len()))
 }

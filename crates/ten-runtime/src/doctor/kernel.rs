@@ -2,9 +2,6 @@
 
 use super::{Check, SERVE};
 
-/// The first version of Landlock with a wall for abstract Unix sockets (Linux 6.12).
-const SCOPES: u32 = 6;
-
 /// How to get Landlock.
 pub(super) const LANDLOCK: &str =
     "boot with landlock in the list of lsm=, on a kernel with CONFIG_SECURITY_LANDLOCK";
@@ -27,10 +24,6 @@ fn calls() -> Check {
 
 fn landlock() -> Check {
     match ten_kernel::landlock_abi() {
-        Some(version @ ..SCOPES) => Check::works(
-            "Landlock",
-            format!("version {version}; the walls leave abstract Unix sockets open before 6"),
-        ),
         Some(version) => Check::works("Landlock", format!("version {version}")),
         None => Check::missing("Landlock", "the walls go without their second layer").fix(LANDLOCK),
     }

@@ -37,6 +37,17 @@ fn a_data_folder_is_there_or_can_be_made() {
 }
 
 #[test]
+fn open_abstract_sockets_are_not_ok() {
+    let open = isolation::abstract_sockets(false, Some("api".into()));
+    let Verdict::Missing { fix: Some(fix), needed_by: None } = &open.verdict else {
+        panic!("{open:?}")
+    };
+    assert!(open.detail.contains("(api)"), "{open:?}");
+    assert!(fix.contains("6.12") && fix.contains("network = \"private\""), "{fix}");
+    assert_eq!(isolation::abstract_sockets(true, None).verdict, Verdict::Works);
+}
+
+#[test]
 fn only_what_somebody_asks_for_is_lacking() {
     let check = Check::missing("x", "y").fix("z");
     assert!(!check.is_lacking());

@@ -29,7 +29,7 @@ impl Driver {
             Effect::Launch => self.launch(name),
             Effect::Watch => self.watch(name),
             Effect::Release => self.release(name),
-            Effect::CloseGate => self.close(name),
+            Effect::CloseGate => self.drain(name),
             Effect::Signal => self.signal(name),
             Effect::Kill => self.kill(name),
             Effect::Arm(after) => self.arm(name, after),
@@ -238,12 +238,12 @@ impl Driver {
         process.seek = Some(Watch(task.abort_handle()));
     }
 
-    fn close(&mut self, name: &InstanceName) {
+    fn drain(&mut self, name: &InstanceName) {
         let Some(instance) = self.instances.get_mut(name) else { return };
         if let Some(process) = instance.process.as_mut() {
             process.watch = None;
             match &process.generation {
-                Some(generation) => generation.close(),
+                Some(generation) => generation.drain(),
                 None => self.pending.push_back((name.clone(), Event::Drained)),
             }
         }

@@ -1,6 +1,8 @@
 use std::{
     collections::VecDeque,
+    pin::pin,
     sync::mpsc::{SyncSender, sync_channel},
+    task::{Context, Waker},
     thread,
 };
 
@@ -30,6 +32,11 @@ fn with_room_for(max: u32) -> (Arc<Generation>, mpsc::UnboundedReceiver<Notice>)
     (generation, seen)
 }
 
+/// Whether its holder has been told that the process only waits for it.
+fn is_told(lease: &Lease) -> bool {
+    pin!(lease.draining()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
 #[test]
 fn a_used_gate_cannot_be_closed_for_idleness() {
     let (generation, _seen) = generation();
@@ -57,6 +64,46 @@ fn closing_an_unused_gate_reports_at_once() {
     let (generation, mut seen) = generation();
     generation.close();
     assert!(matches!(seen.try_recv(), Ok(Notice::Drained(..))));
+}
+
+#[tokio::test]
+async fn a_drain_is_told_to_all_who_hold_a_lease() {
+    let (generation, mut seen) = generation();
+    let (one, two) = (generation.enter().unwrap(), generation.enter().unwrap());
+    let waiting = async {
+        one.draining().await;
+        drop(one);
+    };
+    let begins = async {
+        assert!(!is_told(&two));
+        generation.drain();
+    };
+    // The first waits for it already when it begins.
+    tokio::join!(waiting, begins);
+    assert!(is_told(&two));
+    assert!(seen.try_recv().is_err());
+    generation.drain();
+    drop(two);
+    assert!(matches!(seen.try_recv(), Ok(Notice::Drained(_, LaunchId(7)))));
+    assert!(seen.try_recv().is_err());
+}
+
+/// One was found not to accept, and accepts again; the other is gone.
+#[test]
+fn who_holds_a_lease_is_told_of_nothing_but_a_drain() {
+    let (before, _seen) = generation();
+    let old = before.enter().unwrap();
+    old.report_unreachable();
+    assert!(!is_told(&old));
+    let after = before.moved(before.reached().clone());
+    after.reopen();
+    after.nobody_waits();
+    let new = after.enter().unwrap();
+    assert!(!is_told(&old) && !is_told(&new));
+    after.close();
+    assert!(!is_told(&old) && !is_told(&new));
+    after.drain();
+    assert!(is_told(&old) && is_told(&new), "they use the same process");
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn a_disk_in_a_file_is_found() {
     File::create(&image).unwrap().set_len(1 << 20).unwrap();
     let attached = Command::new("losetup").args(["--find", "--show"]).arg(&image).output();
     let Some(attached) = attached.ok().filter(|attached| attached.status.success()) else {
-        println!("SKIP: no loop devices here");
+        println!("SKIP no loop devices here");
         return;
     };
     let footprint = Footprint::new(folder.path(), "");

@@ -1,6 +1,6 @@
 //! /proc and /sys: what the kernel says of itself, without what only its administrator needs.
 
-use std::path::Path;
+use std::{os::fd::OwnedFd, path::Path};
 
 use rustix::{
     fs::fstatfs,
@@ -43,6 +43,11 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 /// A cgroup v2 hierarchy (linux/magic.h).
 const CGROUP2: i64 = 0x6367_7270;
 
+/// Once more what a descriptor shows.
+const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
+    .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
+    .union(OpenTreeFlags::AT_EMPTY_PATH);
+
 /// Nothing in these runs, has rights, or is a device.
 fn inert() -> MountAttrFlags {
     MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -61,9 +66,56 @@ pub(super) fn own_proc() -> Result<(), Failure> {
     attach(&mount(&fs, inert()).map_err(failed())?, at, true, Step::MountProc)
 }
 
+/// What covers what is not to be seen: one empty folder, and one empty file, over all of it. A
+/// filesystem for each would cost as much time as all else that is mounted, and memory for as long
+/// as the tree lives.
+#[derive(Debug, Default)]
+pub(super) struct Covers {
+    folder: Option<OwnedFd>,
+    file: Option<OwnedFd>,
+}
+
+impl Covers {
+    fn folder(&mut self) -> Result<OwnedFd, Errno> {
+        let empty = || tmpfs(0o555, "0", "1", inert() | MountAttrFlags::MOUNT_ATTR_RDONLY);
+        Self::again(&mut self.folder, empty)
+    }
+
+    fn file(&mut self) -> Result<OwnedFd, Errno> {
+        Self::again(&mut self.file, || copy(Path::new("/dev/null")))
+    }
+
+    /// The first is kept to be copied: it is mounted in our namespace by then, as it must be.
+    fn again(
+        kept: &mut Option<OwnedFd>,
+        new: impl FnOnce() -> Result<OwnedFd, Errno>,
+    ) -> Result<OwnedFd, Errno> {
+        if let Some(first) = kept {
+            return open_tree(first, "", CLONE);
+        }
+        let first = new()?;
+        *kept = Some(rustix::io::fcntl_dupfd_cloexec(&first, 0)?);
+        Ok(first)
+    }
+
+    /// Covers what is at a path.
+    fn over(&mut self, part: &Path) -> Result<(), Errno> {
+        let place = open_path(part)?;
+        match folder_or_file(&place)?.is_dir() {
+            true => move_to(&self.folder()?, &place),
+            false => move_to(&self.file()?, &place),
+        }
+    }
+
+    fn over_all(&mut self, parts: &[&str], step: Step) -> Result<(), Failure> {
+        let mut parts = parts.iter().map(Path::new);
+        parts.try_for_each(|part| unless_missing(self.over(part), step, part))
+    }
+}
+
 /// Where the host's own /proc is partly hidden from us, the kernel refuses a new one in a
 /// user namespace (mount_too_revealing), and so do we.
-pub(super) fn proc() -> Result<(), Failure> {
+pub(super) fn proc(covers: &mut Covers) -> Result<(), Failure> {
     let at = Path::new("/proc");
     let failed = || Failure::on(Step::MountProc, at);
     let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed())?;
@@ -71,12 +123,12 @@ pub(super) fn proc() -> Result<(), Failure> {
     for part in HOST_WIDE.map(Path::new) {
         unless_missing(read_only_over_itself(part), Step::MountProc, part)?;
     }
-    hide(&SECRETIVE_PROC, Step::MountProc)
+    covers.over_all(&SECRETIVE_PROC, Step::MountProc)
 }
 
 /// The host's own, which is read-only by now, with holes. It names the network devices of the
 /// network that it was mounted in, so a tree with its own network gets a new one.
-pub(super) fn sys(network: Network) -> Result<(), Failure> {
+pub(super) fn sys(network: Network, covers: &mut Covers) -> Result<(), Failure> {
     let (at, cgroups) = (Path::new("/sys"), Path::new(CGROUPS));
     // Asked while the host's is still seen.
     let unified = open_path(cgroups).and_then(fstatfs).is_ok_and(|fs| fs.f_type == CGROUP2);
@@ -87,34 +139,19 @@ pub(super) fn sys(network: Network) -> Result<(), Failure> {
         })();
         attach(&mounted.map_err(Failure::on(Step::MountSys, at))?, at, true, Step::MountSys)?;
     }
-    hide(&SECRETIVE_SYS, Step::MountSys)?;
-    unless_missing(own_cgroups(cgroups, unified), Step::MountSys, cgroups)
+    covers.over_all(&SECRETIVE_SYS, Step::MountSys)?;
+    unless_missing(own_cgroups(cgroups, unified, covers), Step::MountSys, cgroups)
 }
 
 /// Its root is that of our cgroup namespace, so no other tree's name is seen. Programs look
 /// here for how much memory and CPU they may use.
-fn own_cgroups(at: &Path, unified: bool) -> Result<(), Errno> {
-    let place = open_path(at)?;
+fn own_cgroups(at: &Path, unified: bool, covers: &mut Covers) -> Result<(), Errno> {
     if !unified {
-        return move_to(&empty()?, &place);
+        return covers.over(at);
     }
+    let place = open_path(at)?;
     let fs = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
     move_to(&mount(&fs, inert() | MountAttrFlags::MOUNT_ATTR_RDONLY)?, &place)
-}
-
-fn hide(parts: &[&str], step: Step) -> Result<(), Failure> {
-    let cover = |part: &Path| -> Result<(), Errno> {
-        let place = open_path(part)?;
-        match folder_or_file(&place)?.is_dir() {
-            true => move_to(&empty()?, &place),
-            false => move_to(&copy(Path::new("/dev/null"))?, &place),
-        }
-    };
-    parts.iter().map(Path::new).try_for_each(|part| unless_missing(cover(part), step, part))
-}
-
-fn empty() -> Result<std::os::fd::OwnedFd, Errno> {
-    tmpfs(0o555, "0", "1", inert() | MountAttrFlags::MOUNT_ATTR_RDONLY)
 }
 
 fn read_only_over_itself(path: &Path) -> Result<(), Errno> {
@@ -124,11 +161,8 @@ fn read_only_over_itself(path: &Path) -> Result<(), Errno> {
 }
 
 /// What is at a path, once more, without what is mounted below it.
-pub(super) fn copy(path: &Path) -> Result<std::os::fd::OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    open_tree(open_path(path)?, "", flags)
+pub(super) fn copy(path: &Path) -> Result<OwnedFd, Errno> {
+    open_tree(open_path(path)?, "", CLONE)
 }
 
 /// Kernels differ in what they are built with.

@@ -96,7 +96,8 @@ impl Guest {
         if self.is_leaving() { None } else { self.silence() }
     }
 
-    fn silence(&self) -> Option<Instant> {
+    /// Since when nothing of it is under way.
+    pub(in crate::listen) fn silence(&self) -> Option<Instant> {
         match self.silence.load(Relaxed) {
             BUSY => None,
             silence => Some(self.came + Duration::from_millis(silence - 1)),

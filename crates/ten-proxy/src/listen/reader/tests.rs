@@ -25,7 +25,8 @@ async fn announced() -> (TcpStream, Wire, Box<Reader>) {
     let places = Places::new(&settings);
     let place = places.take(places.room().await, Arc::clone(&stream), None).unwrap();
     let wire = Wire::Tcp(stream);
-    let mut reader = Reader::new(wire.clone(), Arc::clone(place.guest()), &settings, INVITED);
+    let (guest, interims) = (Arc::clone(place.guest()), Interims::default());
+    let mut reader = Reader::new(wire.clone(), guest, &settings, interims, INVITED);
     assert!(poll_fn(|cx| reader.poll_head(cx)).await.unwrap().is_some());
     (client.unwrap(), wire, reader)
 }

@@ -9,12 +9,12 @@ use std::{
     future::{Future, poll_fn},
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
-use h2::{Reason, RecvStream, client::SendRequest};
+use bytes::Bytes;
+use h2::{Reason, client::SendRequest};
 use tokio::time::timeout;
 
 use super::{
@@ -23,7 +23,8 @@ use super::{
     upload::Passing,
 };
 use crate::{
-    body::Source, buffer::Buffer, forward::Message, head::Response, headers, upload::Upload,
+    body::Source, buffer::Buffer, check::BadResponse, forward::Message, head::Response, headers,
+    stream::Received, upload::Upload,
 };
 
 /// Longest wait for the end of a stream whose answer is whole.
@@ -38,12 +39,9 @@ pub(crate) struct Sender {
 /// The body of an answer.
 pub(crate) struct Answer {
     /// `None` once it is left to its end.
-    stream: Option<RecvStream>,
-    piece: Bytes,
-    /// What is left are trailers, or nothing.
-    no_more_data: bool,
-    trailers: Option<Vec<u8>>,
-    /// Bytes that are still to come, where their number was announced.
+    received: Option<Received>,
+    /// Bytes that are still to come, where their number was announced. h2 holds the instance to
+    /// it.
     left: Option<u64>,
     /// Keeps its room on the connection.
     _line: Arc<Line>,
@@ -71,6 +69,15 @@ impl Sender {
             if let Poll::Ready(Err(broken)) = passing.poll(cx) {
                 return Poll::Ready(Err(broken));
             }
+            while let Poll::Ready(Some(ahead)) = response.poll_informational(cx) {
+                let (ahead, ()) = ahead?.into_parts();
+                let ahead = read(&ahead)?;
+                if !ahead.is_interim() {
+                    // There are no upgrades here (RFC 9113, section 8.6).
+                    return Poll::Ready(Err(BadResponse::Upgrade.into()));
+                }
+                message.interims.pass(ahead)?;
+            }
             Pin::new(&mut response).poll(cx).map_err(Broken::H2c)
         });
         match answer.await {
@@ -81,10 +88,7 @@ impl Sender {
                 let bodiless = head.is_bodiless(message.request.is_head());
                 let answer = Answer {
                     left: if bodiless { Some(0) } else { head.length() },
-                    stream: Some(stream),
-                    piece: Bytes::new(),
-                    no_more_data: false,
-                    trailers: None,
+                    received: Some(Received::new(stream)),
                     _line: self.line,
                 };
                 let uploading = (!passing.done()).then_some(passing);
@@ -103,7 +107,7 @@ impl Sender {
 }
 
 /// The head of an answer in the form of HTTP/1.1.
-fn read(head: &http::response::Parts) -> Result<Response, crate::check::BadResponse> {
+fn read(head: &http::response::Parts) -> Result<Response, BadResponse> {
     let mut text = format!("HTTP/1.1 {}\r\n", head.status.as_str()).into_bytes();
     headers::write(&head.headers, &mut text);
     text.extend_from_slice(b"\r\n");
@@ -124,7 +128,7 @@ fn is_refusal(error: &h2::Error) -> bool {
 
 impl Answer {
     pub(crate) fn has_ended(&self) -> bool {
-        self.piece.is_empty() && self.stream.as_ref().is_none_or(RecvStream::is_end_stream)
+        self.received.as_ref().is_none_or(Received::has_ended)
     }
 }
 
@@ -132,41 +136,22 @@ impl Source for Answer {
     type Error = h2::Error;
 
     fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<&[u8]>, h2::Error>> {
-        while self.piece.is_empty() {
-            let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(None)) };
-            if self.no_more_data {
-                if self.trailers.is_none() {
-                    let trailers = ready!(stream.poll_trailers(cx))?.unwrap_or_default();
-                    let mut lines = Vec::new();
-                    headers::write(&trailers, &mut lines);
-                    self.trailers = Some(lines);
-                }
-                return Poll::Ready(Ok(None));
-            }
-            match ready!(stream.poll_data(cx)).transpose()? {
-                Some(data) => {
-                    // It is asked for once the client has taken what came before.
-                    stream.flow_control().release_capacity(data.len())?;
-                    // h2 holds the instance to what was announced.
-                    self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-                    self.piece = data;
-                }
-                None => self.no_more_data = true,
-            }
-        }
-        Poll::Ready(Ok(Some(&self.piece)))
+        self.received.as_mut().map_or(Poll::Ready(Ok(None)), |received| received.poll_data(cx))
     }
 
     fn take(&mut self, count: usize) {
-        self.piece.advance(count);
+        self.left = self.left.map(|left| left.saturating_sub(count as u64));
+        if let Some(received) = &mut self.received {
+            received.take(count);
+        }
     }
 
     fn trailers(&self) -> &[u8] {
-        self.trailers.as_deref().unwrap_or_default()
+        self.received.as_ref().map_or(&[], Received::trailers)
     }
 
     fn has_no_more_data(&self) -> bool {
-        self.piece.is_empty() && self.left == Some(0)
+        self.left == Some(0)
     }
 }
 
@@ -175,11 +160,8 @@ impl Drop for Answer {
     /// would be to reset it, and servers count resets as attacks: it is left to its end.
     fn drop(&mut self) {
         let whole = self.left == Some(0);
-        let Some(mut stream) = self.stream.take_if(|it| whole && !it.is_end_stream()) else {
-            return;
-        };
-        tokio::spawn(timeout(END_TIMEOUT, async move {
-            while let Some(Ok(_)) = stream.data().await {}
-        }));
+        if let Some(received) = self.received.take_if(|it| whole && !it.has_ended()) {
+            tokio::spawn(timeout(END_TIMEOUT, received.run_out()));
+        }
     }
 }

@@ -1,8 +1,7 @@
 //! A request's body on its way into a stream, piece by piece.
 //!
 //! A piece is asked of the client only when the one before it is in h2's hands, and given to
-//! h2 only once the stream has window for some of it. No window is claimed for what has not
-//! come: that would keep it from the other streams of the connection.
+//! h2 only once the stream has window for some of it.
 
 use std::task::{Context, Poll, ready};
 
@@ -10,7 +9,7 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 
-use crate::{body::Source, headers, pool::Broken, upload::Upload};
+use crate::{body::Source, headers, pool::Broken, stream::poll_room, upload::Upload};
 
 /// Bytes of a body that are kept until the answer begins, to be sent again if the instance says
 /// that it has not looked at them. They are the client's buffers, shared and not copied; a
@@ -53,31 +52,20 @@ impl Passing {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         while !self.done {
             if let Some(piece) = self.piece.take() {
-                match self.poll_window(cx) {
+                // Any room will do: h2 keeps the rest of the piece, and asks for what that needs.
+                match poll_room(&mut self.stream, 1, cx) {
                     Poll::Pending => {
                         self.piece = Some(piece);
                         return Poll::Pending;
                     }
-                    Poll::Ready(false) => self.done = true,
-                    Poll::Ready(true) => self.pass(piece),
+                    Poll::Ready(None) => self.done = true,
+                    Poll::Ready(Some(_)) => self.pass(piece),
                 }
             } else {
                 ready!(self.poll_piece(cx))?;
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Ready with whether the stream takes more.
-    fn poll_window(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        // Any window will do: h2 keeps the rest of the piece, and asks for what that needs.
-        self.stream.reserve_capacity(1);
-        while self.stream.capacity() == 0 {
-            if !matches!(ready!(self.stream.poll_capacity(cx)), Some(Ok(_))) {
-                return Poll::Ready(false);
-            }
-        }
-        Poll::Ready(true)
     }
 
     /// The next piece from the client.

@@ -13,6 +13,7 @@ use crate::{
     forward::Message,
     head::{Limits, Name, Request, Response, Scan},
     headers::{Origin, Peer, Told, to_client},
+    interim::Interims,
 };
 
 const LIMITS: Limits = Limits { bytes: 64 << 10, headers: 100 };
@@ -116,8 +117,9 @@ fn is_passed_on_as_one(bytes: &[u8]) {
     let Ok(aim) = check::request(&request) else { return };
     let peer = Peer::new(format!("{PEER}:1").parse().unwrap());
     let origin = Origin::peer(PEER.parse().unwrap());
-    let told = Told { peer: &peer, origin: &origin, id: b"0123", upgrade: None };
-    let message = Message { request: &request, aim: &aim, told };
+    let told = Told { peer: &peer, origin: &origin, id: b"0123" };
+    let interims = &Interims::default();
+    let message = Message { request: &request, aim: &aim, told, upgrade: None, interims };
     let has_body = request.follows != crate::head::Follows::Nothing;
     let (out, _) = message.to_http1(has_body);
     let again = read(&out).unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(&out)));
@@ -139,6 +141,7 @@ fn is_passed_on_as_one(bytes: &[u8]) {
         match field.known {
             Name::Claim => assert!(ours.contains(&field.name)),
             Name::Te => assert_eq!(field.value, b"trailers"),
+            Name::Connection => assert_eq!(field.value, b"TE"),
             Name::TransferEncoding => assert!(has_body),
             known => assert!(!known.is_hop_by_hop()),
         }

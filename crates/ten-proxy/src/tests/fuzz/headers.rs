@@ -8,7 +8,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use super::cases;
 use crate::{
     head::{Fields, trim},
-    headers::{Origin, Peer, Told, to_client, to_instance},
+    headers::{Origin, Peer, Told, to_client, to_instance, wants_trailers, wish},
 };
 
 const PEER: &str = "192.0.2.7";
@@ -141,9 +141,10 @@ proptest! {
         let peer = Peer::new(format!("{PEER}:1").parse().unwrap());
         let origin = Origin::peer(PEER.parse().unwrap());
         let upgrade = switch.then_some(&b"websocket"[..]);
-        let told = Told { peer: &peer, origin: &origin, id: ID.as_bytes(), upgrade };
-        let mut headers = HeaderMap::new();
-        to_instance(&fields(&before), told, &mut headers);
+        let told = Told { peer: &peer, origin: &origin, id: ID.as_bytes() };
+        let (mut headers, before_it) = (HeaderMap::new(), fields(&before));
+        to_instance(&before_it, told, &mut headers);
+        wish(&before_it, upgrade, &mut headers);
 
         let forwarded = format!("for={PEER};host=\"{OWN_HOST}\";proto=http");
         let ours = [
@@ -152,15 +153,17 @@ proptest! {
             ("x-request-id", Some(ID)),
             ("x-forwarded-host", host.then_some(OWN_HOST)),
             ("forwarded", host.then_some(&*forwarded)),
-            ("connection", switch.then_some("upgrade")),
             ("upgrade", switch.then_some("websocket")),
         ];
         for (name, value) in ours {
             let expected: Vec<&[u8]> = value.iter().map(|value| value.as_bytes()).collect();
             prop_assert_eq!(values(&headers, name), expected, "{}", name);
         }
+        let options = [(wants_trailers(&before_it), &b"TE"[..]), (switch, b"upgrade")];
+        let options: Vec<_> = options.iter().filter(|(is, _)| *is).map(|(_, option)| *option).collect();
+        prop_assert_eq!(values(&headers, "connection"), options);
         for name in headers.keys() {
-            let known = ours.iter().any(|(own, _)| *own == name.as_str());
+            let known = name == "connection" || ours.iter().any(|(own, _)| *own == name.as_str());
             prop_assert!(known || !is_claim(name), "{name} was not said by us");
             let hop = HOP_BY_HOP.contains(&name.as_str());
             prop_assert!(known || !hop || values(&headers, name.as_str()) == [b"trailers"], "{name}");
