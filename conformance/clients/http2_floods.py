@@ -119,6 +119,12 @@ def ping():
 
 
 @flood
+def some_pings():
+    """No flood where nobody says so."""
+    return send([frame(PING, 0, 0, bytes(8))] * 200, begin=get())
+
+
+@flood
 def answers_to_no_ping():
     return many(frame(PING, ACK, 0, bytes(8)))
 

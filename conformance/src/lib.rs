@@ -13,6 +13,7 @@ pub mod corpus;
 mod echo;
 mod judge;
 pub mod memory;
+pub mod processors;
 mod programs;
 pub mod raw;
 pub mod strict;

@@ -47,6 +47,25 @@ fn heads_have_a_size() {
 }
 
 #[test]
+fn heads_may_be_as_large_as_the_settings_say() {
+    let settings = "[settings.proxy]\nmax_head_bytes = 1048576\nmax_headers = 1000";
+    let mut echo = Echo::start(settings, "");
+    let lines = |count: usize| (0..count).map(|n| format!("x-{n}: {n}\r\n")).collect::<String>();
+    let value = |length: usize| format!("X: {}\r\n", "x".repeat(length));
+    let passed = Outcome::Forwarded;
+    for (input, outcome) in [
+        // With Host there are 1,000 of them, and then one more.
+        (get("/", &lines(999)), passed),
+        (get("/", &lines(1_000)), Outcome::Refused(431)),
+        (get("/", &value(1_000_000)), passed),
+        (get("/", &(lines(990) + &value(1_000_000))), passed),
+        (get("/", &value(1 << 20)), Outcome::Refused(431)),
+    ] {
+        assert_eq!(judge(&mut echo, &input, WHOLE), Ok(outcome), "{} bytes", input.len());
+    }
+}
+
+#[test]
 fn chunk_extensions_and_trailers_have_a_size() {
     let mut echo = Echo::start("", "");
     let head = format!("POST / HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n");

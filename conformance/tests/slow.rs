@@ -1,14 +1,28 @@
-//! Thousands of clients that are slow or silent (FAULTS c16): a healthy request to another
-//! instance never takes half a second meanwhile.
+//! Thousands of clients that are slow or silent (FAULTS b9, c16): of the healthy requests to
+//! another instance, 99 in 100 take less than half a second meanwhile.
 //!
 //! slowhttptest (Debian's package) plays 5,000 of them at a time, in each of its modes. All
 //! come from one address, so the bound on connections per address is raised to let them in.
 //! Who is healthy comes from another address, and connects anew for every request.
 //!
-//! On a machine that has other things to do any request may take long. So the same request also
-//! goes to a server that has nothing to do with ten, and what that takes at worst is forgiven.
+//! Healthy requests begin on time, whatever became of those before: a server that stands still
+//! for a second is seen by all that begin in it, not by one that waits. So a single packet that
+//! is lost changes nothing, and a standstill of 600 ms fails.
+//!
+//! On a machine that has other things to do any request may take long. That excuses nobody: who is
+//! in time is in time. It only says what it means to be late. Two witnesses tell: how much of the
+//! processors others took, and what the same requests took that went to a server which has nothing
+//! to do with ten, the control. The latter alone says too little: it hardly needs a processor, and
+//! is prompt where ten, which has 5,000 clients, is starved.
+//!
+//! ```text
+//! in time ──────────────────────▶ passed
+//! late, the machine ours alone ─▶ failed
+//! late, the machine busy ───────▶ once more; then failed: "too busy to tell"
+//! ```
 
 use std::{
+    fmt,
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
@@ -21,7 +35,7 @@ use rustix::{
     net::{AddressFamily, SocketType, bind, connect, socket},
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
-use ten_conformance::{memory, service};
+use ten_conformance::{memory, processors::Processors, service};
 use ten_testkit::{Ten, tenant_binary, wait_until};
 
 const WELL: &str = "a.well.localhost";
@@ -31,12 +45,23 @@ const SLOW_CLIENTS: usize = 5_000;
 const SILENT_CLIENTS: usize = 9_000;
 /// How long they may stay: the time for a first head, and some to spare.
 const SILENT_PATIENCE: Duration = Duration::from_secs(40);
+/// So many of them may be missing: that a few are lost is not ten's to prevent.
+const MISSING: usize = 100;
 /// How long each attack lasts; all 5,000 are there after the first few seconds of it.
 const ATTACK: Duration = Duration::from_secs(10);
-/// The worst that a healthy request may take.
+/// What 99 in 100 healthy requests take at most.
 const MOST: Duration = Duration::from_millis(500);
-/// Between two healthy requests.
-const TICK: Duration = Duration::from_millis(50);
+/// What 99 in 100 requests to the control take at most on a machine that can tell. A quiet one
+/// needs a tenth of it.
+const CALM: Duration = Duration::from_millis(100);
+/// What others take at most of the processors of such a machine: of two, half of one.
+const OTHERS: f64 = 0.25;
+/// Between the beginnings of two healthy requests.
+const TICK: Duration = Duration::from_millis(20);
+/// Of fewer than a hundred requests none may be late; fewer than these say nothing.
+const ENOUGH: usize = 50;
+/// Threads that wait for an answer need little.
+const STACK_BYTES: usize = 128 << 10;
 /// Memory that ten may need for them all: some tens of KiB for each.
 const MOST_MEMORY_KIB: u64 = 512 << 10;
 
@@ -83,41 +108,114 @@ impl Drop for Control {
     }
 }
 
-/// What healthy requests have taken at worst, and how many there were.
+/// What requests took that began on time, the shortest first.
 #[derive(Debug, Default)]
-struct Healthy {
-    worst: Duration,
-    /// Of those to the control.
-    control: Duration,
-    count: usize,
-}
+struct Times(Vec<Duration>);
 
-impl Healthy {
-    fn judge(&self) {
-        assert!(self.worst < MOST + self.control, "a healthy request took too long: {self:?}");
+impl Times {
+    /// What 99 in 100 of them took at most.
+    fn p99(&self) -> Duration {
+        self.0[(self.0.len() * 99).div_ceil(100) - 1]
     }
 }
 
-/// Asks the healthy instance all the time that `attack` takes, and returns what that says.
-fn meanwhile<T>(ten: &Ten, attack: impl FnOnce() -> T) -> (Healthy, T) {
+impl fmt::Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(times) = self;
+        let (middle, worst) = (times[times.len() / 2], times[times.len() - 1]);
+        let (count, p99) = (times.len(), self.p99());
+        write!(f, "{count}: p50 {middle:.1?}, p99 {p99:.1?}, worst {worst:.1?}")
+    }
+}
+
+/// What an attack did to healthy requests.
+#[derive(Debug)]
+struct Run {
+    /// Attackers that never came.
+    missing: usize,
+    healthy: Times,
+    control: Times,
+    /// What others took of the processors.
+    others: f64,
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { missing, healthy, control, others } = self;
+        let percent = others * 100.0;
+        write!(f, "healthy {healthy}; control {control}; ")?;
+        write!(f, "{missing} attackers missing; others took {percent:.0} % of the processors")
+    }
+}
+
+impl Run {
+    fn fault(&self) -> Option<&'static str> {
+        assert!(self.healthy.0.len() >= ENOUGH, "too few requests to tell: {self}");
+        match (self.missing > MISSING, self.healthy.p99() >= MOST) {
+            (true, _) => Some("not all attackers came"),
+            (_, true) => Some("healthy requests took too long"),
+            _ => None,
+        }
+    }
+
+    fn is_on_a_busy_machine(&self) -> bool {
+        self.others >= OTHERS || self.control.p99() >= CALM
+    }
+}
+
+/// Holds a run to its bounds, and a second one where the first cannot tell.
+fn judge(run: impl Fn() -> Run) {
+    for _ in 0..2 {
+        let run = run();
+        println!("{run}");
+        match run.fault() {
+            None => return,
+            Some(fault) => assert!(run.is_on_a_busy_machine(), "{fault}: {run}"),
+        }
+    }
+    panic!("the machine is too busy to tell, twice; see above");
+}
+
+/// Asks the healthy instance, and the control, all the time that `attack` takes, and returns what
+/// that says, the number of attackers that never came.
+fn meanwhile(ten: &Ten, attack: impl FnOnce() -> usize) -> Run {
     let (stop, stopped) = mpsc::channel::<()>();
     let (address, control) = (ten.address(), Control::start());
+    let processors = Processors::now();
     thread::scope(|scope| {
         let asking = scope.spawn(move || {
-            let mut healthy = Healthy::default();
-            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                healthy.control = healthy.control.max(ask(control.address));
-                healthy.worst = healthy.worst.max(ask(address));
-                healthy.count += 1;
+            let (tens, controls) = (mpsc::channel(), mpsc::channel());
+            let began = Instant::now();
+            for number in 1.. {
+                for (to, (times, _)) in [(address, &tens), (control.address, &controls)] {
+                    let times = times.clone();
+                    let ask = move || times.send(ask(to)).expect("somebody counts");
+                    let thread = thread::Builder::new().stack_size(STACK_BYTES);
+                    thread.spawn_scoped(scope, ask).expect("a thread");
+                }
+                let next = (TICK * number).saturating_sub(began.elapsed());
+                if stopped.recv_timeout(next) != Err(RecvTimeoutError::Timeout) {
+                    break;
+                }
             }
-            healthy
+            let times = |(sender, receiver): (mpsc::Sender<_>, mpsc::Receiver<_>)| {
+                // Whoever still waits has another one.
+                drop(sender);
+                let mut times: Vec<Duration> = receiver.into_iter().collect();
+                times.sort_unstable();
+                Times(times)
+            };
+            (times(tens), times(controls))
         });
-        let said = attack();
+        let missing = attack();
+        let others = processors.others_since();
         drop(stop);
-        (asking.join().expect("healthy requests"), said)
+        let (healthy, control) = asking.join().expect("healthy requests");
+        Run { missing, healthy, control, others }
     })
 }
 
+/// How long one request takes.
 fn ask(address: SocketAddr) -> Duration {
     let began = Instant::now();
     healthy(address).expect("a healthy answer");
@@ -141,8 +239,8 @@ fn healthy(address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Runs slowhttptest. How many of its connections were open, at most, and how many there were.
-fn slowhttptest(ten: &Ten, mode: &[&str], path: &str) -> (usize, usize) {
+/// Runs slowhttptest. How many of its connections there were, whatever became of them.
+fn slowhttptest(ten: &Ten, mode: &[&str], path: &str) -> usize {
     let output = Command::new("slowhttptest")
         .args(mode)
         .args(["-c", &SLOW_CLIENTS.to_string(), "-r", "2000", "-p", "5", "-i", "1"])
@@ -161,20 +259,23 @@ fn slowhttptest(ten: &Ten, mode: &[&str], path: &str) -> (usize, usize) {
     };
     let (open, closed) = (numbers("connected:"), numbers("closed:"));
     let all = open.iter().zip(&closed).map(|(open, closed)| open + closed).max();
-    let all = all.unwrap_or_else(|| panic!("slowhttptest ended with {}: {said}", output.status));
-    (open.into_iter().max().unwrap_or(0), all)
+    all.unwrap_or_else(|| panic!("slowhttptest ended with {}: {said}", output.status))
 }
 
-/// `arrived` says how many of the attackers did, given those that slowhttptest tells of.
-fn withstands(mode: &[&str], path: &str, arrived: impl FnOnce(&Ten, usize) -> usize) {
-    let ten = start("[settings.proxy]\nmax_connections_per_ip = 10000");
-    let (healthy, (open, all)) = meanwhile(&ten, || slowhttptest(&ten, mode, path));
-    println!("{mode:?}: {all} slow clients, {open} at a time; {healthy:?}");
-    let arrived = arrived(&ten, all);
-    assert!(arrived > SLOW_CLIENTS / 2, "only {arrived} of them");
-    healthy.judge();
-    let memory = memory::peak_kib(&ten);
-    assert!(memory < MOST_MEMORY_KIB, "{memory} KiB");
+/// What a mode does to healthy requests. `arrived` says how many attackers there were, given those
+/// that slowhttptest tells of.
+fn withstands(mode: &[&str], path: &str, arrived: impl Fn(&Ten, usize) -> usize) {
+    judge(|| {
+        let ten = start("[settings.proxy]\nmax_connections_per_ip = 10000");
+        let run = meanwhile(&ten, || {
+            let told = slowhttptest(&ten, mode, path);
+            SLOW_CLIENTS.saturating_sub(arrived(&ten, told))
+        });
+        let memory = memory::peak_kib(&ten);
+        println!("{mode:?}: {memory} KiB");
+        assert!(memory < MOST_MEMORY_KIB, "{memory} KiB: {run}");
+        run
+    });
 }
 
 #[test]
@@ -205,17 +306,17 @@ fn slow_readers_harm_nobody_else() {
 
 #[test]
 fn silent_clients_harm_nobody_else() {
-    let ten = start("");
-    let attack = || {
-        let connect = |_| TcpStream::connect(ten.address()).expect("the kernel accepts");
-        let silent: Vec<_> = (0..SILENT_CLIENTS).map(connect).collect();
-        // Every one of them is given up, without having said a word.
-        wait_until(SILENT_PATIENCE, || silent.iter().all(has_ended))
-    };
-    let (healthy, ended) = meanwhile(&ten, attack);
-    println!("{SILENT_CLIENTS} silent clients; {healthy:?}");
-    healthy.judge();
-    assert!(ended, "some of them are still there");
+    judge(|| {
+        let ten = start("");
+        meanwhile(&ten, || {
+            let connect = |_| TcpStream::connect(ten.address()).expect("the kernel accepts");
+            let silent: Vec<_> = (0..SILENT_CLIENTS).map(connect).collect();
+            // Every one of them is given up, without having said a word.
+            let ended = wait_until(SILENT_PATIENCE, || silent.iter().all(has_ended));
+            assert!(ended, "some of them are still there");
+            0
+        })
+    });
 }
 
 fn has_ended(stream: &TcpStream) -> bool {

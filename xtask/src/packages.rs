@@ -9,7 +9,7 @@ use std::{
 use crate::{failure::Failure, python, shell};
 
 /// Program, package, what for.
-const NEEDED: [(&str, &str, &str); 15] = [
+const NEEDED: [(&str, &str, &str); 17] = [
     ("cc", "build-essential", "compiles SQLite and links everything"),
     ("python3", "python3", "runs the example tenants"),
     ("kill", "procps", "tests stop and continue processes"),
@@ -20,6 +20,8 @@ const NEEDED: [(&str, &str, &str); 15] = [
     ("mkfs.ext4", "e2fsprogs", "makes the images that bound instances"),
     ("mkfs.xfs", "xfsprogs", "makes a disk of the machine"),
     ("mkfs.btrfs", "btrfs-progs", "makes another"),
+    ("curl", "curl", "sends and takes bodies of a gigabyte"),
+    ("haproxy", "haproxy", "says with the PROXY protocol who the client is"),
     ("nghttp", "nghttp2-client", "speaks HTTP/2 as others understand it"),
     ("node", "nodejs", "a real server as a tenant"),
     ("slowhttptest", "slowhttptest", "plays thousands of slow clients"),

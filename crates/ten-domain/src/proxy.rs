@@ -28,8 +28,15 @@ pub struct ProxySettings {
     pub max_connections_per_ip: usize,
     /// Most requests at one time on one HTTP/2 connection.
     pub max_streams: u32,
+    /// Most frames at once that carry nothing, on one HTTP/2 connection: what resets, asks after
+    /// or sets something. With one more the connection ends.
+    pub max_useless_frames: u32,
+    /// Of those, for how many there is room again after a second. Not 0.
+    pub useless_frames_per_second: u32,
     /// Most instances that requests from one address may bring into being in a minute.
     pub max_new_instances_per_ip: u32,
+    /// How long requests and tunnels may still take when the server stops; the rest is cut.
+    pub drain_timeout: Duration,
     /// Whose word on who the client is counts.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether connections from `trusted_proxies` begin with a PROXY protocol header.
@@ -56,7 +63,12 @@ impl ProxySettings {
         max_connections: 10_000,
         max_connections_per_ip: 2_000,
         max_streams: 100,
+        // A page with a thousand images may be left in one moment, and a browser sends a few such
+        // frames in a second.
+        max_useless_frames: 1000,
+        useless_frames_per_second: 100,
         max_new_instances_per_ip: 60,
+        drain_timeout: Duration::from_secs(10),
         trusted_proxies: Vec::new(),
         proxy_protocol: false,
         access_log: AccessLog::Off,

@@ -143,7 +143,7 @@ impl App {
             }
         }
         if self.drain.drain(drain).await == Drained::Cut {
-            tracing::warn!("requests were still in flight after {} s", drain.as_secs());
+            tracing::warn!("requests were still in flight after {drain:?} (drain_timeout)");
         }
         self.fleet.shutdown().await;
         self.admin.abort();

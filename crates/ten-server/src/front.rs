@@ -1,6 +1,6 @@
 //! The front's process: everything that meets the network, and all policy.
 
-use std::{io, path::PathBuf, process::ExitCode, time::Duration};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use ten_config::{ConfigErrors, Source};
 use ten_domain::{Config, Isolation, LayoutError, Network, ServiceSpec};
@@ -13,10 +13,6 @@ use crate::{
     app::{App, error_pages},
     serve::{Birth, listed},
 };
-
-/// How long connections may go on once the server has been told to stop. Then what they
-/// wait for is stopped too.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// Why a front cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +74,7 @@ pub fn front() -> Result<ExitCode, FrontError> {
         let (terminate, terminated) = oneshot::channel();
         let mut listening = tokio::spawn(sort(events, to_fleet, terminate));
         let pages = error_pages(config.settings.proxy.error_pages.as_deref());
+        let drain = config.settings.proxy.drain_timeout;
         tell_what_is_open(&config);
         encage(&birth)?;
         let app = App::start(config, birth, pages, boot, warden.clone(), launches).await?;
@@ -89,7 +86,7 @@ pub fn front() -> Result<ExitCode, FrontError> {
                 tracing::error!("the warden is gone");
                 return Ok(ExitCode::FAILURE);
             }
-            Ok(()) = terminated => app.stop(DRAIN).await,
+            Ok(()) = terminated => app.stop(drain).await,
         }
         warden.farewell();
         // Ends once that is said.

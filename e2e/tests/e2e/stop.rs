@@ -1,6 +1,11 @@
 //! After a stop, nothing of a tenant is left, however it behaved.
 
-use ten_testkit::{Connection, Request, Ten, process};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use ten_testkit::{Connection, Request, Ten, http, process};
 
 use crate::service::{LEVELS, PATIENCE, app, once};
 
@@ -118,6 +123,26 @@ fn a_tunnel_of_an_unknown_protocol_ends_with_the_patience_of_a_stop() {
     assert_eq!(ten.cli(&["stop", "app:a"]).code, Some(0));
     let end = tunnel.read_exact(1).expect_err("its instance is gone");
     assert_eq!(end.kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn a_request_that_does_not_end_is_cut_at_drain_timeout() {
+    let config = "[settings.proxy]\ndrain_timeout = 1.5\n".to_owned() + &app("", "");
+    let mut ten = Ten::with_config(&config).start();
+    let address = ten.address();
+    let slow = thread::spawn(move || {
+        http::send(address, &Request::get("a.app.localhost", "/slow?ms=60000"))
+    });
+    ten.wait_until("it is in flight", PATIENCE, || {
+        ten.cli_json(&["ps", "--json"])["instances"][0]["in_flight"] == 1
+    });
+    let began = Instant::now();
+    ten.stop();
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(1_500) && took < PATIENCE / 2, "{took:?}");
+    assert!(slow.join().expect("no panic").is_err(), "it was cut");
+    let told = ten.server_lines();
+    assert!(told.iter().any(|line| line.contains("still in flight after 1.5s")), "{told:?}");
 }
 
 #[test]

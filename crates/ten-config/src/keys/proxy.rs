@@ -2,17 +2,26 @@
 
 use ten_domain::ProxySettings;
 
-use super::{COUNT, Default, Key, Kind, MOST, PATIENCE, key};
+use super::{COUNT, DURATION, Default, Key, Kind, MOST, PATIENCE, key};
 
 /// What holds where the config says nothing.
 pub(super) const DEFAULT: &ProxySettings = &ProxySettings::DEFAULT;
 
-/// From what the head of an ordinary browser takes to the largest buffer of a connection,
-/// in which a head must fit whole.
-const HEAD_BYTES: Kind = Kind::Integer { min: 1024, max: 64 << 10 };
+/// From what the head of an ordinary browser takes to 16 times the default. A head is in memory as
+/// a whole before anything is known of it: at this size, a thousand strangers fill a gigabyte with
+/// what is no request yet.
+const HEAD_BYTES: Kind = Kind::Integer { min: 1024, max: 1 << 20 };
 
-/// From what an ordinary browser sends to as many as are parsed without allocating.
-const HEADERS: Kind = Kind::Integer { min: 16, max: 100 };
+/// From what an ordinary browser sends to ten times the default. Rules about headers look through
+/// all of them, several times: ten thousand would make a small request an expensive one.
+const HEADERS: Kind = Kind::Integer { min: 16, max: 1000 };
+
+/// From what a client needs to begin and to end politely (SETTINGS, their ACK, a few PRIORITY) to
+/// no natural limit.
+const FRAMES: Kind = Kind::Integer { min: 16, max: MOST };
+
+/// In a second: from one to one in a microsecond, which is more than a processor reads.
+const RATE: Kind = Kind::Integer { min: 1, max: 1_000_000 };
 
 pub(crate) const PROXY: &[Key] = &[
     key(
@@ -70,10 +79,29 @@ pub(crate) const PROXY: &[Key] = &[
         "Requests at a time on one HTTP/2 connection.",
     ),
     key(
+        "max_useless_frames",
+        FRAMES,
+        Default::Number(DEFAULT.max_useless_frames as i64),
+        "Frames at once by which an HTTP/2 client only resets, asks or sets something; one more \
+         ends its connection.",
+    ),
+    key(
+        "useless_frames_per_second",
+        RATE,
+        Default::Number(DEFAULT.useless_frames_per_second as i64),
+        "Such frames for which there is room again after a second.",
+    ),
+    key(
         "max_new_instances_per_ip",
         COUNT,
         Default::Number(DEFAULT.max_new_instances_per_ip as i64),
         "Instances that requests from one address may bring into being in a minute.",
+    ),
+    key(
+        "drain_timeout",
+        DURATION,
+        Default::Number(DEFAULT.drain_timeout.as_secs() as i64),
+        "Seconds for requests and WebSockets to end when the server stops; the rest is cut.",
     ),
     key(
         "error_pages",

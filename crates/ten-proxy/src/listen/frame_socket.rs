@@ -13,10 +13,11 @@ use std::{
 };
 
 use bytes::{Buf, BytesMut};
+use ten_domain::ProxySettings;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
-    frames::{Frames, ILLEGAL},
+    frames::{Budget, Frames, ILLEGAL},
     linger::Linger,
     opening::PREFACE,
     patience::{Patience, Terms},
@@ -43,8 +44,9 @@ pub(super) struct FrameSocket {
 
 impl FrameSocket {
     /// A connection of which `held` was read already, the preface first.
-    pub(super) fn new(wire: Wire, mut held: BytesMut, patience: Duration) -> Self {
-        let mut frames = Frames::after(PREFACE.len());
+    pub(super) fn new(wire: Wire, mut held: BytesMut, settings: &ProxySettings) -> Self {
+        let patience = settings.body_timeout;
+        let mut frames = Frames::after(PREFACE.len(), Budget::of(settings));
         let passed = frames.scan(&held);
         held.truncate(passed);
         let (writing, linger, waits) = (Patience::default(), None, Arc::default());

@@ -55,7 +55,7 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
     let settings = Arc::clone(proxy.settings());
     let (mut drain, mut deadline) = (client.drain.clone(), client.drain.clone());
     client.multiplexed = true;
-    let socket = FrameSocket::new(client.wire(), read, settings.body_timeout);
+    let socket = FrameSocket::new(client.wire(), read, &settings);
     let (guest, waits) = (Arc::clone(client.place.guest()), socket.waits());
     let served = Served { proxy, client: Arc::new(client), streams: Streams::new(&guest) };
     let mut connection = h2::server::Builder::new()

@@ -280,3 +280,28 @@ pub(crate) const TIMEOUT: Page = Page::new(
     "Too slow",
     "It did not answer in time.",
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An operator who finds a status in a log looks it up there.
+    #[test]
+    fn the_documents_have_a_row_for_every_page_and_no_other() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operating.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (_, table) = text.split_once("| status | kind | `X-Ten-State` | cause |\n").unwrap();
+        let rows = table.lines().skip(1).take_while(|line| line.starts_with('|'));
+        let mut told: Vec<[&str; 3]> = Vec::new();
+        for row in rows {
+            let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+            let [status, kind, state, cause] = cells[..] else { panic!("{row}") };
+            assert!(!cause.is_empty(), "{row}");
+            told.push([status, kind.trim_matches('`'), state.trim_matches('`')]);
+        }
+        let mut pages = ALL.map(|page| [page.status.as_str(), page.kind, page.state.word()]);
+        told.sort_unstable();
+        pages.sort_unstable();
+        assert_eq!(told, pages);
+    }
+}

@@ -32,7 +32,10 @@ fn proxy(proxy: &ProxySettings) -> Table {
     table.row("max_connections", proxy.max_connections);
     table.row("max_connections_per_ip", proxy.max_connections_per_ip);
     table.row("max_streams", proxy.max_streams);
+    table.row("max_useless_frames", proxy.max_useless_frames);
+    table.row("useless_frames_per_second", proxy.useless_frames_per_second);
     table.row("max_new_instances_per_ip", proxy.max_new_instances_per_ip);
+    table.row("drain_timeout", proxy.drain_timeout);
     table.row_given("error_pages", proxy.error_pages.as_ref().map(|at| at.display().to_string()));
     table
 }

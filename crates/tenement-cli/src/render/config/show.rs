@@ -14,8 +14,8 @@ use ten_domain::Config;
 
 use super::{super::visible, service, settings};
 
-/// Columns of the keys; the longest has 24.
-const KEY: usize = 25;
+/// Columns of the keys; the longest has 25.
+const KEY: usize = 26;
 
 /// What a key has.
 pub(super) enum Value {

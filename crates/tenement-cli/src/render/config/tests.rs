@@ -99,68 +99,71 @@ api = ["prod", "test"]
 const SHOWN: &str = r#"# tenement.toml
 
 [settings]
-data_dir                  /var/lib/tenement
-max_restarts              3
-restart_window            300s
-backoff_base_ms           1000
-backoff_max_ms            60000
-trash_retention           86400s
-trusted_proxies           ::1/128
-proxy_protocol            false
-access_log                off
+data_dir                   /var/lib/tenement
+max_restarts               3
+restart_window             300s
+backoff_base_ms            1000
+backoff_max_ms             60000
+trash_retention            86400s
+trusted_proxies            ::1/128
+proxy_protocol             false
+access_log                 off
 
 [settings.proxy]
-head_timeout              10s
-idle_timeout              75s
-body_timeout              60s
-min_body_rate             240
-max_head_bytes            65536
-max_headers               100
-max_connections           10000
-max_connections_per_ip    2000
-max_streams               100
-max_new_instances_per_ip  60
+head_timeout               10s
+idle_timeout               75s
+body_timeout               60s
+min_body_rate              240
+max_head_bytes             65536
+max_headers                100
+max_connections            10000
+max_connections_per_ip     2000
+max_streams                100
+max_useless_frames         1000
+useless_frames_per_second  100
+max_new_instances_per_ip   60
+drain_timeout              10s
 
 [service.api]
-command                   uv
-args                      run "my app.py" --port {port}
-workdir                   /srv
-socket                    /tmp/tenement/{name}-{id}.sock
-env                       SECRET
-listen                    auto
-protocol                  http1
-health                    /health
-health_interval           10s
-health_timeout            5s
-request_timeout           60s
-max_concurrency           1000
-queue_limit               1000
-queue_timeout             10s
-on_demand                 any
-startup_timeout           10s
-waking_page               false
-idle_timeout              300s
-restart                   on-failure
-stop_signal               SIGTERM
-stop_timeout              10s
-max_instances             1000
-max_known                 10000
-isolation                 namespace
-network                   host
-pids_limit                512
-storage_persist           false
+command                    uv
+args                       run "my app.py" --port {port}
+workdir                    /srv
+socket                     /tmp/tenement/{name}-{id}.sock
+env                        SECRET
+listen                     auto
+protocol                   http1
+health                     /health
+health_interval            10s
+health_timeout             5s
+request_timeout            60s
+max_concurrency            1000
+queue_limit                1000
+queue_timeout              10s
+on_demand                  any
+startup_timeout            10s
+waking_page                false
+idle_timeout               300s
+restart                    on-failure
+stop_signal                SIGTERM
+stop_timeout               10s
+max_instances              1000
+max_known                  10000
+isolation                  namespace
+network                    host
+pids_limit                 512
+storage_persist            false
 
 [service.api.asleep]
-health                    false
-robots                    User-agent: *␊Disallow: /␊
-favicon                   false
+health                     false
+robots                     User-agent: *␊Disallow: /␊
+favicon                    false
 
 [service.api.asleep.paths]
-/status                   204
+/status                    204
 
 [instances]
-api                       prod test
+api                        prod test
 
 [routing.path]
-/                         api
+/                          api
 "#;
