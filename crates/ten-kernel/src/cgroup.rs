@@ -11,11 +11,12 @@ mod io;
 mod limits;
 mod memory;
 mod pids;
+mod usage;
 
 pub use controllers::{Controller, Lack};
 pub use foresight::foresee;
 pub use limits::{LimitError, limit};
-pub use memory::memory_used;
+pub use usage::{BlockIo, Usage, usage};
 
 use std::{
     fs::{self, File},

@@ -26,6 +26,7 @@ mod service;
 mod sleep;
 mod stop;
 mod survive;
+mod usage;
 mod wake;
 mod walls;
 mod walls_matrix;

@@ -8,6 +8,7 @@ mod delegation;
 mod limits;
 mod network;
 mod quota;
+mod usage;
 
 use std::{
     fs::{self, File},
@@ -39,6 +40,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("cpu_shares_divide_a_busy_cpu", limits::cpu_shares_divide_a_busy_cpu),
     ("limits_survive_every_restart", limits::limits_survive_every_restart),
     ("a_leaf_dies_with_its_tree", limits::a_leaf_dies_with_its_tree),
+    ("usage_is_what_the_kernel_counts", usage::usage_is_what_the_kernel_counts),
     ("a_quota_holds_on_ext4", quota::on_ext4),
     ("a_quota_holds_on_xfs", quota::on_xfs),
     ("a_quota_holds_on_btrfs", quota::on_btrfs),
