@@ -8,6 +8,7 @@ mod delegation;
 mod limits;
 mod network;
 mod quota;
+mod unit;
 mod usage;
 
 use std::{
@@ -45,9 +46,11 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("a_quota_holds_on_xfs", quota::on_xfs),
     ("a_quota_holds_on_btrfs", quota::on_btrfs),
     ("a_quota_holds_in_memory", quota::on_tmpfs),
-    ("a_delegated_cgroup_is_divided", delegation::a_delegated_cgroup_is_divided),
+    ("others_in_a_session_are_left_alone", delegation::others_in_a_session_are_left_alone),
+    ("a_container_is_divided", delegation::a_container_is_divided),
+    ("a_shared_container_says_what_to_do", delegation::a_shared_container_says_what_to_do),
+    ("a_unit_of_systemd_is_divided", unit::a_unit_of_systemd_is_divided),
     ("a_private_network_can_be_made", network::a_private_network_can_be_made),
-    ("a_shared_cgroup_gives_nothing_on", delegation::a_shared_cgroup_gives_nothing_on),
 ];
 
 /// One case may take this long, in the machine's time.
@@ -161,5 +164,15 @@ pub(crate) fn enter(cgroup: &str, command: &[&str]) -> ExitCode {
     entered.unwrap_or_else(|error| panic!("{cgroup}: {error}"));
     let (program, args) = command.split_first().expect("a command");
     let error = Command::new(program).args(args).exec();
+    panic!("{program}: {error}");
+}
+
+/// Executes a command as the first process of a container, for which unshare(1) has made the
+/// namespaces.
+pub(crate) fn contained(command: &[&str]) -> ExitCode {
+    delegation::contain().unwrap_or_else(|errno| panic!("no container: {errno}"));
+    let (program, args) = command.split_first().expect("a command");
+    // As systemd asks of whoever makes containers.
+    let error = Command::new(program).args(args).env("container", "machine").exec();
     panic!("{program}: {error}");
 }
