@@ -10,6 +10,7 @@ mod data;
 mod disk_full;
 mod doctor;
 mod exec;
+mod hostile;
 mod hosts;
 mod lab;
 mod lifecycle;
