@@ -106,7 +106,7 @@ pub(super) fn warden(ten: &Ten) -> Option<Process> {
     let data_dir = ten.data_dir().display().to_string();
     let is_it = |process: &Process| {
         let starts = |word: &str, at: usize| process.argv.get(at).is_some_and(|arg| arg == word);
-        let own = process.argv.iter().any(|arg| *arg == data_dir);
+        let own = process.argv.contains(&data_dir);
         own && starts("serve", 1) && starts(ten_binary().to_str().expect("UTF-8"), 0)
     };
     process::all().into_iter().find(is_it)
