@@ -9,11 +9,12 @@ use std::{
 use crate::{failure::Failure, python, shell};
 
 /// Program, package, what for.
-const NEEDED: [(&str, &str, &str); 17] = [
+const NEEDED: [(&str, &str, &str); 18] = [
     ("cc", "build-essential", "compiles SQLite and links everything"),
     ("python3", "python3", "runs the example tenants"),
     ("kill", "procps", "tests stop and continue processes"),
     ("setpriv", "util-linux", "tests run ten as an ordinary user"),
+    ("systemctl", "systemd", "the manager of units runs one in the machine"),
     ("bwrap", "bubblewrap", "raises walls beside which ten's are measured"),
     ("ip", "iproute2", "tests make hosts and networks of their own"),
     ("nft", "nftables", "tests change the filters of such hosts"),

@@ -19,8 +19,21 @@ pub struct Instance {
     pub health: Health,
     /// The pid of its main process, while it has one.
     pub pid: Option<u32>,
-    /// Bytes of memory that its processes use, page cache included, where the host counts them.
+    /// Bytes of memory that its processes use, page cache included. This and what follows is null
+    /// where the host does not count it, and where nothing of the instance runs.
     pub memory_bytes: Option<u64>,
+    /// Time that its processes have been on a CPU since they were started.
+    pub cpu_ms: Option<u64>,
+    /// Bytes that they have read from block devices since then.
+    pub io_read_bytes: Option<u64>,
+    /// Bytes that they have written to block devices.
+    pub io_written_bytes: Option<u64>,
+    /// Requests by which they have read.
+    pub io_reads: Option<u64>,
+    /// Requests by which they have written.
+    pub io_writes: Option<u64>,
+    /// Processes and threads, as `pids_limit` counts them.
+    pub pids: Option<u64>,
     /// Bytes that its folders take, while it runs and they are limited.
     pub storage_bytes: Option<u64>,
     /// That limit, if it has one.

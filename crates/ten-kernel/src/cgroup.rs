@@ -4,6 +4,7 @@
 //! and kills them in one step (kernel: admin-guide/cgroup-v2). The controllers have a file
 //! each. Nothing here is shared with another writer: below our own cgroup we are the only one.
 
+mod base;
 mod controllers;
 mod cpu;
 mod foresight;
@@ -11,11 +12,12 @@ mod io;
 mod limits;
 mod memory;
 mod pids;
+mod usage;
 
 pub use controllers::{Controller, Lack};
-pub use foresight::foresee;
+pub use foresight::{Foresight, foresee};
 pub use limits::{LimitError, limit};
-pub use memory::memory_used;
+pub use usage::{BlockIo, Usage, usage};
 
 use std::{
     fs::{self, File},
@@ -28,7 +30,8 @@ use std::{
     str::FromStr,
 };
 
-use controllers::{Delegation, base_of, is_writable};
+use base::{Base, is_writable};
+use controllers::Delegation;
 
 /// A cgroup file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,10 +52,11 @@ impl CgroupError {
     }
 }
 
-/// The folder of our leaves, below the cgroup this process is in.
+/// The folder of our leaves, below our own cgroup or, where others are in that, below the topmost.
 #[derive(Debug)]
 pub struct CgroupTree {
     path: PathBuf,
+    shared: Option<PathBuf>,
     delegation: Delegation,
 }
 
@@ -62,13 +66,10 @@ impl CgroupTree {
     ///
     /// This process may move to a cgroup `ten` beside the folder.
     pub fn open(name: &str) -> Result<Option<Self>, CgroupError> {
-        let read =
-            |path: &str| fs::read_to_string(path).map_err(CgroupError::of("read", path.as_ref()));
-        let Some(own) = own_folder(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?)
-        else {
-            return Ok(None);
-        };
-        let base = base_of(own);
+        let own = Path::new("/proc/self/cgroup");
+        let found =
+            Base::of(std::process::id()).map_err(CgroupError::of("look for the cgroup of", own))?;
+        let Some(Base { path: base, shared }) = found else { return Ok(None) };
         let path = base.join(name);
         match fs::create_dir(&path) {
             Ok(()) => {}
@@ -82,7 +83,17 @@ impl CgroupTree {
         }
         let delegation = Delegation::begin(&base, &path)
             .map_err(CgroupError::of("give on the controllers of", &base))?;
-        Ok(Some(Self { path, delegation }))
+        Ok(Some(Self { path, shared, delegation }))
+    }
+
+    /// Where the folder is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Our own cgroup, where others are in it and the folder is below the topmost instead.
+    pub fn shared(&self) -> Option<&Path> {
+        self.shared.as_deref()
     }
 
     /// Every controller that leaves lack, and why.
@@ -215,38 +226,4 @@ fn remove_below(path: &Path) -> std::io::Result<()> {
         }
     }
     fs::remove_dir(path)
-}
-
-/// Where this process's cgroup is in the file tree: the cgroup2 mount of mountinfo
-/// (proc_pid_mountinfo(5)) and the `0::` line of cgroup (cgroups(7)).
-fn own_folder(mountinfo: &str, cgroup: &str) -> Option<PathBuf> {
-    let (root, mount_point) = mountinfo.lines().find_map(|line| {
-        let (mount, kind) = line.split_once(" - ")?;
-        let mut fields = mount.split(' ').skip(3);
-        let found = (fields.next()?, fields.next()?);
-        kind.starts_with("cgroup2 ").then_some(found)
-    })?;
-    let own = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let below = Path::new(own).strip_prefix(root).ok()?;
-    Some(Path::new(mount_point).join(below))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_its_own_folder() {
-        let hybrid = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
-                      41 31 0:38 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
-        let in_service = "9:name=systemd:/\n0::/system.slice/ten.service\n";
-        assert_eq!(
-            own_folder(hybrid, in_service),
-            Some("/sys/fs/cgroup/unified/system.slice/ten.service".into())
-        );
-        let container = "41 31 0:38 /pod /sys/fs/cgroup ro - cgroup2 cgroup ro\n";
-        assert_eq!(own_folder(container, "0::/pod/ten\n"), Some("/sys/fs/cgroup/ten".into()));
-        assert_eq!(own_folder(container, "0::/other\n"), None);
-        assert_eq!(own_folder("31 23 0:28 / /x rw - cgroup cgroup rw\n", in_service), None);
-    }
 }

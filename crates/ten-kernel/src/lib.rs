@@ -48,7 +48,8 @@ mod walls;
 
 pub use cage::{Cage, FRONT_USERS};
 pub use cgroup::{
-    CgroupError, CgroupTree, Controller, Lack, Leaf, LimitError, Watch, foresee, limit, memory_used,
+    BlockIo, CgroupError, CgroupTree, Controller, Foresight, Lack, Leaf, LimitError, Usage, Watch,
+    foresee, limit, usage,
 };
 pub use child::Child;
 pub use command::{

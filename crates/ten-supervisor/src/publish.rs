@@ -23,7 +23,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use ten_domain::{
     Concurrency, Config, InstanceName, Refusal, Rotation, ServiceName, ServiceSpec, State, Weight,
 };
-use ten_kernel::{memory_used, storage_used};
+use ten_kernel::{Usage, storage_used, usage};
 use tokio::time::Instant;
 
 use crate::{InstanceView, Lease, gate::Generation, storage::MIB};
@@ -275,7 +275,7 @@ impl Entry {
             name: self.name.clone(),
             state: status.state,
             pid: status.pid,
-            memory: status.cgroup.as_deref().and_then(memory_used),
+            usage: status.cgroup.as_deref().map_or_else(Usage::default, usage),
             storage: status.meter.as_deref().and_then(|meter| storage_used(meter).ok()),
             storage_limit: status.storage_limit.map(|mb| mb.saturating_mul(MIB)),
             uptime: status.launched.filter(|_| running).map(|at| at.elapsed()),

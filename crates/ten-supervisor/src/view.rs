@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ten_domain::{Address, InstanceName, ServiceName, State, Weight};
+use ten_kernel::Usage;
 
 /// One instance, as of one moment.
 #[derive(Debug, Clone)]
@@ -13,8 +14,8 @@ pub struct InstanceView {
     pub state: State,
     /// The pid of its main process, while it has one.
     pub pid: Option<u32>,
-    /// Bytes of memory that its processes use, page cache included, where the host counts them.
-    pub memory: Option<u64>,
+    /// What its processes use, as far as the host counts it.
+    pub usage: Usage,
     /// Bytes that its folders take, while it runs and they are limited.
     pub storage: Option<u64>,
     /// That limit in bytes, if it has one.

@@ -40,8 +40,13 @@ impl Request {
 
     /// POST with a body of known length.
     pub fn post(host: &str, path: &str, body: impl Into<Vec<u8>>) -> Self {
+        Self::with_body("POST", host, path, body)
+    }
+
+    /// A request of any method with a body of known length.
+    pub fn with_body(method: &str, host: &str, path: &str, body: impl Into<Vec<u8>>) -> Self {
         let body = body.into();
-        let mut request = Self::new("POST", host, path).header("content-length", body.len());
+        let mut request = Self::new(method, host, path).header("content-length", body.len());
         request.body = body;
         request
     }

@@ -159,6 +159,13 @@ impl Warden {
         let boot_id = procfs::boot_id().map_err(kernel("read the boot id"))?;
         leftovers::clear(&options.run_dir, &folders, &boot_id)?;
         let cgroups = CgroupTree::open(&options.cgroup_name)?;
+        if let Some((tree, shared)) = cgroups.as_ref().and_then(|t| Some((t, t.shared()?))) {
+            tracing::info!(
+                path = %tree.path().display(),
+                shared = %shared.display(),
+                "instances get their cgroups at the top: others are in the server's own"
+            );
+        }
         for lack in cgroups.iter().flat_map(CgroupTree::lacks) {
             tracing::debug!(%lack, "some limits cannot be applied");
         }

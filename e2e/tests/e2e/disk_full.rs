@@ -113,11 +113,29 @@ fn refused(output: &CliOutput) {
 
 /// Sends a command and expects to hear that there is no room for it.
 fn refused_over_http(ten: &Ten, token: &str, request: Request) {
+    let said = request.to_string();
     let answer = ten.send(&request.header("authorization", format!("Bearer {token}"))).unwrap();
-    assert_eq!(answer.status, 507, "{}", answer.text());
+    assert_eq!(answer.status, 507, "{said}: {}", answer.text());
     let problem: serde_json::Value = serde_json::from_str(&answer.text()).unwrap();
     assert_eq!(problem["type"], "urn:tenement:problem:no-room", "{problem}");
     assert!(problem["hint"].is_string(), "{problem}");
+}
+
+/// Everything that changes something, over HTTP: the method, the path, the body.
+fn mutations(backup: &[u8]) -> [(&'static str, &'static str, Vec<u8>); 10] {
+    let spawn = |id: &str| format!(r#"{{"service":"app","id":"{id}"}}"#).into_bytes();
+    [
+        ("POST", "/api/instances", spawn("new")),
+        ("POST", "/api/instances", spawn("asleep")),
+        ("DELETE", "/api/instances/app/awake", vec![]),
+        ("DELETE", "/api/instances/app/asleep", vec![]),
+        ("DELETE", "/api/instances/app/asleep?keep_data=true", vec![]),
+        ("POST", "/api/instances/app/awake/stop", vec![]),
+        ("POST", "/api/instances/app/awake/restart", vec![]),
+        ("PUT", "/api/instances/app/awake/weight", br#"{"weight":7}"#.to_vec()),
+        ("POST", "/api/instances/app/gone/restore", b"{}".to_vec()),
+        ("PUT", "/api/instances/app/copy/data", backup.to_vec()),
+    ]
 }
 
 fn known(ten: &Ten) -> Vec<(String, String, u64)> {
@@ -148,6 +166,9 @@ fn a_full_disk_stops_what_must_be_stored_and_nothing_else() {
     done(&ten.cli(&["stop", "app:asleep", "--keep-data"]));
     done(&ten.cli(&["rm", "app:gone"]));
     let token = ten.cli(&["token-gen"]).stdout.trim().to_owned();
+    let file = ten.data_dir().join("backup.tar.zst");
+    done(&ten.cli(&["backup", "app:asleep", file.to_str().unwrap()]));
+    let backup = fs::read(file).unwrap();
     let (before, in_trash) = (known(&ten), trash(&ten));
 
     let ballast = disk.fill();
@@ -168,9 +189,12 @@ fn a_full_disk_stops_what_must_be_stored_and_nothing_else() {
     ] {
         refused(&ten.cli(command));
     }
-    let spawn = Request::post("localhost", "/api/instances", r#"{"service":"app","id":"new"}"#)
-        .header("content-type", "application/json");
-    refused_over_http(&ten, &token, spawn);
+    for (method, path, body) in mutations(&backup) {
+        let is_json = body.starts_with(b"{");
+        let request = Request::with_body(method, "localhost", path, body);
+        let kind = if is_json { "application/json" } else { "application/octet-stream" };
+        refused_over_http(&ten, &token, request.header("content-type", kind));
+    }
     assert_eq!((known(&ten), trash(&ten)), (before.clone(), in_trash));
     assert_eq!(fs::read_to_string(&note).unwrap(), "mine");
     // What needs no room is done.

@@ -3,16 +3,20 @@
 //!
 //! `TEN_SEED=7 cargo nextest run -p ten-e2e never_lost` repeats the sequence of a failure.
 
+mod killed;
+
 use std::{
     collections::BTreeMap,
     fs,
     hash::{BuildHasher, RandomState},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rustix::process::Signal;
 use ten_testkit::Ten;
 
+use self::killed::Killing;
 use crate::{
     quota,
     service::{PATIENCE, app, once},
@@ -20,6 +24,12 @@ use crate::{
 
 /// Steps of one sequence.
 const STEPS: usize = 60;
+/// How many steps there are for each that is a command in the middle of which somebody is killed.
+const KILLING_ONE_IN: usize = 16;
+/// How long commands are begun in the middle of which somebody is killed.
+const KILLINGS: Duration = Duration::from_secs(10);
+/// And how many at least, on a machine that is busy.
+const KILLINGS_LEAST: usize = 8;
 const SETTINGS: &str = "[settings]\nbackoff_base_ms = 0\nmax_restarts = 1000\n";
 const IDS: [&str; 3] = ["a", "b", "c"];
 
@@ -27,13 +37,43 @@ const IDS: [&str; 3] = ["a", "b", "c"];
 type Files = BTreeMap<String, String>;
 
 /// What there must be.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 struct Model {
     /// Of each id.
     live: BTreeMap<&'static str, Files>,
     /// What was given up and has not come back, the oldest first.
     trash: Vec<(&'static str, Files)>,
     written: usize,
+}
+
+impl Model {
+    fn give_up(&mut self, id: &'static str) {
+        let given_up = self.live.remove(id);
+        self.trash.extend(given_up.map(|files| (id, files)));
+    }
+
+    /// The newest of an id, if there is any.
+    fn bring_back(&mut self, id: &'static str) {
+        if let Some(newest) = self.trash.iter().rposition(|(of, _)| *of == id) {
+            let (_, files) = self.trash.remove(newest);
+            self.live.insert(id, files);
+        }
+    }
+}
+
+/// What there is, as far as it can be looked at from outside: what is in an image in the trash
+/// cannot.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    live: BTreeMap<&'static str, Files>,
+    trash: Vec<(String, Option<Files>)>,
+}
+
+/// How to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum View {
+    Folders,
+    Images,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +128,7 @@ impl Random {
 #[test]
 fn no_sequence_of_events_loses_a_byte() {
     let config = app("", "idle_timeout = 0.3");
-    sequence(&config, STEPS, check);
+    sequence(&config, STEPS, View::Folders);
 }
 
 /// The same where the data are in images, which are looked into by their owners.
@@ -97,23 +137,68 @@ fn no_sequence_of_events_loses_a_byte_in_an_image() {
     let Some(probe) = quota::start("storage_quota_mb = 8") else { return };
     drop(probe);
     let config = quota::config("storage_quota_mb = 8\nidle_timeout = 0.3");
-    sequence(&config, STEPS / 2, check_images);
+    sequence(&config, STEPS / 2, View::Images);
 }
 
-fn sequence(config: &str, steps_wanted: usize, check: fn(&Ten, &Model, &str)) {
+/// Killed at random points of a command, not between them.
+#[test]
+fn no_command_that_is_killed_loses_a_byte() {
+    killings(&app("", ""), View::Folders);
+}
+
+#[test]
+fn no_command_that_is_killed_loses_a_byte_in_an_image() {
+    let Some(probe) = quota::start("storage_quota_mb = 8") else { return };
+    drop(probe);
+    killings(&quota::config("storage_quota_mb = 8"), View::Images);
+}
+
+fn random() -> (u64, Random) {
     let seed = std::env::var("TEN_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(0));
     println!("TEN_SEED={seed}");
-    let mut random = Random(seed);
+    (seed, Random(seed))
+}
+
+fn sequence(config: &str, steps_wanted: usize, view: View) {
+    let (seed, mut random) = random();
     let mut ten = Ten::with_config(&(SETTINGS.to_owned() + config)).start();
     let mut model = Model::default();
     let mut steps = Vec::new();
     for _ in 0..steps_wanted {
-        let (step, id) = (CHOICE[random.below(CHOICE.len())], IDS[random.below(IDS.len())]);
-        steps.push((step, id));
+        let id = IDS[random.below(IDS.len())];
+        if random.below(KILLING_ONE_IN) == 0 {
+            let killing = Killing::any(&mut random);
+            steps.push(format!("{killing:?} {id}"));
+            let so_far = format!("TEN_SEED={seed} {steps:?}");
+            killing.happen(id, &mut ten, &mut model, view, &so_far);
+            continue;
+        }
+        let step = CHOICE[random.below(CHOICE.len())];
+        steps.push(format!("{step:?} {id}"));
+        let so_far = format!("TEN_SEED={seed} {steps:?}");
         take(step, id, &mut ten, &mut model);
-        check(&ten, &model, &format!("TEN_SEED={seed} {steps:?}"));
+        assert_eq!(view.of(&ten, &[&model]), view.wanted(&model), "{so_far}");
     }
+}
+
+/// Nothing else, and as often as time allows.
+fn killings(config: &str, view: View) {
+    let (seed, mut random) = random();
+    let mut ten = Ten::with_config(&(SETTINGS.to_owned() + config)).start();
+    let mut model = Model::default();
+    let (mut done, mut whole) = (Vec::new(), 0);
+    let began = Instant::now();
+    while done.len() < KILLINGS_LEAST || began.elapsed() < KILLINGS {
+        let id = IDS[random.below(IDS.len())];
+        // There is always something to lose, and the instance runs.
+        write(id, &ten, &mut model);
+        let killing = Killing::any(&mut random);
+        done.push((killing, id));
+        let so_far = format!("TEN_SEED={seed} {done:?}");
+        whole += usize::from(killing.happen(id, &mut ten, &mut model, view, &so_far));
+    }
+    println!("{} commands, {whole} of them to their end", done.len());
 }
 
 fn take(step: Step, id: &'static str, ten: &mut Ten, model: &mut Model) {
@@ -154,8 +239,8 @@ fn take(step: Step, id: &'static str, ten: &mut Ten, model: &mut Model) {
             let known = ten.cli(&["ps", "-a"]).stdout.contains(&name);
             let ended = ten.cli(&[verb, &name]);
             assert_eq!(ended.code, Some(i32::from(!known)), "{ended:?}");
-            if known && let Some(files) = model.live.remove(id) {
-                model.trash.push((id, files));
+            if known {
+                model.give_up(id);
             }
         }
         Step::Restore => restore(id, ten, model),
@@ -174,51 +259,82 @@ fn write(id: &'static str, ten: &Ten, model: &mut Model) {
 
 fn restore(id: &'static str, ten: &Ten, model: &mut Model) {
     let restored = ten.cli(&["restore", &format!("app:{id}")]);
-    let newest = model.trash.iter().rposition(|(of, _)| *of == id);
-    match newest {
-        Some(newest) if restored.code == Some(0) => {
-            assert!(!model.live.contains_key(id), "over other data: {restored:?}");
-            let (_, files) = model.trash.remove(newest);
-            model.live.insert(id, files);
-        }
-        // It runs, or has data.
-        _ => assert_eq!(restored.code, Some(1), "{restored:?}"),
+    if restored.code == Some(0) {
+        assert!(!model.live.contains_key(id), "over other data: {restored:?}");
+        assert!(model.trash.iter().any(|(of, _)| *of == id), "from nowhere: {restored:?}");
+        return model.bring_back(id);
     }
+    // It runs, or has data.
+    assert_eq!(restored.code, Some(1), "{restored:?}");
 }
 
 fn folder(ten: &Ten, id: &str) -> PathBuf {
     ten.data_dir().join("app").join(id)
 }
 
-fn check_images(ten: &Ten, model: &Model, so_far: &str) {
-    for (id, files) in &model.live {
-        for (file, text) in files {
-            let path = format!("/read?path={}", folder(ten, id).join(file).display());
-            let answer = ten.get(&format!("{id}.app.localhost"), &path);
-            assert_eq!((answer.status, &answer.text()), (200, text), "{id}: {so_far}");
-        }
-        assert_eq!(self::files(&folder(ten, id)), Files::new(), "outside of it: {so_far}");
+impl View {
+    /// What a model says that there must be.
+    fn wanted(self, model: &Model) -> Seen {
+        let entry = |(id, files): &(&str, Files)| {
+            (format!("app:{id}"), (self == Self::Folders).then(|| files.clone()))
+        };
+        Seen { live: model.live.clone(), trash: model.trash.iter().map(entry).collect() }
     }
+
+    /// What there is. In images, only what one of these models has is looked for.
+    fn of(self, ten: &Ten, models: &[&Model]) -> Seen {
+        let live = |id: &'static str| {
+            let in_folder = files(&folder(ten, id));
+            let files = match self {
+                Self::Folders => in_folder,
+                Self::Images => {
+                    assert_eq!(in_folder, Files::new(), "outside of its image");
+                    let of = |model: &&Model| model.live.get(id).cloned().unwrap_or_default();
+                    let wanted: Files = models.iter().flat_map(of).collect();
+                    wanted.into_keys().filter_map(|file| read(ten, id, file)).collect()
+                }
+            };
+            (!files.is_empty()).then_some((id, files))
+        };
+        let trash = match self {
+            Self::Folders => trash_folders(ten),
+            Self::Images => trash_list(ten),
+        };
+        Seen { live: IDS.into_iter().filter_map(live).collect(), trash }
+    }
+}
+
+/// A file in an image, and its text, if it is there.
+fn read(ten: &Ten, id: &str, file: String) -> Option<(String, String)> {
+    let path = format!("/read?path={}", folder(ten, id).join(&file).display());
+    let answer = ten.get(&format!("{id}.app.localhost"), &path);
+    match (answer.status, answer.text()) {
+        (200, text) => Some((file, text)),
+        (403, text) if text.contains("No such file") => None,
+        (status, text) => panic!("{file} of {id}: {status} {text}"),
+    }
+}
+
+fn trash_list(ten: &Ten) -> Vec<(String, Option<Files>)> {
     let list = ten.cli_json(&["restore", "--list", "--json"]);
     let mut trash: Vec<_> = list["trash"].as_array().unwrap().iter().collect();
     trash.sort_by_key(|entry| entry["at"].as_str().unwrap().to_owned());
-    let names: Vec<_> = trash.iter().map(|entry| entry["instance"].as_str().unwrap()).collect();
-    let wanted: Vec<_> = model.trash.iter().map(|(id, _)| format!("app:{id}")).collect();
-    assert_eq!(names, wanted, "{so_far}");
+    trash.iter().map(|entry| (entry["instance"].as_str().unwrap().to_owned(), None)).collect()
 }
 
-fn check(ten: &Ten, model: &Model, so_far: &str) {
-    for id in IDS {
-        let wanted = model.live.get(id).cloned().unwrap_or_default();
-        assert_eq!(files(&folder(ten, id)), wanted, "{id}: {so_far}");
-    }
+fn trash_folders(ten: &Ten) -> Vec<(String, Option<Files>)> {
     let entries = fs::read_dir(ten.data_dir().join(".trash")).unwrap();
-    let mut entries: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    // By time, which ends their names.
-    entries.sort_by_key(|path| path.to_str().unwrap().rsplit_once('@').unwrap().1.to_owned());
-    let trash: Vec<Files> = entries.iter().map(|entry| files(&entry.join("0"))).collect();
-    let wanted: Vec<Files> = model.trash.iter().map(|(_, files)| files.clone()).collect();
-    assert_eq!(trash, wanted, "{so_far}");
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    // What is whole. Of the rest nothing may be missed, or a model would not hold.
+    let names = names.filter(|name| !name.starts_with('.'));
+    let mut entries: Vec<(String, String)> = names
+        .map(|name| name.rsplit_once('@').map(|(of, at)| (at.to_owned(), of.to_owned())).unwrap())
+        .collect();
+    entries.sort();
+    let folder = |at: &str, of: &str| ten.data_dir().join(".trash").join(format!("{of}@{at}"));
+    let entries = entries.into_iter().map(|(at, of)| (files(&folder(&at, &of).join("0")), of));
+    // Nothing is left where somebody was killed right after having put it back.
+    entries.filter(|(files, _)| !files.is_empty()).map(|(files, of)| (of, Some(files))).collect()
 }
 
 /// The files in a folder but sockets; none where there is no folder.

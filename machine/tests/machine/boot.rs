@@ -14,7 +14,7 @@ use crate::{console, disks, image, kernel};
 const QEMU: &str = "qemu-system-x86_64";
 
 /// Boot and all cases. A run of tests that is slower than this has failed.
-const WATCHDOG: Duration = Duration::from_secs(340);
+const WATCHDOG: Duration = Duration::from_secs(460);
 
 /// As little hardware as will do, and one CPU, so that shares of it can be measured. Not
 /// `microvm`: without HPET or ACPI timer an interpreted kernel often finds no clock at all.

@@ -25,8 +25,12 @@ const FOLDERS: [&str; 14] = [
     "var/lib", "var/tmp",
 ];
 
-/// Programs of the host's that cases need: what makes images, and a trick of tenants.
-const TOOLS: [&str; 2] = ["mkfs.ext4", "chattr"];
+/// Programs of the host's that cases need: what makes images, a trick of tenants, and what makes
+/// containers.
+const TOOLS: [&str; 3] = ["mkfs.ext4", "chattr", "unshare"];
+
+/// The host's manager of units, which runs one in the machine.
+pub(crate) const SYSTEMD: &str = "/lib/systemd/systemd";
 
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
@@ -56,6 +60,8 @@ pub(crate) fn write(path: &Path, kernel: &Kernel) -> io::Result<()> {
             libraries.extend(libraries_of(&part.from)?);
         }
     }
+    libraries.extend(libraries_of(Path::new(SYSTEMD))?);
+    archive.file(Path::new(SYSTEMD), &fs::read(SYSTEMD)?);
     for library in libraries {
         archive.file(&library, &fs::read(&library)?);
     }

@@ -9,7 +9,7 @@
 //!
 //! A cgroup other than the root cannot have both processes and controllers for its children
 //! (kernel: admin-guide/cgroup-v2, "No Internal Process Constraint"), so we move to a leaf
-//! first. Nobody but us is ever moved.
+//! first where we are in it. Nobody but us is ever moved.
 
 use std::{
     fmt, fs,
@@ -17,8 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The leaf that this process moves to. systemd's `DelegateSubgroup=ten` starts it there.
-const SEAT: &str = "ten";
+use super::base::{SEAT, has_others, is_root};
 
 /// A part of the kernel that limits one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +66,7 @@ pub enum Lack {
         /// Our own cgroup.
         base: PathBuf,
     },
-    /// Others are in our cgroup, and their place is not ours to choose.
+    /// Others are in our cgroup and we may not go to the topmost, or are in that, too.
     #[error("{base} has other processes than ten, so its controllers cannot be given on")]
     Shared {
         /// Our own cgroup.
@@ -94,9 +93,11 @@ impl Lack {
                 "where cgroup v1 holds it, boot with systemd.unified_cgroup_hierarchy=1, else run \
                  ten in a systemd unit with Delegate=yes"
             }
-            Self::Shared { .. } | Self::Refused { .. } => {
-                "run ten in a systemd unit with Delegate=yes"
+            Self::Shared { .. } => {
+                "run ten in a systemd unit with Delegate=yes; in a container as its first process, or \
+                 move the others to a cgroup below theirs first"
             }
+            Self::Refused { .. } => "run ten in a systemd unit with Delegate=yes",
         }
     }
 }
@@ -109,15 +110,6 @@ pub(super) struct Delegation {
     seat: Option<PathBuf>,
     enabled: Vec<Controller>,
     lacks: Vec<(Controller, Lack)>,
-}
-
-/// The cgroup that is ours to divide: our own, or the one above the seat.
-pub(super) fn base_of(own: PathBuf) -> PathBuf {
-    let above = own.parent().filter(|_| own.ends_with(SEAT));
-    match above {
-        Some(above) if is_writable(above) => above.into(),
-        _ => own,
-    }
 }
 
 impl Delegation {
@@ -138,9 +130,11 @@ impl Delegation {
             }
         }
         let needs = |controller: &Controller| !given_on.iter().any(|n| n == controller.name());
-        // The root alone has no such file, and is the one that may keep its processes.
-        let is_root = !base.join("cgroup.events").exists();
-        if !is_root && wanted.iter().any(needs) {
+        if has_others(base, std::process::id())? {
+            let shared = |controller| (controller, Lack::Shared { base: base.into() });
+            this.lacks.extend(wanted.drain(..).map(shared));
+        }
+        if !is_root(base) && wanted.iter().any(needs) {
             match sit(base) {
                 Ok(seat) => this.seat = seat,
                 Err(why) => {
@@ -203,10 +197,6 @@ fn give_on(cgroup: &Path, controller: Controller) -> Result<(), Lack> {
         ErrorKind::ResourceBusy => Lack::Shared { base: cgroup.into() },
         _ => Lack::Refused { controller, cgroup: cgroup.into(), reason: why.to_string() },
     })
-}
-
-pub(super) fn is_writable(cgroup: &Path) -> bool {
-    rustix::fs::access(cgroup.join("cgroup.procs"), rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 fn words(path: &Path) -> io::Result<Vec<String>> {

@@ -1,6 +1,8 @@
 //! The cpu controller (kernel: admin-guide/cgroup-v2, "CPU Interface Files").
 
-use super::{Controller, limits::Knob};
+use std::time::Duration;
+
+use super::{Controller, field, limits::Knob};
 use crate::plan::Limits;
 
 /// The kernel's own default: short enough that nobody notices the pauses of a throttled
@@ -15,4 +17,9 @@ pub(super) fn knobs(limits: &Limits) -> impl Iterator<Item = Knob> + use<> {
         knob("cpu.max", format!("{quota} {PERIOD_US}"))
     });
     weight.into_iter().chain(max)
+}
+
+/// Of `cpu.stat`, which is there without the controller, too.
+pub(super) fn used(stat: &str) -> Option<Duration> {
+    field(stat, "usage_usec").map(Duration::from_micros)
 }

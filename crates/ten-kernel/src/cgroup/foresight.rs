@@ -5,37 +5,44 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Controller, Lack, base_of, is_writable, own_folder};
+use super::{
+    Controller, Lack,
+    base::{Base, has_others, is_writable},
+};
 
-/// For each controller: `None` where a server could limit with it, else why not. The server is
-/// the running one with this pid, or else one that was started from here, by this process.
+/// Where a server would have its leaves, and with what.
+#[derive(Debug)]
+pub struct Foresight {
+    /// The cgroup that would be divided, if there is one.
+    pub base: Option<PathBuf>,
+    /// The server's own one, where others are in it and the topmost is divided instead.
+    pub shared: Option<PathBuf>,
+    /// For each controller: `None` where a server could limit with it, else why not.
+    pub controllers: [(Controller, Option<Lack>); 4],
+}
+
+/// What could be limited. The server is the running one with this pid, or else one that was
+/// started from here, by this process.
 ///
 /// Changes nothing, so it cannot know of a kernel that refuses.
-pub fn foresee(server: Option<u32>) -> [(Controller, Option<Lack>); 4] {
-    let process = server.map_or("self".to_owned(), |pid| pid.to_string());
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let own = own_folder(&read("/proc/self/mountinfo"), &read(&format!("/proc/{process}/cgroup")));
-    let base: Option<PathBuf> = own.map(|own| base_of(own).components().collect());
-    let base = base.filter(|base| is_writable(base));
-    Controller::ALL.map(|controller| {
+pub fn foresee(server: Option<u32>) -> Foresight {
+    let server = server.unwrap_or(std::process::id());
+    // Whoever cannot see it could not use it either.
+    let found = Base::of(server).unwrap_or_default().filter(|base| is_writable(&base.path));
+    let (base, shared) = found.map_or((None, None), |base| (Some(base.path), base.shared));
+    let controllers = Controller::ALL.map(|controller| {
         let lack =
             base.as_deref().map_or(Some(Lack::Cgroup), |base| lack(base, controller, server));
         (controller, lack)
-    })
+    });
+    Foresight { base, shared, controllers }
 }
 
 /// In the order in which a server would find out.
-fn lack(base: &Path, controller: Controller, server: Option<u32>) -> Option<Lack> {
-    let has = |file: &str| {
-        let words = fs::read_to_string(base.join(file)).unwrap_or_default();
-        words.split_whitespace().any(|word| word == controller.name())
-    };
-    if !has("cgroup.controllers") {
+fn lack(base: &Path, controller: Controller, server: u32) -> Option<Lack> {
+    let available = fs::read_to_string(base.join("cgroup.controllers")).unwrap_or_default();
+    if !available.split_whitespace().any(|word| word == controller.name()) {
         return Some(Lack::Controller { controller, base: base.into() });
     }
-    let own = server.unwrap_or(std::process::id()).to_string();
-    let is_root = !base.join("cgroup.events").exists();
-    let processes = fs::read_to_string(base.join("cgroup.procs")).unwrap_or_default();
-    let shared = !is_root && processes.lines().any(|pid| pid != own);
-    (shared && !has("cgroup.subtree_control")).then(|| Lack::Shared { base: base.into() })
+    has_others(base, server).unwrap_or(true).then(|| Lack::Shared { base: base.into() })
 }

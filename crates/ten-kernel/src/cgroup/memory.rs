@@ -19,10 +19,9 @@ pub(super) fn knobs(limits: &Limits) -> impl Iterator<Item = Knob> + use<> {
     max.into_iter().chain(swap).chain([knob("memory.oom.group", "1".into(), false)])
 }
 
-/// Bytes that the processes of a cgroup use, page cache included. `None` where the host does
-/// not count them, or the cgroup is gone.
-pub fn memory_used(cgroup: &Path) -> Option<u64> {
-    fs::read_to_string(cgroup.join("memory.current")).ok()?.trim().parse().ok()
+/// Of `memory.current`: bytes, page cache included.
+pub(super) fn used(current: &str) -> Option<u64> {
+    current.trim().parse().ok()
 }
 
 /// How many processes the kernel has killed here because memory ran out.

@@ -17,3 +17,8 @@ pub(super) fn knobs(limits: &Limits) -> impl Iterator<Item = Knob> + use<> {
     });
     max.into_iter()
 }
+
+/// Of `pids.current`, counted as the limit is.
+pub(super) fn used(current: &str) -> Option<u64> {
+    current.trim().parse().ok().map(|all: u64| all.saturating_sub(1))
+}

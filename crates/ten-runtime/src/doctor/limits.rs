@@ -1,17 +1,39 @@
 //! What can be limited: cgroup controllers, open files; and whether there is swap.
 
 use ten_domain::ServiceSpec;
-use ten_kernel::{Controller, Lack};
+use ten_kernel::{Controller, Foresight, Lack};
 
 use super::{Check, Services, read};
 
 pub(super) fn checks(services: Services<'_>, server: Option<u32>) -> Vec<Check> {
-    let controllers = ten_kernel::foresee(server).into_iter();
-    let mut checks: Vec<_> =
-        controllers.map(|(which, lack)| controller(services, which, lack)).collect();
+    let foresight = ten_kernel::foresee(server);
+    let mut checks = vec![place(&foresight)];
+    let controllers = foresight.controllers.into_iter();
+    checks.extend(controllers.map(|(which, lack)| controller(services, which, lack)));
     checks.push(swap());
     checks.push(open_files(services, server));
     checks
+}
+
+/// Which cgroup holds those of the instances.
+fn place(foresight: &Foresight) -> Check {
+    let name = "cgroups";
+    match foresight {
+        Foresight { base: None, .. } => {
+            Check::missing(name, Lack::Cgroup.to_string()).fix(Lack::Cgroup.remedy())
+        }
+        Foresight { base: Some(base), shared: None, .. } => {
+            Check::works(name, format!("of instances, below ten's own, {}", base.display()))
+        }
+        Foresight { base: Some(base), shared: Some(shared), .. } => Check::works(
+            name,
+            format!(
+                "of instances, at the top, {}: {} has other processes than ten",
+                base.display(),
+                shared.display()
+            ),
+        ),
+    }
 }
 
 fn controller(services: Services<'_>, controller: Controller, lack: Option<Lack>) -> Check {

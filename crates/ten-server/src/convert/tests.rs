@@ -3,6 +3,7 @@
 use std::{path::PathBuf, str::FromStr};
 
 use ten_domain::Address;
+use ten_kernel::Usage;
 
 use super::*;
 
@@ -15,7 +16,7 @@ fn view(state: State) -> InstanceView {
         name: name("api:prod"),
         state,
         pid: Some(42),
-        memory: None,
+        usage: Usage::default(),
         storage: None,
         storage_limit: None,
         uptime: Some(Duration::from_millis(1500)),

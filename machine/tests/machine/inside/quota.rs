@@ -16,10 +16,10 @@ const OVER_QUOTA: &str = "122";
 const PLACE: &str = "/tmp";
 
 /// A disk over the place, until this goes.
-struct Mounted;
+pub(super) struct Mounted;
 
 impl Mounted {
-    fn at(disk: Disk) -> Self {
+    pub(super) fn at(disk: Disk) -> Self {
         let options = std::ffi::CString::new(disk.options).expect("no NUL");
         mount(disk.device, PLACE, disk.kind, MountFlags::empty(), Some(options.as_c_str()))
             .unwrap_or_else(|errno| panic!("{} on {PLACE}: {errno}", disk.device));

@@ -77,11 +77,12 @@ fn bytes(path: &Path, amount: u64) -> io::Result<String> {
     }
 }
 
-/// Makes empty files in a folder, likewise.
+/// Makes empty files in a folder beside those that it has made there before, likewise.
 fn files(path: &Path, amount: u64) -> io::Result<String> {
     fs::create_dir_all(path)?;
+    let there = fs::read_dir(path)?.count() as u64;
     for made in 0..amount {
-        if let Err(error) = File::create(path.join(made.to_string())) {
+        if let Err(error) = File::create(path.join((there + made).to_string())) {
             return Ok(format!("{made} {}", number(&error)));
         }
     }
