@@ -108,7 +108,7 @@ fn prepare(
         walls::part_mounts()?;
     }
     identity.as_ref().map_or(Ok(()), |identity| identity.refuse_others(plan))?;
-    let held = quota::hold(plan, outside.as_ref())?;
+    let held = quota::hold(plan, outside.as_ref(), reporter)?;
     identity.as_ref().map_or(Ok(()), |identity| identity.give(plan, given, &held.shown))?;
     if let Some(meter) = &held.meter {
         reporter.hand_over(meter).map_err(Failure::of(Step::Report))?;

@@ -31,6 +31,7 @@ use rustix::{
 use crate::{
     failure::{Failure, Step},
     plan::{LaunchPlan, Storage},
+    report::Reporter,
 };
 
 pub use image::{SCRATCH, Seen, discard_bare, look_into, mkfs};
@@ -79,8 +80,13 @@ pub(crate) fn outside(plan: &LaunchPlan) -> Result<Option<OwnedFd>, Failure> {
     opened.map(Some).map_err(Failure::on(Step::Storage, &storage.data_dir))
 }
 
-/// Applies what the plan says of storage. The mounts of this process are its own.
-pub(crate) fn hold(plan: &LaunchPlan, outside: Option<&OwnedFd>) -> Result<Held, Failure> {
+/// Applies what the plan says of storage. The mounts of this process are its own. `reporter` is
+/// told before data are moved.
+pub(crate) fn hold(
+    plan: &LaunchPlan,
+    outside: Option<&OwnedFd>,
+    reporter: &Reporter,
+) -> Result<Held, Failure> {
     let (Some(storage), Some(outside)) = (&plan.storage, outside) else {
         return Ok(Held::default());
     };
@@ -89,16 +95,16 @@ pub(crate) fn hold(plan: &LaunchPlan, outside: Option<&OwnedFd>) -> Result<Held,
         return Err(failed(Errno::PERM));
     }
     if image::is_there(storage).map_err(failed)? {
-        return image::hold(plan, storage, outside);
+        return image::hold(plan, storage, outside, reporter);
     }
-    image::take_back(storage)?;
+    image::take_back(storage, reporter)?;
     let Some(limit) = storage.limit else {
         project::lift(storage)?;
         return Ok(Held::default());
     };
     match mechanism(&storage.data_dir).map_err(failed)? {
         Mechanism::Project => project::hold(plan, storage, limit),
-        Mechanism::Image => image::hold(plan, storage, outside),
+        Mechanism::Image => image::hold(plan, storage, outside, reporter),
     }
 }
 

@@ -3,13 +3,14 @@
 //!
 //! ```text
 //! launcher ── go ──► init          the tree is on record, it may run
+//!          ◄── Preparing ── init    where its data are being moved first
 //!          ◄── (a meter) ── init    beside a frame, where its storage is limited
 //!          ◄── Main ── program     its credentials carry its pid as the launcher sees it
 //!          ◄── Started | Failed ── init
 //!          ◄── Ended ── init
 //! ```
 //!
-//! Nothing here waits for a reader: a tree has at most five frames to say, which fit the
+//! Nothing here waits for a reader: a tree has at most seven frames to say, which fit the
 //! socket's buffer, and a launcher that is gone is an error nobody needs to hear.
 
 use std::{
@@ -38,6 +39,8 @@ const HEADER: usize = 8;
 /// What becomes of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
+    /// Its data are about to be moved, which takes as long as there are data. May be said twice.
+    Preparing,
     /// The main process exists; its pid as the reader of the report sees it.
     Main(u32),
     /// The program was executed.
@@ -59,6 +62,7 @@ impl Report {
             Self::Failed(failure) => (2, failure.errno),
             Self::Ended(status) => (3, *status),
             Self::Limited => (4, 0),
+            Self::Preparing => (5, 0),
         };
         frame[0] = kind;
         frame[4..HEADER].copy_from_slice(&number.to_le_bytes());
@@ -91,6 +95,7 @@ impl Report {
             }
             3 => Self::Ended(number),
             4 => Self::Limited,
+            5 => Self::Preparing,
             _ => return None,
         })
     }
@@ -215,8 +220,13 @@ mod tests {
         let (end, reporter) = Reporter::pair().unwrap();
         let failure =
             Failure { step: Step::Execute, errno: 2, detail: format!("/{}", "é".repeat(600)) };
-        for report in [Report::Main(0), Report::Started, Report::Failed(failure), Report::Ended(9)]
-        {
+        for report in [
+            Report::Preparing,
+            Report::Main(0),
+            Report::Started,
+            Report::Failed(failure),
+            Report::Ended(9),
+        ] {
             reporter.say(&report);
             match (end.next().unwrap(), report) {
                 (Report::Main(pid), _) => assert_eq!(pid, std::process::id()),

@@ -125,7 +125,8 @@ pub(crate) enum Notice {
 pub(crate) enum Alarm {
     /// What the machine of an instance asked to be told.
     Due(InstanceName),
-    /// The first in the queue of an instance may have waited too long.
+    /// The first in the queue of an instance may have waited too long, for its turn or for data to
+    /// be moved.
     Turn(InstanceName),
 }
 
@@ -328,10 +329,11 @@ impl Driver {
                 }
                 instance.tell(Goal::Up, || Err(Denied::Superseded(name.clone())));
             }
+            Phase::Preparing => self.time_start(name),
             _ => {}
         }
-        let forgotten = instance.machine.phase() == Phase::Gone;
-        if forgotten {
+        let gone = |instance: &Instance| instance.machine.phase() == Phase::Gone;
+        if self.instances.get(name).is_some_and(gone) {
             self.instances.remove(name);
             self.census.was_forgotten(&name.service);
         }
@@ -351,8 +353,17 @@ impl Driver {
             (_, Phase::Failed) => {
                 tracing::error!(instance = %name, "given up (max_restarts): {why}");
             }
+            (Phase::Starting { .. }, Phase::Preparing) if !instance.is_adopted() => {
+                tracing::info!(
+                    instance = %name,
+                    "moving its data into its image; it starts when that is done",
+                );
+            }
+            (Phase::Preparing, Phase::Starting { .. }) => {
+                tracing::info!(instance = %name, "its data are in its image; starting");
+            }
             (
-                Phase::Starting { .. },
+                Phase::Starting { .. } | Phase::Preparing,
                 Phase::Sleeping | Phase::Gone | Phase::Stopping(Then::Crash),
             ) => {
                 tracing::warn!(instance = %name, "did not start: {why}");

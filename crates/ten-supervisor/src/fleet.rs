@@ -118,10 +118,10 @@ impl Fleet {
     /// instance share one start.
     ///
     /// Who finds no room waits in one queue, first come, first served: for its turn at a
-    /// running instance for at most `queue_timeout`, for a start for `startup_timeout`, and
-    /// where the instance is on its way down, for the time that this may take before.
-    /// Dropping the future gives the place up. `from` is who asks: a request that brings an
-    /// instance into being counts for its address.
+    /// running instance for at most `queue_timeout`, for a start for `startup_timeout`, for data to
+    /// be moved before it as long again at most, and where the instance is on its way down, for the
+    /// time that this may take before. Dropping the future gives the place up. `from` is who asks:
+    /// a request that brings an instance into being counts for its address.
     pub async fn lease(&self, target: &Target, from: IpAddr) -> Result<Lease, Refusal> {
         match target {
             Target::Instance(name) => match self.published.get(name) {

@@ -187,6 +187,11 @@ impl Instance {
         self.process.as_ref().is_some_and(|process| process.launch == launch)
     }
 
+    /// Whether an earlier front launched the process that it has now.
+    pub(crate) fn is_adopted(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.adopted)
+    }
+
     pub(crate) fn generation(&self) -> Option<&Arc<Generation>> {
         self.process.as_ref().and_then(|process| process.generation.as_ref())
     }
@@ -231,7 +236,7 @@ impl Instance {
     fn state(&self) -> State {
         match self.machine.phase() {
             Phase::Sleeping | Phase::Gone => State::Sleeping,
-            Phase::Starting { .. } => State::Starting,
+            Phase::Starting { .. } | Phase::Preparing => State::Starting,
             Phase::Running => State::Running(self.health()),
             Phase::Draining(_) => State::Draining,
             Phase::Stopping(_) => State::Stopping,

@@ -11,7 +11,12 @@
 //!      └─────────────────────────────┼── Stopping ◀──────────┘
 //!                      then = Crash  │
 //!                      or Exited     └──▶ Failed (more than max_restarts)
+//!
+//!   Starting ──Preparing──▶ Preparing ──Executed──▶ Starting
 //! ```
+//!
+//! `startup_timeout` is the program's: it counts from `Executed`, before which it only bounds what
+//! should take no time.
 //!
 //! It never awaits, locks, logs or reads a clock. It knows no pid, no port and no request:
 //! whoever drives it keeps those. `machine/table.txt` is the whole of it, every state with
@@ -24,6 +29,10 @@ use ten_domain::{Backoff, CrashLimit, RestartPolicy};
 /// How often the delay has doubled while the disk is full: with the default base, 8 s. Many
 /// may wait for room, and each attempt costs a little.
 const NO_ROOM_DOUBLINGS: u32 = 3;
+
+/// How long moving an instance's data may take: hundreds of GB at the pace of a plain disk. Nothing
+/// is held up by one that takes that long; what is worse than to wait for it is to begin again.
+pub(crate) const PREPARATION: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// What happened to an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +51,10 @@ pub(crate) enum Event {
     Shutdown,
     /// A process of it was found running that an earlier front had started.
     Adopted,
+    /// Before its program is executed, its data are moved.
+    Preparing,
+    /// The program was executed.
+    Executed,
     /// The program could not be executed.
     LaunchFailed,
     /// There was no room on the disk to start it, for which it cannot be blamed.
@@ -139,6 +152,8 @@ pub(crate) enum Phase {
     Starting {
         accepting: bool,
     },
+    /// Its data are being moved, and its program does not run yet.
+    Preparing,
     Running,
     Draining(Then),
     Stopping(Then),
@@ -188,6 +203,7 @@ impl Machine {
         match self.phase {
             Phase::Sleeping | Phase::Backoff | Phase::Failed => self.at_rest(event),
             Phase::Starting { accepting } => self.starting(accepting, event, now, jitter),
+            Phase::Preparing => self.preparing(event, now, jitter),
             Phase::Running => self.running(event, now, jitter),
             Phase::Draining(then) => self.draining(then, event, now, jitter),
             Phase::Stopping(then) => self.stopping(then, event, now, jitter),
@@ -233,6 +249,11 @@ impl Machine {
         jitter: f64,
     ) -> Vec<Effect> {
         match event {
+            Event::Preparing if !accepting => {
+                self.phase = Phase::Preparing;
+                vec![Effect::Arm(PREPARATION)]
+            }
+            Event::Executed if !accepting => vec![Effect::Arm(self.rules.startup_timeout)],
             Event::Accepting => {
                 self.phase = Phase::Starting { accepting: true };
                 vec![Effect::Started]
@@ -256,6 +277,18 @@ impl Machine {
                 self.refusing(Why::ShuttingDown, |machine| machine.stop(Then::Sleep))
             }
             _ => vec![],
+        }
+    }
+
+    /// Nothing accepts before it is executed; all else is as in a start.
+    fn preparing(&mut self, event: Event, now: Instant, jitter: f64) -> Vec<Effect> {
+        match event {
+            Event::Executed => {
+                self.phase = Phase::Starting { accepting: false };
+                vec![Effect::Arm(self.rules.startup_timeout)]
+            }
+            Event::Preparing | Event::Accepting | Event::Ready => vec![],
+            event => self.starting(false, event, now, jitter),
         }
     }
 
@@ -319,8 +352,14 @@ impl Machine {
     }
 
     fn stop(&mut self, then: Then) -> Vec<Effect> {
+        let end = match self.phase {
+            // There is no program yet to hear a signal, and data that are being moved are whole at
+            // each moment.
+            Phase::Preparing => Effect::Kill,
+            _ => Effect::Signal,
+        };
         self.phase = Phase::Stopping(then);
-        vec![Effect::Signal, Effect::Arm(self.rules.stop_timeout)]
+        vec![end, Effect::Arm(self.rules.stop_timeout)]
     }
 
     /// Nothing is left of a process that had been told to go.

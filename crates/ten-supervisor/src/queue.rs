@@ -4,7 +4,7 @@
 //! ```text
 //!   joins ─▶ [ w w w w ] ─▶ next turn: a lease
 //!              │
-//!              └─ leaves (client gone), or has waited too long for its turn: `Busy`
+//!              └─ leaves (client gone), or has waited too long
 //! ```
 //!
 //! The queue outlives the processes of its instance: who waits when one dies, waits on for
@@ -21,7 +21,8 @@ use crate::Lease;
 /// A request that waits for a lease.
 #[derive(Debug)]
 pub(crate) struct Waiter {
-    /// When it came or, where that is later, when the process began to run that it waits for.
+    /// When it came or, where that is later, when what it waits for began: the process that runs,
+    /// or the moving of its data.
     pub(crate) since: Instant,
     pub(crate) reply: oneshot::Sender<Result<Lease, Refusal>>,
 }
@@ -71,16 +72,16 @@ impl Queue {
         self.first().is_none()
     }
 
-    /// A process begins to run: from now on it is a turn that they wait for.
+    /// From now on it is something else that they wait for: a turn, where the process begins to run.
     pub(crate) fn count_from(&mut self, now: Instant) {
         self.waiters.iter_mut().for_each(|waiter| waiter.since = now);
     }
 
-    /// Sends those away who have waited for a turn as long as may be.
-    pub(crate) fn expire(&mut self, timeout: Duration, now: Instant) {
+    /// Sends those away who have waited as long as may be.
+    pub(crate) fn expire(&mut self, timeout: Duration, now: Instant, refusal: Refusal) {
         // The first has waited longest.
         while self.first().is_some_and(|first| first.since + timeout <= now) {
-            self.pop().into_iter().for_each(|waiter| waiter.answer(Err(Refusal::Busy)));
+            self.pop().into_iter().for_each(|waiter| waiter.answer(Err(refusal)));
         }
     }
 
@@ -130,9 +131,9 @@ mod tests {
         let (one, mut answer) = waiter(now);
         queue.join(one, 1).unwrap();
         queue.count_from(at(7));
-        queue.expire(Duration::from_secs(5), at(11));
+        queue.expire(Duration::from_secs(5), at(11), Refusal::Busy);
         assert!(!queue.is_empty());
-        queue.expire(Duration::from_secs(5), at(12));
+        queue.expire(Duration::from_secs(5), at(12), Refusal::Busy);
         assert!(matches!(answer.try_recv(), Ok(Err(Refusal::Busy))));
         assert!(queue.is_empty());
     }

@@ -2,6 +2,7 @@
 //! root, no waiting.
 
 pub(crate) mod house;
+mod moving;
 mod queue;
 
 use std::{

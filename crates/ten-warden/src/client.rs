@@ -19,7 +19,7 @@ use tokio::{io::Interest, net::UnixDatagram, sync::mpsc};
 
 use crate::{
     keeper::Keeper,
-    protocol::{Cgroup, Exit, LaunchId, ToFront, ToWarden},
+    protocol::{Cgroup, Exit, LaunchId, Runs, ToFront, ToWarden},
     wire::{self, ReceiveError},
 };
 
@@ -39,7 +39,7 @@ pub struct Boot {
     pub note: Vec<u8>,
     /// Whoever does what is to be done with the data of instances.
     pub keeper: Keeper,
-    /// Trees that run already.
+    /// Trees that are there already.
     pub living: Vec<Living>,
 }
 
@@ -48,12 +48,19 @@ pub struct Boot {
 pub struct Living {
     /// Its name.
     pub launch: LaunchId,
+    /// What the earlier front wrote down about it.
+    pub note: Vec<u8>,
+    /// `None` while its data are being moved: what follows is as after [`Event::Preparing`].
+    pub running: Option<Running>,
+}
+
+/// What there is of a tree whose program was executed.
+#[derive(Debug)]
+pub struct Running {
     /// The pid of its main process.
     pub pid: u32,
     /// Its cgroup, where it has one.
     pub cgroup: Option<Cgroup>,
-    /// What the earlier front wrote down about it.
-    pub note: Vec<u8>,
     /// Its output.
     pub output: Output,
     /// The way in.
@@ -74,20 +81,17 @@ pub struct Output {
 /// What the warden has to say, in its order.
 #[derive(Debug)]
 pub enum Event {
+    /// Before the program is executed, its data are moved, which takes as long as there are data.
+    Preparing {
+        /// Which launch.
+        launch: LaunchId,
+    },
     /// The program was executed.
     Launched {
         /// Which launch.
         launch: LaunchId,
-        /// The pid of its main process.
-        pid: u32,
-        /// Its cgroup, where it has one.
-        cgroup: Option<Cgroup>,
-        /// Its output.
-        output: Output,
-        /// The way in.
-        door: Door,
-        /// What tells the use of its storage, where that is limited.
-        meter: Option<OwnedFd>,
+        /// What there is of it.
+        running: Running,
     },
     /// Its Unix socket is there, which was asked for with [`WardenHandle::seek`].
     Found {
@@ -200,9 +204,9 @@ pub async fn connect(
     loop {
         match receive(&socket).await?.ok_or(ConnectError::Gone)? {
             (ToFront::BootDone, _) => break,
-            (ToFront::Living { launch, pid, cgroup, limited, note }, fds) => {
-                let (output, door, meter) = unpack_ends(fds, limited)?;
-                boot.living.push(Living { launch, pid, cgroup, note, output, door, meter });
+            (ToFront::Living { launch, runs, note }, fds) => {
+                let running = runs.map(|runs| unpack_running(runs, fds)).transpose()?;
+                boot.living.push(Living { launch, note, running });
             }
             (other, _) => return Err(unexpected(&other, "Living or BootDone")),
         }
@@ -284,9 +288,9 @@ async fn receive(socket: &UnixDatagram) -> Result<Option<(ToFront, Vec<OwnedFd>)
 
 fn event(message: ToFront, fds: Vec<OwnedFd>) -> Result<Event, ConnectError> {
     Ok(match message {
-        ToFront::Launched { launch, pid, cgroup, limited } => {
-            let (output, door, meter) = unpack_ends(fds, limited)?;
-            Event::Launched { launch, pid, cgroup, output, door, meter }
+        ToFront::Preparing { launch } => Event::Preparing { launch },
+        ToFront::Launched { launch, runs } => {
+            Event::Launched { launch, running: unpack_running(runs, fds)? }
         }
         ToFront::Found { launch } => {
             let [socket] =
@@ -333,13 +337,15 @@ fn unpack_boot(
     })
 }
 
-type Ends = (Output, Door, Option<OwnedFd>);
-
-fn unpack_ends(mut fds: Vec<OwnedFd>, limited: bool) -> Result<Ends, ConnectError> {
+fn unpack_running(runs: Runs, mut fds: Vec<OwnedFd>) -> Result<Running, ConnectError> {
+    let Runs { pid, cgroup, limited } = runs;
     let count = fds.len();
     let meter = if limited { fds.pop() } else { None };
     match <[OwnedFd; 3]>::try_from(fds) {
-        Ok([stdout, stderr, door]) => Ok((Output { stdout, stderr }, Door::from(door), meter)),
+        Ok([stdout, stderr, door]) => {
+            let (output, door) = (Output { stdout, stderr }, Door::from(door));
+            Ok(Running { pid, cgroup, output, door, meter })
+        }
         Err(_) => Err(wrong_fds(count, "stdout, stderr, a door and perhaps a meter")),
     }
 }

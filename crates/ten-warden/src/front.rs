@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! absent ──spawn──► booting ──every launch of its predecessor decided──► ready
-//!    ▲                 │                                                   │
+//!    ▲                 │         (failed, running, or moving its data)     │
 //!    └──── died ───────┴───────────────────────────────────────────────────┘
 //! ```
 //!
@@ -67,8 +67,8 @@ pub(crate) struct Front {
     born: Instant,
     /// What the socket had no room for.
     queue: VecDeque<(Vec<u8>, Beside)>,
-    /// Launches of an earlier front that are neither running nor failed yet; it can say
-    /// nothing before it knows of them.
+    /// Launches of an earlier front that are neither running nor failed nor moving data yet; it can
+    /// say nothing before it knows of them.
     undecided: Option<BTreeSet<LaunchId>>,
 }
 
@@ -173,14 +173,15 @@ impl Front {
         self.undecided.as_mut().is_some_and(|undecided| undecided.remove(&launch))
     }
 
-    /// Ends the boot if there is nothing left to wait for; whether it ended just now.
-    pub(crate) fn try_ready(&mut self) -> bool {
-        let over = self.undecided.as_ref().is_some_and(BTreeSet::is_empty);
-        if over {
-            self.say(&ToFront::BootDone, Beside::Nothing);
-            self.undecided = None;
-        }
-        over
+    /// Whether it is booting, and there is nothing left to wait for.
+    pub(crate) fn has_decisions(&self) -> bool {
+        self.undecided.as_ref().is_some_and(BTreeSet::is_empty)
+    }
+
+    /// Ends the boot.
+    pub(crate) fn begin(&mut self) {
+        self.say(&ToFront::BootDone, Beside::Nothing);
+        self.undecided = None;
     }
 
     /// Sends a message, or queues it behind those that wait.

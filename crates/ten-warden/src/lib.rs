@@ -26,7 +26,7 @@ mod warden;
 mod way_out;
 mod wire;
 
-pub use client::{Boot, ConnectError, Event, Living, Output, WardenHandle, connect};
+pub use client::{Boot, ConnectError, Event, Living, Output, Running, WardenHandle, connect};
 pub use front::FrontCommand;
 pub use keeper::{Cancel, Keeper, Keeping, Pending};
 pub use leftovers::LeftoverError;

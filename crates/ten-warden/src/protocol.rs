@@ -28,10 +28,21 @@ pub struct Cgroup {
     pub path: PathBuf,
 }
 
+/// A tree whose program was executed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runs {
+    /// The pid of its main process, as the host sees it.
+    pub pid: u32,
+    /// Its cgroup, where it has one.
+    pub cgroup: Option<Cgroup>,
+    /// Whether there is a meter of its storage.
+    pub limited: bool,
+}
+
 /// What the front asks of the warden. Nothing is answered but by a [`ToFront`] event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToWarden {
-    /// Start a tree. Answered by `Launched` or `LaunchFailed`.
+    /// Start a tree. Answered by `Launched` or `LaunchFailed`, perhaps by `Preparing` before.
     Launch {
         /// Its name from now on.
         launch: LaunchId,
@@ -81,32 +92,30 @@ pub enum ToFront {
         /// one.
         note_len: usize,
     },
-    /// A tree that runs already. Beside it: its stdout, its stderr, its door, and the meter of its
-    /// storage, where that is limited.
+    /// A tree that is there already. Beside it, where it runs: its stdout, its stderr, its door, and
+    /// the meter of its storage, where that is limited.
     Living {
         /// Which.
         launch: LaunchId,
-        /// The pid of its main process, as the host sees it.
-        pid: u32,
-        /// Its cgroup, where it has one.
-        cgroup: Option<Cgroup>,
-        /// Whether there is a meter.
-        limited: bool,
+        /// `None` while its data are being moved: what follows is as after `Preparing`.
+        runs: Option<Runs>,
         /// What came with its launch.
         note: Vec<u8>,
     },
     /// All living trees have been named.
     BootDone,
+    /// Before its program is executed, its data are moved, which takes as long as there are data.
+    /// `Launched` or `LaunchFailed` follows.
+    Preparing {
+        /// Which.
+        launch: LaunchId,
+    },
     /// The program was executed. Beside it is what is beside `Living`.
     Launched {
         /// Which.
         launch: LaunchId,
-        /// The pid of its main process, as the host sees it.
-        pid: u32,
-        /// Its cgroup, where it has one.
-        cgroup: Option<Cgroup>,
-        /// Whether there is a meter.
-        limited: bool,
+        /// What there is of it.
+        runs: Runs,
     },
     /// There is a socket where the tree's should be; whether anybody accepts on it is for the
     /// front to find out. Beside it is the socket's file (O_PATH).

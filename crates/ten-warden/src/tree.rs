@@ -3,7 +3,8 @@
 //! ```text
 //!             Started             init has gone        empty, traces removed
 //! launching ──────────► running ───────────────► ending ───────────────────► gone
-//!     └──────────── Failed, or init has gone ──────┘
+//!  │    └─ Preparing ──►│                          │
+//!  └─────────────── Failed, or init has gone ──────┘
 //! ```
 //!
 //! A tree never waits and never talks to the front: it takes what the kernel reports and
@@ -27,7 +28,7 @@ use ten_kernel::{
 
 pub(crate) use self::launch::LaunchError;
 use crate::{
-    protocol::{Cgroup, Exit, LaunchId},
+    protocol::{Cgroup, Exit, LaunchId, Runs},
     record::RunDir,
     way_out::WayOut,
 };
@@ -54,6 +55,8 @@ pub(crate) struct Ends {
 /// What a tree has become.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum News {
+    /// Its data are being moved before the program runs.
+    Preparing,
     /// The program runs.
     Started,
     /// Its init has gone.
@@ -90,6 +93,8 @@ pub(crate) struct Tree {
     watch: Option<Watch>,
     /// The main process, once it exists.
     main: Option<u32>,
+    /// Whether its data had to be moved before it could start.
+    prepares: bool,
     started: bool,
     failure: Option<Failure>,
     status: Option<i32>,
@@ -139,23 +144,24 @@ impl Tree {
     }
 
     /// The main process of a tree that has started.
-    pub(crate) fn pid(&self) -> Option<u32> {
+    fn pid(&self) -> Option<u32> {
         self.main.filter(|_| self.started)
     }
 
-    /// What names its cgroup, where it has one.
-    pub(crate) fn cgroup_name(&self) -> Option<Cgroup> {
-        self.cgroup_name.clone()
-    }
-
-    /// Whether there is a meter of its storage.
-    pub(crate) fn is_limited(&self) -> bool {
-        self.ends.meter.get().is_some()
-    }
-
-    /// Whether it is not yet known if it will start.
+    /// Whether it is not yet known if it will start, but soon will be.
     pub(crate) fn is_launching(&self) -> bool {
-        !self.started && self.end.is_none()
+        !self.started && !self.prepares && self.end.is_none()
+    }
+
+    /// Whether its data are being moved: it may be long before that is known.
+    pub(crate) fn is_preparing(&self) -> bool {
+        !self.started && self.prepares && self.end.is_none()
+    }
+
+    /// What there is to know of it once it has started.
+    pub(crate) fn runs(&self) -> Option<Runs> {
+        let limited = self.ends.meter.get().is_some();
+        Some(Runs { pid: self.pid()?, cgroup: self.cgroup_name.clone(), limited })
     }
 
     /// How it ended, if nothing of it is left.
@@ -170,9 +176,10 @@ impl Tree {
 
     /// Takes what init has to say.
     pub(crate) fn hear(&mut self) -> Option<News> {
-        let before = self.started;
+        let before = (self.prepares, self.started);
         while let Some(report) = self.report.next() {
             match report {
+                Report::Preparing => self.prepares = true,
                 Report::Main(pid) => self.main = Some(pid),
                 Report::Started => self.started = self.main.is_some(),
                 Report::Failed(failure) => self.failure = Some(failure),
@@ -183,7 +190,11 @@ impl Tree {
                 }
             }
         }
-        (self.started && !before).then_some(News::Started)
+        match (self.prepares, self.started) {
+            now if now == before => None,
+            (_, true) => Some(News::Started),
+            (_, false) => Some(News::Preparing),
+        }
     }
 
     /// Reaps init if it has ended. The last words of init were heard before.

@@ -44,7 +44,7 @@ use crate::{
     keeper::Keeping,
     open::Options,
     planner::Planner,
-    protocol::{LaunchId, ToFront, ToWarden},
+    protocol::{LaunchId, Runs, ToFront, ToWarden},
     record::{Named, Servant},
     source::Source,
     tree::{Places, Tree},
@@ -223,7 +223,7 @@ impl Warden {
         for tree in self.trees.values() {
             match tree.is_launching() {
                 true => front.await_decision(tree.launch),
-                false => introduce(&mut front, tree),
+                false => introduce_running(&mut front, tree),
             }
         }
         self.front = Some(front);
@@ -231,13 +231,17 @@ impl Warden {
     }
 
     /// Ends the boot of the front once every tree was named, and tells it what happened since.
+    /// Trees that move data are named last, as what they are by then: nobody waits for them.
     fn try_ready(&mut self) {
-        if self.front.as_mut().is_some_and(Front::try_ready) {
-            if let Shutdown::Asked = self.shutdown {
-                self.tell(&ToFront::Terminate);
-            }
-            self.settle_all();
+        let Some(front) = self.front.as_mut().filter(|front| front.has_decisions()) else { return };
+        for tree in self.trees.values().filter(|tree| tree.is_preparing()) {
+            introduce(front, tree, None, Beside::Nothing);
         }
+        front.begin();
+        if let Shutdown::Asked = self.shutdown {
+            self.tell(&ToFront::Terminate);
+        }
+        self.settle_all();
     }
 
     fn on_front_socket(&mut self) {
@@ -353,14 +357,13 @@ impl Warden {
     }
 }
 
-fn introduce(front: &mut Front, tree: &Tree) {
-    let Some(pid) = tree.pid() else { return };
-    let living = ToFront::Living {
-        launch: tree.launch,
-        pid,
-        cgroup: tree.cgroup_name(),
-        limited: tree.is_limited(),
-        note: tree.note.clone(),
-    };
-    front.say(&living, Beside::Ends(tree.ends.clone()));
+fn introduce_running(front: &mut Front, tree: &Tree) {
+    if let Some(runs) = tree.runs() {
+        introduce(front, tree, Some(runs), Beside::Ends(tree.ends.clone()));
+    }
+}
+
+fn introduce(front: &mut Front, tree: &Tree, runs: Option<Runs>, beside: Beside) {
+    let living = ToFront::Living { launch: tree.launch, runs, note: tree.note.clone() };
+    front.say(&living, beside);
 }

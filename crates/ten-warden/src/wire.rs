@@ -112,13 +112,14 @@ pub(crate) fn receive<T: DeserializeOwned>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Cgroup, LaunchId, ToFront, ToWarden};
+    use crate::protocol::{Cgroup, LaunchId, Runs, ToFront, ToWarden};
 
     #[test]
     fn carries_messages_and_descriptors() {
         let (a, b) = pair().unwrap();
         let cgroup = Some(Cgroup { id: u64::MAX, path: "/sys/fs/cgroup/a:b".into() });
-        let message = ToFront::Launched { launch: LaunchId(7), pid: 42, cgroup, limited: true };
+        let runs = Runs { pid: 42, cgroup, limited: true };
+        let message = ToFront::Launched { launch: LaunchId(7), runs };
         send(&a, &encode(&message).unwrap(), &[a.as_fd(), b.as_fd()]).unwrap();
         let (got, fds) = receive::<ToFront>(&b).unwrap().unwrap();
         assert_eq!((got, fds.len()), (message, 2));
@@ -136,12 +137,10 @@ mod tests {
         let (a, b) = pair().unwrap();
         let living = |len| ToFront::Living {
             launch: LaunchId(1),
-            pid: 1,
-            cgroup: None,
-            limited: false,
+            runs: Some(Runs { pid: 1, cgroup: None, limited: false }),
             note: vec![7; len],
         };
-        let message = living(MESSAGE_MAX - 8);
+        let message = living(MESSAGE_MAX - 9);
         send(&a, &encode(&message).unwrap(), &[]).unwrap();
         assert_eq!(receive::<ToFront>(&b).unwrap().unwrap().0, message);
         assert!(matches!(

@@ -156,6 +156,68 @@ fn data_in_an_image_take_every_way_that_data_take() {
     assert_eq!(read(&ten, "a", "note"), "200 third");
 }
 
+/// Moving data into an image takes as long as there are data. Here a reader of them holds it up, as a
+/// backup would, for as long as the test wants.
+#[test]
+fn data_that_are_moved_may_take_longer_than_the_program() {
+    let Some(mut ten) = start("") else { return };
+    for id in ["a", "b"] {
+        write(&ten, id, "note", "kept");
+        hoard(&ten, id, "bytes", &more(&ten, id).join("big"), MIB);
+    }
+    ten.stop();
+    // Enough for a program on a busy machine; what is waited for below.
+    let quota = config("storage_quota_mb = 20\nstartup_timeout = 4");
+    let tenant = ten_testkit::tenant_binary();
+    ten.write_config(&quota.replace("@tenant", tenant.to_str().unwrap()));
+    // The first folder is aside by then.
+    let [reader, other] = ["a", "b"].map(|id| fs::File::open(more(&ten, id)).unwrap());
+    reader.lock_shared().unwrap();
+    other.lock_shared().unwrap();
+    ten.start();
+    let count = |ten: &Ten, id: &str, text: &str| {
+        let tag = format!("instance=app:{id}");
+        ten.server_lines().iter().filter(|line| line.contains(&tag) && line.contains(text)).count()
+    };
+    let (moving, moved) = ("moving its data into its image", "its data are in its image");
+    let refused_in_time = |ten: &Ten| {
+        let refused = ten.get("a.app.localhost", "/");
+        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+        assert_eq!((count(ten, "a", moving), count(ten, "a", moved)), (1, 0));
+        let a = &ten.cli_json(&["ps", "--all", "--json"])["instances"][0];
+        assert_eq!(
+            (&a["id"], &a["state"], &a["restarts"]),
+            (&"a".into(), &"starting".into(), &0.into())
+        );
+    };
+    refused_in_time(&ten);
+    // So has `startup_timeout` passed. Another front waits for nothing, and ends nothing.
+    let front = ten.front().unwrap();
+    ten.signal(front, rustix::process::Signal::KILL);
+    ten.wait_until("another front serves", PATIENCE, || {
+        ten.front().is_some_and(|pid| pid != front)
+    });
+    refused_in_time(&ten);
+    assert_eq!(ask(&ten, "c", "/"), "200 app:c");
+    // An operator ends it; the data are in two places then, and go on together.
+    done(&ten.cli(&["spawn", "app:b", "--no-wait"]));
+    let aside = ten.data_dir().join(".images/app:b/before/app/b/note");
+    ten.wait_until("one folder is aside", PATIENCE, || aside.exists());
+    ten.wait_until("the log says so", PATIENCE, || count(&ten, "b", moving) == 1);
+    done(&ten.cli(&["stop", "app:b"]));
+    done(&ten.cli(&["restore", "app:b"]));
+    drop((reader, other));
+    for id in ["a", "b"] {
+        done(&ten.cli(&["spawn", &format!("app:{id}")]));
+        assert_eq!(read(&ten, id, "note"), "200 kept");
+        let big = hoard(&ten, id, "bytes", &more(&ten, id).join("new"), u64::MAX);
+        let written: u64 = big["200 ".len()..].split(' ').next().unwrap().parse().unwrap();
+        assert!((18 * MIB..=19 * MIB).contains(&written), "the other folder is not in: {written}");
+        ten.wait_until("the log says so", PATIENCE, || count(&ten, id, moved) == 1);
+        assert_eq!(count(&ten, id, "did not start"), 0);
+    }
+}
+
 /// In an image and beside it: nobody could say which are right.
 #[test]
 fn nothing_comes_back_beside_an_image() {

@@ -82,7 +82,8 @@ pub(super) const SERVICE: &[Key] = &[
         "startup_timeout",
         PATIENCE,
         Default::Number(10),
-        "Seconds until it must accept (and answer health).",
+        "Seconds from its execution until it must accept (and answer health). Data that are moved into \
+         an image before do not count.",
     ),
     // Sleep is asked for, never a surprise.
     key(

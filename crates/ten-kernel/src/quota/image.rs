@@ -49,6 +49,7 @@ use crate::{
     child::last_errno,
     failure::{Failure, Step},
     plan::{LaunchPlan, Storage, Walls},
+    report::{Report, Reporter},
     trash,
 };
 
@@ -85,9 +86,13 @@ pub(super) fn is_there(storage: &Storage) -> Result<bool, Errno> {
 }
 
 /// Puts folders back of which an image was being made by somebody who was killed.
-pub(super) fn take_back(storage: &Storage) -> Result<(), Failure> {
+pub(super) fn take_back(storage: &Storage, reporter: &Reporter) -> Result<(), Failure> {
     if !storage.home.join(BEFORE).exists() {
         return Ok(());
+    }
+    if storage.limit.is_some() {
+        // Else these renames are all.
+        reporter.say(&Report::Preparing);
     }
     let _locked = fill::lock(storage)?;
     fill::take_back(storage)
@@ -98,6 +103,7 @@ pub(super) fn hold(
     plan: &LaunchPlan,
     storage: &Storage,
     outside: &OwnedFd,
+    reporter: &Reporter,
 ) -> Result<Held, Failure> {
     if plan.walls == Walls::Bare {
         return Err(Failure::of(Step::StorageWalls)(Errno::OPNOTSUPP));
@@ -106,7 +112,7 @@ pub(super) fn hold(
     if let Some(own) = storage.folders.iter().find(|own| Some(own.as_path()) == socket) {
         return Err(Failure::on(Step::StorageSocket, own)(Errno::OPNOTSUPP));
     }
-    let is_new_and_empty = fill::make(storage)?;
+    let is_new_and_empty = fill::make(storage, reporter)?;
     let root = open(storage, outside).inspect_err(|_| {
         if is_new_and_empty {
             // Where images cannot be mounted, requests for new names must leave nothing. What

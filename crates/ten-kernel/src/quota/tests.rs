@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     plan::{Limits, Network, User, Walls},
+    report::Report,
     walls,
 };
 
@@ -65,13 +66,30 @@ impl House {
         limit: Option<u64>,
         then: impl FnOnce(Held) -> T + Send,
     ) -> Result<T, Failure> {
+        let (_, reporter) = Reporter::pair().unwrap();
+        self.try_telling(&reporter, limit, then)
+    }
+
+    /// Whether it says that data are moved.
+    fn moves(&self, limit: Option<u64>) -> bool {
+        let (end, reporter) = Reporter::pair().unwrap();
+        self.try_telling(&reporter, limit, drop).unwrap();
+        std::iter::from_fn(|| end.next()).any(|report| report == Report::Preparing)
+    }
+
+    fn try_telling<T: Send>(
+        &self,
+        reporter: &Reporter,
+        limit: Option<u64>,
+        then: impl FnOnce(Held) -> T + Send,
+    ) -> Result<T, Failure> {
         let storage = self.storage(limit);
         for folder in &storage.folders {
             fs::create_dir_all(folder).unwrap();
         }
         let plan = plan(storage);
         let outside = outside(&plan).unwrap();
-        apart(|| hold(&plan, outside.as_ref()).map(then))
+        apart(|| hold(&plan, outside.as_ref(), reporter).map(then))
     }
 
     fn look<T: Send>(&self, then: impl FnOnce(Vec<PathBuf>) -> T + Send) -> T {

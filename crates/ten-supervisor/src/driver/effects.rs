@@ -176,6 +176,17 @@ impl Driver {
         }
     }
 
+    /// Who waits while data are moved does not wait longer than for a program that starts: sees to
+    /// it that the first is sent away in time.
+    pub(super) fn time_start(&mut self, name: &InstanceName) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        let patience = instance.spec.startup_timeout;
+        if let Some(first) = instance.queue.first() {
+            let due = first.since + patience;
+            self.time_turn(name, due);
+        }
+    }
+
     /// It runs: from here on it may become idle, or ill.
     fn watch(&mut self, name: &InstanceName) {
         let Some(instance) = self.instances.get_mut(name) else { return };

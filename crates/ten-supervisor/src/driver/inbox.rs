@@ -1,11 +1,10 @@
 //! What comes in, turned into events.
 
-use std::{net::IpAddr, os::fd::OwnedFd, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use ten_domain::{InstanceName, Refusal, ResourceLimits, ServiceName, ServiceSpec, Weight};
-use ten_kernel::Door;
 use ten_store::Origin;
-use ten_warden::{Cgroup, Event as WardenEvent, Exit, LaunchId, Living, Output};
+use ten_warden::{Event as WardenEvent, Exit, LaunchId, Living, Running};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{Command, Driver, Notice, Verb};
@@ -13,7 +12,7 @@ use crate::{
     Denied, Done,
     commands::{Entered, Stay},
     instance::{Adopted, Goal, Instance, Note, Operator, Watch},
-    machine::{Event, Phase},
+    machine::{Event, PREPARATION, Phase},
     probe::Reached,
     queue::Waiter,
     storage,
@@ -22,12 +21,6 @@ use crate::{
 /// Most instances that one request for a service's host wakes. A canary and what it replaces
 /// are two; hundreds would be woken by a passing crawler.
 const WAKE_TOGETHER: usize = 8;
-
-/// What leads into a process's own places, where it has such.
-struct Ways {
-    door: Door,
-    meter: Option<OwnedFd>,
-}
 
 impl Driver {
     pub(super) fn on_command(&mut self, command: Command) {
@@ -213,10 +206,11 @@ impl Driver {
 
     pub(super) fn on_warden(&mut self, event: WardenEvent) {
         match event {
-            WardenEvent::Launched { launch, pid, cgroup, output, door, meter } => {
-                self.with_process(launch, |driver, name| {
-                    driver.launched(name, pid, cgroup, Ways { door, meter }, output);
-                });
+            WardenEvent::Preparing { launch } => {
+                self.with_process(launch, |driver, name| driver.preparing(name));
+            }
+            WardenEvent::Launched { launch, running } => {
+                self.with_process(launch, |driver, name| driver.launched(name, running));
             }
             WardenEvent::Found { launch, socket } => self.with_process(launch, |driver, name| {
                 let process = driver.instances.get(name).and_then(|found| found.process.as_ref());
@@ -246,20 +240,20 @@ impl Driver {
         }
     }
 
-    fn launched(
-        &mut self,
-        name: &InstanceName,
-        pid: u32,
-        cgroup: Option<Cgroup>,
-        ways: Ways,
-        output: Output,
-    ) {
+    fn preparing(&mut self, name: &InstanceName) {
+        let Some(instance) = self.instances.get_mut(name) else { return };
+        instance.queue.count_from(Instant::now());
+        self.step(name, Event::Preparing);
+    }
+
+    fn launched(&mut self, name: &InstanceName, running: Running) {
+        let Running { pid, cgroup, output, door, meter } = running;
         let Some(instance) = self.instances.get_mut(name) else { return };
         let Some(process) = instance.process.as_mut() else { return };
         process.pid = Some(pid);
         process.cgroup = cgroup;
-        process.door = Some(Arc::new(ways.door));
-        process.meter = ways.meter.map(Arc::new);
+        process.door = Some(Arc::new(door));
+        process.meter = meter.map(Arc::new);
         let told = &instance.storage_told;
         match (&process.meter, instance.spec.limits.storage_quota_mb) {
             (Some(meter), Some(mb)) => {
@@ -272,7 +266,7 @@ impl Driver {
         let ended = process.ended.clone();
         self.record(name, output, ended);
         self.watch_start(name);
-        self.settle(name);
+        self.step(name, Event::Executed);
     }
 
     /// Nothing is left of a process.
@@ -349,24 +343,38 @@ impl Driver {
         match instance.machine.phase() {
             Phase::Running => self.idle_check(&name),
             phase => {
-                if matches!(phase, Phase::Starting { accepting: false }) {
-                    instance.last_failure = Some(never_accepted(instance));
+                match phase {
+                    Phase::Starting { accepting: false } => {
+                        instance.last_failure = Some(never_accepted(instance));
+                    }
+                    Phase::Preparing => instance.last_failure = Some(never_moved()),
+                    _ => {}
                 }
                 self.step(&name, Event::Due);
             }
         }
     }
 
-    /// The first in the queue may have waited too long for its turn. While nobody is given a
-    /// turn, because the instance is on its way down or up or is being sought, that does not
-    /// count; the next `Release` sets a time anew.
+    /// The first in the queue may have waited too long for its turn, or for data that are being
+    /// moved. While nobody is given a turn, because the instance is on its way down or up or is
+    /// being sought, that does not count; the next `Release` sets a time anew.
     pub(super) fn on_turn(&mut self, name: &InstanceName) {
+        let retry_after = self.parts.config.settings.backoff.base;
         let Some(instance) = self.instances.get_mut(name) else { return };
         instance.turn_is_timed = false;
-        let runs = instance.machine.phase() == Phase::Running;
-        if runs && instance.generation().is_some_and(|generation| generation.is_open()) {
-            instance.queue.expire(instance.spec.concurrency.queue_timeout, Instant::now());
-            self.release(name);
+        let now = Instant::now();
+        let is_open = instance.generation().is_some_and(|generation| generation.is_open());
+        match instance.machine.phase() {
+            Phase::Running if is_open => {
+                instance.queue.expire(instance.spec.concurrency.queue_timeout, now, Refusal::Busy);
+                self.release(name);
+            }
+            Phase::Preparing => {
+                let refusal = Refusal::NotReady { retry_after };
+                instance.queue.expire(instance.spec.startup_timeout, now, refusal);
+                self.time_start(name);
+            }
+            _ => {}
         }
     }
 
@@ -437,10 +445,11 @@ impl Driver {
     }
 
     pub(super) fn adopt_one(&mut self, living: Living) {
-        let Living { launch, pid, cgroup, note, output, door, meter } = living;
+        let Living { launch, note, running } = living;
         let known = Note::read(launch, &note)
             .and_then(|adopted| Some((self.spec(&adopted.name)?, adopted)));
         let Some((spec, Adopted { name, process, extra_env })) = known else {
+            let pid = running.map(|running| running.pid);
             tracing::warn!(pid, "a process of a service that is not configured any more: killed");
             return self.parts.warden.kill(launch);
         };
@@ -456,7 +465,10 @@ impl Driver {
         instance.process = Some(Box::new(process));
         instance.extra_env = extra_env;
         self.step(&name, Event::Adopted);
-        self.launched(&name, pid, cgroup, Ways { door, meter }, output);
+        match running {
+            Some(running) => self.launched(&name, running),
+            None => self.preparing(&name),
+        }
     }
 }
 
@@ -467,6 +479,10 @@ fn never_accepted(instance: &Instance) -> Arc<str> {
     let unix = places.and_then(|l| l.unix.as_ref()).map(|at| format!("socket {}", at.display()));
     let at = [tcp, unix].into_iter().flatten().collect::<Vec<_>>().join(" or ");
     format!("did not accept on {at} within {seconds} s (startup_timeout)").into()
+}
+
+fn never_moved() -> Arc<str> {
+    format!("its data were not in its image within {} s", PREPARATION.as_secs()).into()
 }
 
 /// How a process ended, for logs and operators.

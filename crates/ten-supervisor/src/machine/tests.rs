@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::Path};
 
 use super::*;
 
-const EVENTS: [Event; 17] = [
+const EVENTS: [Event; 19] = [
     Event::Wake,
     Event::Spawn,
     Event::Stop,
@@ -13,6 +13,8 @@ const EVENTS: [Event; 17] = [
     Event::Remove,
     Event::Shutdown,
     Event::Adopted,
+    Event::Preparing,
+    Event::Executed,
     Event::LaunchFailed,
     Event::NoRoom,
     Event::Accepting,
@@ -25,10 +27,11 @@ const EVENTS: [Event; 17] = [
     Event::Due,
 ];
 
-const PHASES: [Phase; 15] = [
+const PHASES: [Phase; 16] = [
     Phase::Sleeping,
     Phase::Starting { accepting: false },
     Phase::Starting { accepting: true },
+    Phase::Preparing,
     Phase::Running,
     Phase::Draining(Then::Sleep),
     Phase::Draining(Then::Start),
@@ -98,7 +101,11 @@ fn the_table_is_the_code() {
 fn has_process(phase: Phase) -> bool {
     matches!(
         phase,
-        Phase::Starting { .. } | Phase::Running | Phase::Draining(_) | Phase::Stopping(_)
+        Phase::Starting { .. }
+            | Phase::Preparing
+            | Phase::Running
+            | Phase::Draining(_)
+            | Phase::Stopping(_)
     )
 }
 
@@ -114,7 +121,9 @@ fn no_pair_breaks_an_invariant() {
         assert!(!launches || matches!(next, Phase::Starting { .. }), "launches unseen: {at}");
         // Who waits is always released, or will be: by a timer, an exit, or a start.
         let armed = effects.iter().any(|e| matches!(e, Effect::Arm(_)));
-        if next != phase && matches!(next, Phase::Starting { .. } | Phase::Backoff) {
+        if next != phase
+            && matches!(next, Phase::Starting { .. } | Phase::Preparing | Phase::Backoff)
+        {
             assert!(armed || matches!(phase, Phase::Starting { .. }), "waits without an end: {at}");
         }
         if next != phase && matches!(next, Phase::Draining(_) | Phase::Stopping(_)) {
@@ -162,6 +171,20 @@ fn crashing_too_often_fails_until_an_operator_speaks() {
     assert_eq!(machine.on(Event::Wake, Instant::now(), 0.0), [Effect::Refuse(Why::Failed)]);
     play(&mut machine, &[Event::Spawn, CRASH]);
     assert_eq!((machine.phase, machine.restarts), (Phase::Backoff, 0));
+}
+
+/// However long the data take, the program has its whole `startup_timeout` after them.
+#[test]
+fn what_moving_data_takes_is_not_the_programs_time() {
+    let mut machine = machine(Phase::Sleeping);
+    let timeout = Effect::Arm(rules().startup_timeout);
+    let now = Instant::now();
+    let mut on = |event| machine.on(event, now, 0.0);
+    assert_eq!(on(Event::Wake), [Effect::Launch, timeout]);
+    assert_eq!(on(Event::Preparing), [Effect::Arm(PREPARATION)]);
+    assert_eq!(on(Event::Wake), []);
+    assert_eq!(on(Event::Executed), [timeout]);
+    assert_eq!(on(Event::Due)[1..], [Effect::Signal, Effect::Arm(rules().stop_timeout)]);
 }
 
 #[test]

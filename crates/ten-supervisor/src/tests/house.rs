@@ -15,12 +15,13 @@ use ten_logs::Logs;
 use ten_runtime::{Ground, HostEnvironment};
 use ten_store::{KnownInstance, Store};
 use ten_warden::{
-    Event, Exit, FrontCommand, Keeper, Keeping, LaunchId, Living, Output, ToWarden, WardenHandle,
+    Event, Exit, FrontCommand, Keeper, Keeping, LaunchId, Living, Output, Running, ToWarden,
+    WardenHandle,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixListener,
-    sync::mpsc,
+    sync::{Mutex as AsyncMutex, OwnedMutexGuard, mpsc},
     task::AbortHandle,
     time::sleep,
 };
@@ -41,6 +42,8 @@ pub(super) async fn pass(time: Duration) {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Script {
     pub(super) listens: bool,
+    /// How long their data are moved before they run; zero: there is nothing to move.
+    pub(super) moving_takes: Duration,
     pub(super) start_takes: Duration,
     pub(super) stop_takes: Duration,
     pub(super) ignores_signals: bool,
@@ -52,6 +55,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             listens: true,
+            moving_takes: Duration::ZERO,
             start_takes: Duration::ZERO,
             stop_takes: Duration::ZERO,
             ignores_signals: false,
@@ -66,6 +70,7 @@ struct Tenant {
     instance: String,
     note: Vec<u8>,
     socket: PathBuf,
+    runs: bool,
     serving: Option<AbortHandle>,
 }
 
@@ -77,6 +82,8 @@ struct World {
     launches: usize,
     most_at_once: usize,
     living: HashMap<LaunchId, Tenant>,
+    /// Who has it keeps data from being moved to the end.
+    reading: Arc<AsyncMutex<()>>,
     events: mpsc::Sender<Event>,
 }
 
@@ -128,6 +135,7 @@ impl House {
             launches: 0,
             most_at_once: 0,
             living: HashMap::new(),
+            reading: Arc::default(),
             events,
         };
         Self::begin(folder, config, store, Arc::new(Mutex::new(world)), seen, vec![]).await
@@ -174,12 +182,8 @@ impl House {
             world.events = events;
             let of = |(launch, tenant): (&LaunchId, &Tenant)| Living {
                 launch: *launch,
-                pid: launch.0 as u32,
-                cgroup: None,
                 note: tenant.note.clone(),
-                output: output(),
-                door: door(),
-                meter: None,
+                running: tenant.runs.then(|| running(*launch)),
             };
             world.living.iter().map(of).collect()
         };
@@ -193,6 +197,12 @@ impl House {
 
     pub(super) fn script(&self, script: Script) {
         self.world().script = script;
+    }
+
+    /// Until it is dropped, no data are moved to the end, however little time passes.
+    pub(super) async fn read_data(&self) -> OwnedMutexGuard<()> {
+        let reading = Arc::clone(&self.world().reading);
+        reading.lock_owned().await
     }
 
     pub(super) fn set_healthy(&self, healthy: bool) {
@@ -256,32 +266,29 @@ async fn obey(world: Arc<Mutex<World>>, mut inbox: mpsc::UnboundedReceiver<ToWar
         match message {
             ToWarden::Launch { launch, order, note } => {
                 let name = Order::read(&order).unwrap().name.to_string();
-                let (events, script) = {
+                let script = {
                     let mut world = world.lock().unwrap();
                     let id = name.split(':').next_back().unwrap();
                     let socket = world.folder.join("api").join(id).join("s");
-                    let tenant = Tenant { instance: name.clone(), note, socket, serving: None };
+                    let instance = name.clone();
+                    let tenant = Tenant { instance, note, socket, runs: false, serving: None };
                     world.living.insert(launch, tenant);
                     world.launches += 1;
                     let same = |tenant: &&Tenant| tenant.instance == name;
                     let at_once = world.living.values().filter(same).count();
                     world.most_at_once = world.most_at_once.max(at_once);
-                    (world.events.clone(), world.script)
+                    world.script
                 };
-                let launched = Event::Launched {
-                    launch,
-                    pid: launch.0 as u32,
-                    cgroup: None,
-                    output: output(),
-                    door: door(),
-                    meter: None,
-                };
-                events.send(launched).await.unwrap();
-                tokio::spawn(live(Arc::clone(&world), launch, script));
+                match script.moving_takes.is_zero() {
+                    true => execute(&world, launch, script).await,
+                    false => drop(tokio::spawn(prepare(Arc::clone(&world), launch, script))),
+                }
             }
             ToWarden::Signal { launch, .. } => {
                 let script = world.lock().unwrap().script;
-                if !script.ignores_signals {
+                // Nobody hears it while data are moved.
+                let runs = world.lock().unwrap().living.get(&launch).is_some_and(|it| it.runs);
+                if runs && !script.ignores_signals {
                     let world = Arc::clone(&world);
                     tokio::spawn(async move {
                         sleep(script.stop_takes).await;
@@ -313,6 +320,34 @@ async fn find(world: Arc<Mutex<World>>, launch: LaunchId) {
         }
         sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// The time before a tenant is executed.
+async fn prepare(world: Arc<Mutex<World>>, launch: LaunchId, script: Script) {
+    tell(&world, Event::Preparing { launch }).await;
+    let reading = Arc::clone(&world.lock().unwrap().reading);
+    sleep(script.moving_takes).await;
+    drop(reading.lock().await);
+    if world.lock().unwrap().living.contains_key(&launch) {
+        execute(&world, launch, script).await;
+    }
+}
+
+async fn execute(world: &Arc<Mutex<World>>, launch: LaunchId, script: Script) {
+    world.lock().unwrap().living.get_mut(&launch).expect("it lives").runs = true;
+    tell(world, Event::Launched { launch, running: running(launch) }).await;
+    tokio::spawn(live(Arc::clone(world), launch, script));
+}
+
+fn running(launch: LaunchId) -> Running {
+    let pid = launch.0 as u32;
+    Running { pid, cgroup: None, output: output(), door: door(), meter: None }
+}
+
+/// The front may be gone.
+async fn tell(world: &Mutex<World>, event: Event) {
+    let events = world.lock().unwrap().events.clone();
+    let _ = events.send(event).await;
 }
 
 /// The life of one tenant.
@@ -351,18 +386,18 @@ async fn serve(world: Arc<Mutex<World>>, listener: UnixListener) {
 }
 
 async fn end(world: Arc<Mutex<World>>, launch: LaunchId, exit: Exit) {
-    let (tenant, events) = {
-        let mut world = world.lock().unwrap();
-        (world.living.remove(&launch), world.events.clone())
-    };
-    let Some(tenant) = tenant else { return };
+    let Some(tenant) = world.lock().unwrap().living.remove(&launch) else { return };
     if let Some(serving) = tenant.serving {
         serving.abort();
         // It may have died before it bound.
         let _ = std::fs::remove_file(&tenant.socket);
     }
-    // The front may be gone.
-    let _ = events.send(Event::Exited { launch, exit }).await;
+    let reason = "it was killed while it was being started".into();
+    let event = match tenant.runs {
+        true => Event::Exited { launch, exit },
+        false => Event::LaunchFailed { launch, reason, disk_full: false },
+    };
+    tell(&world, event).await;
 }
 
 /// Whose folders are where below a folder.

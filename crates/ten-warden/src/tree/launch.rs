@@ -137,6 +137,7 @@ impl Tree {
             _link: link,
             watch: None,
             main: None,
+            prepares: false,
             started: false,
             failure: None,
             status: None,

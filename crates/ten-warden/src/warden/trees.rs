@@ -8,7 +8,7 @@ use rustix::{
 };
 use ten_kernel::{LaunchPlan, kill_orphan, procfs};
 
-use super::{Warden, introduce};
+use super::{Warden, introduce_running};
 use crate::{
     front::{Beside, Front},
     protocol::{LaunchId, ToFront},
@@ -68,8 +68,10 @@ impl Warden {
             Part::Init => tree.reap_init(),
             Part::Report | Part::Cgroup => None,
         };
-        if heard == Some(News::Started) {
-            self.started(launch);
+        match heard {
+            Some(News::Preparing) => self.preparing(launch),
+            Some(News::Started) => self.started(launch),
+            Some(News::InitGone) | None => {}
         }
         if gone == Some(News::InitGone) {
             // A report's end is always readable: nobody listens to it any more.
@@ -80,16 +82,24 @@ impl Warden {
         self.settle(launch);
     }
 
+    fn preparing(&mut self, launch: LaunchId) {
+        match self.front.as_mut().is_some_and(|front| front.decided(launch)) {
+            true => self.try_ready(),
+            false => self.tell(&ToFront::Preparing { launch }),
+        }
+    }
+
     fn started(&mut self, launch: LaunchId) {
         let (Some(tree), Some(front)) = (self.trees.get(&launch), &mut self.front) else { return };
-        let Some(pid) = tree.pid() else { return };
-        if front.decided(launch) {
-            introduce(front, tree);
+        let Some(runs) = tree.runs() else { return };
+        if !front.is_ready() {
+            // Also one that moved data: of those the front has not been told yet.
+            front.decided(launch);
+            introduce_running(front, tree);
             return self.try_ready();
         }
         let ends = Beside::Ends(tree.ends.clone());
-        let (cgroup, limited) = (tree.cgroup_name(), tree.is_limited());
-        self.tell_with(&ToFront::Launched { launch, pid, cgroup, limited }, ends);
+        self.tell_with(&ToFront::Launched { launch, runs }, ends);
     }
 
     /// Brings to an end what can be brought to an end.
@@ -130,8 +140,9 @@ impl Warden {
             return;
         };
         if let (Some(front), End::Failed(reason)) = (&mut self.front, &end)
-            && front.decided(launch)
+            && !front.is_ready()
         {
+            front.decided(launch);
             tracing::info!(reason, "a launch of an earlier front failed");
             self.trees.remove(&launch);
             return self.try_ready();

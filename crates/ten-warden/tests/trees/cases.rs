@@ -2,6 +2,7 @@
 
 mod commands;
 mod floods;
+mod moving;
 mod network;
 
 use std::{fs, os::unix::net::UnixStream, path::PathBuf};
@@ -54,6 +55,7 @@ pub(crate) const EACH_SETTING: &[(&str, Case)] = &[
         network::what_it_is_given_tells_of_no_other_network,
     ),
     ("descriptors_in_flight_leave_room_for_ours", floods::of_descriptors),
+    ("data_that_are_moved_hold_up_no_front", moving::hold_up_no_front),
     ("the_second_warden_is_refused", the_second_warden_is_refused),
     ("impossible_launches_are_refused", impossible_launches_are_refused),
     ("two_signals_stop_at_once", two_signals_stop_at_once),
@@ -272,7 +274,7 @@ fn a_front_that_dies_is_replaced(host: &mut Host, level: Level) {
     };
     assert_ne!(second, front);
     assert_eq!(now, listeners);
-    assert_eq!(living, [(launch, pid)]);
+    assert_eq!(living, [(launch, Some(pid))]);
     assert_eq!(next_launch, launch + 1);
     host.wait_for_text(launch, "later");
     host.order(&Order::Kill { launch });

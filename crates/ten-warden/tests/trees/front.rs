@@ -54,7 +54,11 @@ pub(crate) enum Line {
         note: Vec<u8>,
         next_launch: u64,
         listeners: Vec<String>,
-        living: Vec<(u64, u32)>,
+        /// With the pids of those that run.
+        living: Vec<(u64, Option<u32>)>,
+    },
+    Preparing {
+        launch: u64,
     },
     Launched {
         launch: u64,
@@ -96,7 +100,9 @@ pub(crate) fn run() -> ExitCode {
 async fn serve() {
     let (boot, warden, events) = connect(take_given().unwrap()).await.unwrap();
     let (lines, to_say) = mpsc::unbounded_channel();
-    let living = boot.living.iter().map(|tree| (tree.launch.0, tree.pid)).collect();
+    let living = boot.living.iter();
+    let living =
+        living.map(|tree| (tree.launch.0, tree.running.as_ref().map(|it| it.pid))).collect();
     lines
         .send(Line::Boot {
             pid: std::process::id(),
@@ -108,8 +114,9 @@ async fn serve() {
         .unwrap();
     let doors = Doors::default();
     for tree in boot.living {
-        read_both(&lines, tree.launch, tree.output);
-        doors.lock().unwrap().insert(tree.launch.0, Arc::new(tree.door));
+        let Some(running) = tree.running else { continue };
+        read_both(&lines, tree.launch, running.output);
+        doors.lock().unwrap().insert(tree.launch.0, Arc::new(running.door));
     }
     let over = Arc::new(Notify::new());
     tokio::spawn(relay_events(events, lines.clone(), over.clone(), Arc::clone(&doors)));
@@ -233,10 +240,11 @@ async fn relay_events(
 ) {
     while let Some(event) = events.recv().await {
         let line = match event {
-            Event::Launched { launch, pid, output, door, .. } => {
-                read_both(&lines, launch, output);
-                doors.lock().unwrap().insert(launch.0, Arc::new(door));
-                Line::Launched { launch: launch.0, pid }
+            Event::Preparing { launch } => Line::Preparing { launch: launch.0 },
+            Event::Launched { launch, running } => {
+                read_both(&lines, launch, running.output);
+                doors.lock().unwrap().insert(launch.0, Arc::new(running.door));
+                Line::Launched { launch: launch.0, pid: running.pid }
             }
             Event::Found { .. } => continue,
             Event::LaunchFailed { launch, reason, .. } => Line::Failed { launch: launch.0, reason },

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! At each moment the data are whole in one place, and the names say in which. Nothing of the
-//! tree runs yet.
+//! tree runs yet. It takes as long as there are data, so whoever waits for the tree is told when it
+//! begins, and before readers of the data are waited for.
 
 use std::{
     env,
@@ -31,6 +32,7 @@ use crate::{
     failure::{Failure, Step},
     plan::Storage,
     quota::{BYTES_PER_FILE, below},
+    report::{Report, Reporter},
     trash::empty,
 };
 
@@ -74,7 +76,7 @@ pub fn mkfs() -> Option<PathBuf> {
 }
 
 /// Makes the image where it is missing; whether it is new and there is nothing in it.
-pub(super) fn make(storage: &Storage) -> Result<bool, Failure> {
+pub(super) fn make(storage: &Storage, reporter: &Reporter) -> Result<bool, Failure> {
     let home = lock(storage)?;
     let data = data_dir(storage)?;
     let mut filled = Vec::new();
@@ -88,7 +90,11 @@ pub(super) fn make(storage: &Storage) -> Result<bool, Failure> {
         // Which of the two is right, nobody here can know.
         return match filled.first() {
             Some((path, _)) => Err(Failure::on(Step::StorageTwice, path)(Errno::EXIST)),
-            None => finish(storage).map(|()| false),
+            None if storage.home.join(BEFORE).exists() => {
+                reporter.say(&Report::Preparing);
+                finish(storage).map(|()| false)
+            }
+            None => Ok(false),
         };
     }
     let Some(limit) = storage.limit else { return Ok(false) };
@@ -97,6 +103,7 @@ pub(super) fn make(storage: &Storage) -> Result<bool, Failure> {
         fsync(&home).map_err(failed(&storage.home))?;
         return Ok(true);
     }
+    reporter.say(&Report::Preparing);
     let before = storage.home.join(BEFORE);
     make_home(&before).map_err(failed(&before))?;
     let aside = |(path, folder): &(&PathBuf, OwnedFd)| {
@@ -193,9 +200,6 @@ fn run_mkfs(draft: &Path, length: u64, content: Option<&Path>) -> Result<(), Fai
 /// Removes what an image was made of: it is in there, and on the disk.
 fn finish(storage: &Storage) -> Result<(), Failure> {
     let before = storage.home.join(BEFORE);
-    if !before.exists() {
-        return Ok(());
-    }
     let removed = empty(&before).and_then(|()| fs::remove_dir(&before));
     removed.map_err(|why| failed(&before)(errno(&why)))
 }

@@ -132,7 +132,8 @@ fn a_limit_rises() {
 }
 
 fn refuse(plan: &LaunchPlan) -> Failure {
-    hold(plan, outside(plan).unwrap().as_ref()).unwrap_err()
+    let (_, reporter) = Reporter::pair().unwrap();
+    hold(plan, outside(plan).unwrap().as_ref(), &reporter).unwrap_err()
 }
 
 #[test]

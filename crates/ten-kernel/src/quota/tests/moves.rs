@@ -56,6 +56,42 @@ fn what_was_there_before_is_in_it_and_in_one_place() {
     house.nothing_is_left();
 }
 
+/// Whoever waits for the start is told when it will take as long as there are data, and only then.
+#[test]
+fn it_is_said_before_data_are_moved() {
+    let Some(house) = House::new() else { return };
+    let limit = Some(20 * MIB);
+    assert!(!house.moves(None) && !house.moves(limit), "there is nothing to move");
+    fs::remove_file(house.image()).unwrap();
+    house.write("api/a/file", "content");
+    assert!(!house.moves(None), "without a limit nothing is moved");
+    // A backup of the folder is waited for, and that is said before.
+    let (end, reporter) = Reporter::pair().unwrap();
+    let reader = File::open(house.path("api/a")).unwrap();
+    rustix::fs::flock(&reader, rustix::fs::FlockOperation::LockShared).unwrap();
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| house.try_telling(&reporter, limit, drop));
+        let mut ready = [rustix::event::PollFd::new(&end, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut ready, None).unwrap();
+        assert_eq!(end.next(), Some(Report::Preparing));
+        assert_eq!(fs::read_to_string(house.path("api/a/file")).unwrap(), "content");
+        drop(reader);
+        held.join().unwrap().unwrap();
+    });
+    assert!(house.image().exists() && !house.moves(limit), "it is moved already");
+    // Killed before the rest was removed, or before there was an image.
+    house.write(".images/api:a/before/api/a/file", "content");
+    assert!(house.moves(limit) && !house.moves(limit));
+    fs::remove_file(house.image()).unwrap();
+    house.write(".images/api:a/before/api/a/file", "content");
+    assert!(!house.moves(None), "putting it back takes no time");
+    assert_eq!(fs::read_to_string(house.path("api/a/file")).unwrap(), "content");
+    fs::create_dir_all(house.path(".images/api:a/before/api")).unwrap();
+    fs::rename(house.path("api/a"), house.path(".images/api:a/before/api/a")).unwrap();
+    assert!(house.moves(limit) && !house.moves(limit));
+    house.nothing_is_left();
+}
+
 /// Where no image can be made, everything is where it was.
 #[test]
 fn what_cannot_be_moved_stays_where_it_is() {
