@@ -29,8 +29,15 @@ use crate::procfs;
 #[global_allocator]
 static HEAP: Heap = Heap { anew: AtomicBool::new(false), small: Small::new() };
 
-/// Where the C library's heap begins (proc_pid_stat(5), field 47), if it can be told.
-static START: OnceLock<Option<usize>> = OnceLock::new();
+/// What is asked of the kernel beforehand.
+static KNOWN: OnceLock<Known> = OnceLock::new();
+
+struct Known {
+    /// Where the C library's heap begins (proc_pid_stat(5), field 47), if it can be told.
+    start: Option<usize>,
+    /// The size of a page: before Linux 6.4 it is read from /proc, where an init is not let.
+    page: usize,
+}
 
 /// As much of the stack below is given back: more than any step of a launch takes.
 const STACK: usize = 256 * 1024;
@@ -94,9 +101,10 @@ unsafe impl GlobalAlloc for Heap {
 /// Finds out what [`begin_anew`] must know, while this process still sees /proc. What was found is
 /// inherited by forks.
 pub(crate) fn prepare() {
-    START.get_or_init(|| {
-        let stat = fs::read_to_string("/proc/self/stat").ok()?;
-        procfs::field(&stat, 47)?.parse().ok().filter(|start| *start != 0)
+    KNOWN.get_or_init(|| {
+        let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let start = procfs::field(&stat, 47).and_then(|start| start.parse().ok());
+        Known { start: start.filter(|start| *start != 0), page: rustix::param::page_size() }
     });
 }
 
@@ -111,21 +119,21 @@ pub(crate) fn prepare() {
 pub(crate) unsafe fn begin_anew<T: Clone>(kept: &T) -> T {
     HEAP.anew.store(true, Ordering::Relaxed);
     let kept = kept.clone();
-    if let Some(start) = START.get().copied().flatten() {
+    let Some(known) = KNOWN.get() else { return kept };
+    if let Some(start) = known.start {
         // SAFETY: takes an address, and no pointer; everything from there on that brk(2) had
         // given is unmapped, and nobody uses it, as the caller promises. Not through libc, which
         // would believe that it may go on from there.
         unsafe { libc::syscall(libc::SYS_brk, start) };
     }
-    give_back_stack();
+    give_back_stack(known.page);
     kept
 }
 
 /// What earlier calls have left below the frames that are in use.
 #[inline(never)]
-fn give_back_stack() {
+fn give_back_stack(page: usize) {
     let here = 0u8;
-    let page = rustix::param::page_size();
     // A page lower than where we are, for what is called from here.
     let top = ((&raw const here).addr() & !(page - 1)) - page;
     let bottom = std::ptr::without_provenance_mut(top - STACK);

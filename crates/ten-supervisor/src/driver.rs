@@ -333,7 +333,7 @@ impl Driver {
             _ => {}
         }
         let gone = |instance: &Instance| instance.machine.phase() == Phase::Gone;
-        if self.instances.get(name).is_some_and(gone) {
+        if self.instances.get(name).is_some_and(|instance| gone(instance)) {
             self.instances.remove(name);
             self.census.was_forgotten(&name.service);
         }
