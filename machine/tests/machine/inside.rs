@@ -47,12 +47,13 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("a_quota_holds_on_xfs", quota::on_xfs),
     ("a_quota_holds_on_btrfs", quota::on_btrfs),
     ("a_quota_holds_in_memory", quota::on_tmpfs),
+    // Before systemd, which makes what is missing in /dev.
+    ("nobody_gets_further_than_the_table_says", walls::nobody_gets_further_than_the_table_says),
     ("others_in_a_session_are_left_alone", delegation::others_in_a_session_are_left_alone),
     ("a_container_is_divided", delegation::a_container_is_divided),
     ("a_shared_container_says_what_to_do", delegation::a_shared_container_says_what_to_do),
     ("a_unit_of_systemd_is_divided", unit::a_unit_of_systemd_is_divided),
     ("a_private_network_can_be_made", network::a_private_network_can_be_made),
-    ("nobody_gets_further_than_the_table_says", walls::nobody_gets_further_than_the_table_says),
 ];
 
 /// One case may take this long, in the machine's time.
