@@ -153,6 +153,14 @@ impl Pool {
         }
     }
 
+    /// How often the process has answered a request to its end.
+    pub(crate) fn answers(&self) -> u64 {
+        match self {
+            Self::Http1(pool) => pool.returns(),
+            Self::H2c(_) => 0,
+        }
+    }
+
     /// Closes what nobody uses of the connections to the process, on every worker: its only thread
     /// may wait on one of them for a request, while one waits on another. Where requests share a
     /// connection there is no such process.

@@ -50,9 +50,10 @@ use crate::{
 /// be requests at once under heavy load, so that a busy instance is not reconnected to.
 const MAX_IDLE: usize = 512;
 
-/// An idle connection is closed when it was not used for this time, or twice as long. Servers close
-/// theirs after 2 s (gunicorn), 5 s (Node, uvicorn) or more.
-const UNUSED_FOR: Duration = Duration::from_millis(500);
+/// An idle connection is closed when it was not used for this time, or up to twice as long: before
+/// servers close theirs (Node and uvicorn after 5 s), and not sooner, because those that are opened
+/// all at once are more than the backlog of some servers holds.
+const UNUSED_FOR: Duration = Duration::from_secs(2);
 
 /// A worker's idle connections to one process.
 #[derive(Clone, Default)]
@@ -78,6 +79,8 @@ struct Idle {
     unused: usize,
     /// Somebody looks, again and again.
     watched: bool,
+    /// How often one was given back.
+    returns: u64,
 }
 
 impl Idle {
@@ -165,6 +168,11 @@ impl Pool {
         }
     }
 
+    /// How often a connection was given back, on whichever worker.
+    pub(super) fn returns(&self) -> u64 {
+        self.all.idle.iter().map(|idle| lock(idle).returns).sum()
+    }
+
     /// Closes all idle connections.
     pub(super) fn close_idle(&self) {
         for idle in &self.all.idle {
@@ -184,6 +192,7 @@ impl Pool {
             && let Ok(runtime) = Handle::try_current()
         {
             idle.connections.push(connection);
+            idle.returns += 1;
             if !std::mem::replace(&mut idle.watched, true) {
                 runtime.spawn(watch(Arc::downgrade(&self.all), self.worker));
             }
