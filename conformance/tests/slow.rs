@@ -18,7 +18,7 @@
 //! ```text
 //! in time ──────────────────────▶ passed
 //! late, the machine ours alone ─▶ failed
-//! late, the machine busy ───────▶ once more; then failed: "too busy to tell"
+//! late, the machine busy ───────▶ once more; then skipped, and listed: "too busy to tell"
 //! ```
 
 use std::{
@@ -173,7 +173,7 @@ fn judge(run: impl Fn() -> Run) {
             Some(fault) => assert!(run.is_on_a_busy_machine(), "{fault}: {run}"),
         }
     }
-    panic!("the machine is too busy to tell, twice; see above");
+    println!("SKIP the machine is too busy to tell whether slow clients harm others, twice");
 }
 
 /// Asks the healthy instance, and the control, all the time that `attack` takes, and returns what
