@@ -101,7 +101,9 @@ fn nothing_of_its_network_is_kept() {
         }
         assert!(pids.map(sockets) > before, "there is a door, and connections");
         assert_eq!(ten.cli(&["stop", "app:a"]).code, Some(0));
-        ten.wait_until("no socket is left", PATIENCE, || pids.map(sockets) == before);
+        // At first there may be one more, of whoever waited for the server to listen.
+        let left = || pids.map(sockets).iter().zip(before).any(|(now, then)| *now > then);
+        ten.wait_until("no socket is left", PATIENCE, || !left());
     }
 }
 

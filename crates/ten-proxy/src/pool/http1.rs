@@ -176,7 +176,9 @@ impl Pool {
     /// Closes all idle connections.
     pub(super) fn close_idle(&self) {
         for idle in &self.all.idle {
-            lock(idle).connections.clear();
+            let mut idle = lock(idle);
+            idle.connections.clear();
+            idle.unused = 0;
         }
     }
 
