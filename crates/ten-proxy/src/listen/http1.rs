@@ -211,10 +211,13 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
             }
             _ => Upload::Empty,
         };
-        let (client, interims) = (&self.client, &self.interims);
-        interims.begin(request.version);
-        let answer = self.proxy.answer(client, &request, upload, interims, None);
-        let mut reply = self.writer.ahead_of(answer, interims).await?;
+        let mut reply = {
+            let (client, interims) = (&self.client, &self.interims);
+            interims.begin(request.version);
+            // Pinned where it is made: it is large, and would be copied on its way.
+            let answer = pin!(self.proxy.answer(client, &request, upload, interims, None));
+            self.writer.ahead_of(answer, interims).await?
+        };
         let leaves = poll_fn(|cx| Poll::Ready(self.is_dismissed(cx))).await;
         let mut keeps = request.keeps_alive() && !leaves && !reply.closes();
         if self.reader.is_none() {
@@ -284,10 +287,9 @@ impl Writer {
     /// Waits for an answer, and sends what goes ahead of it.
     async fn ahead_of<T>(
         &mut self,
-        answer: impl Future<Output = T>,
+        mut answer: Pin<&mut impl Future<Output = T>>,
         interims: &Interims,
     ) -> io::Result<T> {
-        let mut answer = pin!(answer);
         poll_fn(|cx| {
             let answer = answer.as_mut().poll(cx);
             while let Some(interim) = interims.next() {

@@ -100,7 +100,7 @@ impl Idle {
 }
 
 /// Looks after the idle connections of one worker for as long as there are any.
-async fn watch(all: Weak<All>, worker: usize) {
+async fn look_after(all: Weak<All>, worker: usize) {
     loop {
         sleep(UNUSED_FOR).await;
         let all = all.upgrade();
@@ -168,6 +168,12 @@ impl Pool {
         }
     }
 
+    /// Has the worker's idle connections looked after; whether somebody can.
+    fn watch(&self) -> bool {
+        let looking = look_after(Arc::downgrade(&self.all), self.worker);
+        Handle::try_current().map(|runtime| runtime.spawn(looking)).is_ok()
+    }
+
     /// How often a connection was given back, on whichever worker.
     pub(super) fn returns(&self) -> u64 {
         self.all.idle.iter().map(|idle| lock(idle).returns).sum()
@@ -191,13 +197,11 @@ impl Pool {
             && buffer.is_empty()
             && let Some(mut idle) = self.own()
             && idle.connections.len() < MAX_IDLE
-            && let Ok(runtime) = Handle::try_current()
+            && (idle.watched || self.watch())
         {
             idle.connections.push(connection);
+            idle.watched = true;
             idle.returns += 1;
-            if !std::mem::replace(&mut idle.watched, true) {
-                runtime.spawn(watch(Arc::downgrade(&self.all), self.worker));
-            }
         }
     }
 
