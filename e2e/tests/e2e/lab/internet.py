@@ -19,13 +19,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def echo():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        # An answer must come from the address that was asked, which is not there yet.
-        udp.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
-        udp.bind(("192.0.2.80", 9))
-        while True:
-            udp.sendto(*udp.recvfrom(100))
+def echo(udp):
+    while True:
+        udp.sendto(*udp.recvfrom(100))
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -36,5 +32,10 @@ class Server(http.server.ThreadingHTTPServer):
         self.server_name, self.server_port = "internet", 80
 
 
-threading.Thread(target=echo, daemon=True).start()
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+# An answer must come from the address that was asked, which is not there yet.
+udp.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+# Before the other listens, which is what everybody waits for.
+udp.bind(("192.0.2.80", 9))
+threading.Thread(target=echo, args=[udp], daemon=True).start()
 Server(("0.0.0.0", 80), Answer).serve_forever()
