@@ -257,3 +257,42 @@ impl EnvPattern {
         }
     }
 }
+
+#[cfg(test)]
+impl ServiceSpec {
+    /// For tests to which most of it does not matter.
+    pub(crate) fn plain(name: &str) -> Self {
+        use crate::*;
+
+        Self {
+            name: name.parse().unwrap(),
+            description: None,
+            argv: vec![Template::literal("true")],
+            workdir: Template::literal("/"),
+            socket: Template::literal("/s"),
+            env: vec![],
+            env_pass: vec![],
+            health: None,
+            startup_timeout: Duration::from_secs(1),
+            idle_timeout: None,
+            restart: RestartPolicy::Never,
+            isolation: Isolation::Process,
+            network: Network::Host,
+            listen: Listen::Auto,
+            protocol: Protocol::Http1,
+            concurrency: Concurrency::DEFAULT,
+            on_demand: OnDemand::Any,
+            waking_page: false,
+            asleep: Asleep::default(),
+            max_instances: 1,
+            max_known: 1,
+            stop_signal: StopSignal::TERM,
+            stop_timeout: Duration::from_secs(1),
+            request_timeout: None,
+            user: None,
+            bind: vec![],
+            limits: ResourceLimits::DEFAULT,
+            storage_persist: false,
+        }
+    }
+}

@@ -10,7 +10,7 @@
 //! ```
 
 mod loopback;
-mod mounts;
+pub(crate) mod mounts;
 mod places;
 mod syscalls;
 

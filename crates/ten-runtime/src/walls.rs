@@ -92,7 +92,9 @@ fn namespaces(
     ];
     for (what, path) in needed.into_iter().filter_map(|(what, path)| Some((what, path?))) {
         if is_hidden(path) && !places.owns(path) {
-            uncovers_nothing(ground, places, path, || format!("{what} {path:?}"))?;
+            // What is not there shows nothing.
+            let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
+            uncovers_nothing(ground, places, (path, &real), || format!("{what} {path:?}"))?;
             layers.push(Layer::show(path, path, Rank::Shown, false));
         }
     }
@@ -113,7 +115,7 @@ fn namespaces(
         if hidden.iter().any(|hidden| path.starts_with(hidden) || real.starts_with(hidden)) {
             return Err(PlanError::Uncovers { what: what() });
         }
-        uncovers_nothing(ground, places, path, what)?;
+        uncovers_nothing(ground, places, (path, &real), what)?;
         layers.push(Layer::show(path, path, Rank::Asked, bind.writable));
     }
     layers.extend(places.folders.iter().map(|own| Layer::show(own, own, Rank::Own, true)));
@@ -139,23 +141,21 @@ fn namespaces(
     Ok(Raised { walls, view: Some(view), socket, scratch, folder: None })
 }
 
-/// Refuses to show a path that leads to what only the data folder's own name hides: to what is
-/// another instance's or ten's, or around the data folder.
+/// Refuses to show a path that leads, as `real`, to what only the data folder's own name hides: to
+/// what is another instance's or ten's, or around the data folder.
 fn uncovers_nothing(
     ground: &Ground,
     places: &Places,
-    path: &Path,
+    (path, real): (&Path, &Path),
     what: impl Fn() -> String,
 ) -> Result<(), PlanError> {
-    // What is not there shows nothing.
-    let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.into());
     let hidden = [&ground.data_dir, &ground.run_dir];
-    let around = real != path && hidden.iter().any(|hidden| hidden.starts_with(&real));
+    let around = real != path && hidden.iter().any(|hidden| hidden.starts_with(real));
     let below = real.strip_prefix(&ground.data_dir);
     // The data folder itself is covered by what hides it.
     let taken = below.is_ok_and(|below| below != Path::new("") && ground.layout.is_taken(below))
         || real.starts_with(&ground.run_dir);
-    match around || taken && !places.owns(&real) {
+    match around || taken && !places.owns(real) {
         true => Err(PlanError::Uncovers { what: what() }),
         false => Ok(()),
     }

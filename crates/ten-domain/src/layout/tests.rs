@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::*;
@@ -13,34 +11,9 @@ fn spec(name: &str, values: &[impl AsRef<str>]) -> ServiceSpec {
         (format!("V{at}"), Template::parse(value).unwrap())
     };
     ServiceSpec {
-        name: name.parse().unwrap(),
-        description: None,
-        argv: vec![Template::literal("sh")],
-        workdir: Template::literal("/"),
         socket: Template::parse("{instance_dir}/s").unwrap(),
         env: values.iter().enumerate().map(variable).collect(),
-        env_pass: vec![],
-        health: None,
-        startup_timeout: Duration::from_secs(1),
-        idle_timeout: None,
-        restart: RestartPolicy::Never,
-        isolation: Isolation::Namespace,
-        network: Network::Host,
-        listen: Listen::Auto,
-        protocol: Protocol::Http1,
-        concurrency: Concurrency::DEFAULT,
-        on_demand: OnDemand::Any,
-        waking_page: false,
-        asleep: Asleep::default(),
-        max_instances: 1,
-        max_known: 1,
-        stop_signal: StopSignal::TERM,
-        stop_timeout: Duration::from_secs(1),
-        request_timeout: None,
-        user: None,
-        bind: vec![],
-        limits: ResourceLimits::DEFAULT,
-        storage_persist: false,
+        ..ServiceSpec::plain(name)
     }
 }
 

@@ -5,36 +5,7 @@ use crate::*;
 
 fn service(name: &str, listen: Listen) -> (ServiceName, Arc<ServiceSpec>) {
     let name: ServiceName = name.parse().unwrap();
-    let spec = ServiceSpec {
-        name: name.clone(),
-        description: None,
-        argv: vec![Template::literal("true")],
-        workdir: Template::literal("/"),
-        socket: Template::literal("/s"),
-        env: vec![],
-        env_pass: vec![],
-        health: None,
-        startup_timeout: Duration::from_secs(1),
-        idle_timeout: None,
-        restart: RestartPolicy::Never,
-        isolation: Isolation::Process,
-        network: Network::Host,
-        listen,
-        protocol: Protocol::Http1,
-        concurrency: Concurrency::DEFAULT,
-        on_demand: OnDemand::Any,
-        waking_page: false,
-        asleep: Asleep::default(),
-        max_instances: 1,
-        max_known: 1,
-        stop_signal: StopSignal::TERM,
-        stop_timeout: Duration::from_secs(1),
-        request_timeout: None,
-        user: None,
-        bind: vec![],
-        limits: ResourceLimits::DEFAULT,
-        storage_persist: false,
-    };
+    let spec = ServiceSpec { listen, ..ServiceSpec::plain(name.as_str()) };
     (name, Arc::new(spec))
 }
 

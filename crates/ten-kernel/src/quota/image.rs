@@ -31,8 +31,8 @@ use rustix::{
     fs::{CWD, Dir, FileType, Mode, OFlags, fstatvfs, fsync, mkdirat, openat},
     io::Errno,
     mount::{
-        FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
-        fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+        FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+        fsconfig_set_string, fsmount, fsopen,
     },
 };
 
@@ -51,6 +51,7 @@ use crate::{
     plan::{LaunchPlan, Storage, Walls},
     report::{Report, Reporter},
     trash,
+    walls::mounts,
 };
 
 const IMAGE: &str = "image";
@@ -129,18 +130,10 @@ pub(super) fn hold(
         let made = make_scratch(storage, &root).map_err(unmounted(scratch))?;
         shown.push((scratch.clone(), made));
     }
-    let meter = meter(&root).map_err(unmounted(&storage.home))?;
+    // A mount of its own: all mounts of the tree become read-only, and whoever reaches the socket by
+    // this one has to give it to the front. It goes when nobody has it any more.
+    let meter = mounts::again(&root).map_err(unmounted(&storage.home))?;
     Ok(Held { meter: Some(meter), shown })
-}
-
-/// The top of the image once more, in a mount of its own. All mounts of the tree become read-only,
-/// and whoever reaches the socket by this one has to give it to the front. It goes when nobody has it
-/// any more.
-fn meter(root: &OwnedFd) -> Result<OwnedFd, Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    open_tree(root, "", flags)
 }
 
 /// The scratch folder in an image, without what earlier processes left there.
@@ -219,8 +212,7 @@ fn mount(device: &Loop, home: &Path) -> Result<OwnedFd, Errno> {
     // In a place of the tree, as only then parts of it can be shown elsewhere (open_tree(2)).
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let place = rustix::fs::open(home, flags, Mode::empty())?;
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(&tree, "", &place, "", flags)?;
+    mounts::move_to(&tree, &place)?;
     open_folder(home)
 }
 

@@ -147,10 +147,7 @@ fn text_file(own: &Path, at: &Path, text: &str) -> Result<(), Errno> {
     while !rest.is_empty() {
         rest = &rest[write(&file, rest)?..];
     }
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH;
-    let tree = open_tree(&file, "", flags)?;
+    let tree = again(&file)?;
     let inert = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
@@ -201,7 +198,17 @@ fn place(at: &Path, is_dir: bool) -> Result<OwnedFd, Errno> {
     }
 }
 
-fn move_to(tree: &OwnedFd, place: &OwnedFd) -> Result<(), Errno> {
+/// What a descriptor shows, once more, attached nowhere, and without what is mounted below it.
+/// Whatever has it must be mounted in this namespace (open_tree(2)).
+pub(crate) fn again(tree: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(tree, "", flags)
+}
+
+/// Attaches a tree that is attached nowhere.
+pub(crate) fn move_to(tree: &OwnedFd, place: &OwnedFd) -> Result<(), Errno> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(tree, "", place, "", flags)
 }

@@ -57,7 +57,8 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
     client.multiplexed = true;
     let socket = FrameSocket::new(client.wire(), read, &settings);
     let (guest, waits) = (Arc::clone(client.place.guest()), socket.waits());
-    let served = Served { proxy, client: Arc::new(client), streams: Streams::new(&guest) };
+    let streams = Arc::new(Streams { live: AtomicUsize::new(0), guest: Arc::clone(&guest) });
+    let served = Served { proxy, client: Arc::new(client), streams };
     let mut connection = h2::server::Builder::new()
         .max_concurrent_streams(settings.max_streams)
         .max_header_list_size(HEAD_ROOM * settings.max_head_bytes as u32)
@@ -99,7 +100,7 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
 struct Served<U, M> {
     proxy: Proxy<U, M>,
     client: Arc<Client>,
-    streams: Streams,
+    streams: Arc<Streams>,
 }
 
 impl<U: Upstreams, M: Management> Served<U, M> {
@@ -145,37 +146,30 @@ async fn stuck(streams: &Streams, waits: &AtomicBool) {
 
 /// How many streams of a connection are under way. Its guest is silent while there are none.
 struct Streams {
-    live: Arc<AtomicUsize>,
+    live: AtomicUsize,
     guest: Arc<Guest>,
 }
 
 impl Streams {
-    fn new(guest: &Arc<Guest>) -> Self {
-        Self { live: Arc::default(), guest: Arc::clone(guest) }
-    }
-
     fn are_none(&self) -> bool {
         self.live.load(Relaxed) == 0
     }
 
-    fn begin(&self) -> Live {
+    fn begin(self: &Arc<Self>) -> Live {
         self.guest.is_busy();
         self.live.fetch_add(1, Relaxed);
-        Live { live: Arc::clone(&self.live), guest: Arc::clone(&self.guest) }
+        Live(Arc::clone(self))
     }
 }
 
 /// A stream that is under way.
-struct Live {
-    live: Arc<AtomicUsize>,
-    guest: Arc<Guest>,
-}
+struct Live(Arc<Streams>);
 
 impl Drop for Live {
     fn drop(&mut self) {
         // All streams of a connection run on one thread: none begins in between.
-        if self.live.fetch_sub(1, Relaxed) == 1 {
-            self.guest.is_silent(Instant::now());
+        if self.0.live.fetch_sub(1, Relaxed) == 1 {
+            self.0.guest.is_silent(Instant::now());
         }
     }
 }

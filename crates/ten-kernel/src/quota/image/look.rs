@@ -5,7 +5,6 @@ use std::{os::fd::OwnedFd, path::PathBuf};
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
-    mount::{MountPropagationFlags, mount_change},
     thread::{UnshareFlags, unshare_unsafe},
 };
 
@@ -13,6 +12,7 @@ use super::{BEFORE, data_dir, failed, is_there, make_home, moved, open, plain};
 use crate::{
     failure::{Failure, Step},
     plan::Storage,
+    walls,
 };
 
 /// Where data can be read, as long as this is held.
@@ -46,8 +46,7 @@ pub fn look_into(storage: &Storage) -> Result<Seen, Failure> {
     let outside = data_dir(storage)?;
     // SAFETY: a mount namespace changes what paths mean, and no memory or descriptor.
     unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.map_err(Failure::of(Step::PrivateMounts))?;
-    let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
-    mount_change("/", private).map_err(Failure::of(Step::PrivateMounts))?;
+    walls::part_mounts()?;
     let root = open(storage, &outside)?;
     Ok(Seen { folders: moved(storage, &storage.home)?, _locks: vec![root] })
 }

@@ -5,10 +5,10 @@ use std::{os::fd::OwnedFd, path::Path};
 use rustix::{
     fs::fstatfs,
     io::Errno,
-    mount::{FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_set_string, fsopen, open_tree},
+    mount::{FsOpenFlags, MountAttrFlags, fsconfig_set_string, fsopen},
 };
 
-use super::{attach, folder_or_file, mount, move_to, open_path, set_attributes, tmpfs};
+use super::{again, attach, folder_or_file, mount, move_to, open_path, set_attributes, tmpfs};
 use crate::{
     failure::{Failure, Step},
     plan::Network,
@@ -43,11 +43,6 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 /// A cgroup v2 hierarchy (linux/magic.h).
 const CGROUP2: i64 = 0x6367_7270;
 
-/// Once more what a descriptor shows.
-const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE
-    .union(OpenTreeFlags::OPEN_TREE_CLOEXEC)
-    .union(OpenTreeFlags::AT_EMPTY_PATH);
-
 /// Nothing in these runs, has rights, or is a device.
 fn inert() -> MountAttrFlags {
     MountAttrFlags::MOUNT_ATTR_NOSUID
@@ -78,20 +73,20 @@ pub(super) struct Covers {
 impl Covers {
     fn folder(&mut self) -> Result<OwnedFd, Errno> {
         let empty = || tmpfs(0o555, "0", "1", inert() | MountAttrFlags::MOUNT_ATTR_RDONLY);
-        Self::again(&mut self.folder, empty)
+        Self::one_more(&mut self.folder, empty)
     }
 
     fn file(&mut self) -> Result<OwnedFd, Errno> {
-        Self::again(&mut self.file, || copy(Path::new("/dev/null")))
+        Self::one_more(&mut self.file, || copy(Path::new("/dev/null")))
     }
 
-    /// The first is kept to be copied: it is mounted in our namespace by then, as it must be.
-    fn again(
+    /// The first is kept to be copied, as it can be once it was mounted.
+    fn one_more(
         kept: &mut Option<OwnedFd>,
         new: impl FnOnce() -> Result<OwnedFd, Errno>,
     ) -> Result<OwnedFd, Errno> {
         if let Some(first) = kept {
-            return open_tree(first, "", CLONE);
+            return again(first);
         }
         let first = new()?;
         *kept = Some(rustix::io::fcntl_dupfd_cloexec(&first, 0)?);
@@ -162,7 +157,7 @@ fn read_only_over_itself(path: &Path) -> Result<(), Errno> {
 
 /// What is at a path, once more, without what is mounted below it.
 pub(super) fn copy(path: &Path) -> Result<OwnedFd, Errno> {
-    open_tree(open_path(path)?, "", CLONE)
+    again(&open_path(path)?)
 }
 
 /// Kernels differ in what they are built with.
