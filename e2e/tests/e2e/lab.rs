@@ -71,10 +71,10 @@ impl Lab {
     fn open() -> Self {
         let internet = Command::new("unshare")
             .args(["--net", "--", "/usr/bin/python3", "-c", INTERNET])
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .spawn()
             .expect("unshare");
-        let lab = Self { internet };
+        let mut lab = Self { internet };
         let own = fs::read_link("/proc/self/ns/net").unwrap();
         let namespace = format!("/proc/{}/ns/net", lab.internet.id());
         let apart = || fs::read_link(&namespace).is_ok_and(|theirs| theirs != own);
@@ -96,6 +96,7 @@ impl Lab {
                  ip route add unreachable default
                  echo 1 > /proc/sys/net/ipv4/ip_forward'"
         ));
+        drop(lab.internet.stdin.take());
         let answers = || TcpStream::connect((SOMEBODY, 80)).is_ok();
         assert!(wait_until(PATIENCE, answers), "somebody on the internet answers");
         let address: std::net::SocketAddr = format!("{SOMEBODY}:80").parse().unwrap();

@@ -2,9 +2,8 @@
 
 import http.server
 import socket
+import sys
 import threading
-
-IP_FREEBIND = 15
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -32,10 +31,11 @@ class Server(http.server.ThreadingHTTPServer):
         self.server_name, self.server_port = "internet", 80
 
 
+# Until its addresses are there.
+sys.stdin.read()
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-# An answer must come from the address that was asked, which is not there yet.
-udp.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
-# Before the other listens, which is what everybody waits for.
+# An answer must come from the address that was asked. And before the other listens, which is
+# what everybody waits for.
 udp.bind(("192.0.2.80", 9))
 threading.Thread(target=echo, args=[udp], daemon=True).start()
 Server(("0.0.0.0", 80), Answer).serve_forever()
