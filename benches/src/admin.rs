@@ -23,9 +23,10 @@ impl Admin {
         Self { socket: ten.data_dir().join("ten.sock") }
     }
 
-    /// Stops an instance and waits until the server shows it as sleeping.
+    /// Stops an instance, which keeps its data as one that falls asleep does, and waits until the
+    /// server shows it as sleeping.
     pub(crate) fn put_to_sleep(&self, service: &str, id: &str) -> Result<(), Failure> {
-        self.call("POST", &paths::instance_stop(service, id))?;
+        self.call("POST", &(paths::instance_stop(service, id) + "?keep_data=true"))?;
         let mut looked = Ok(());
         let asleep = wait_until(PATIENCE, || match self.instance(service, id) {
             Ok(instance) => instance.state == State::Sleeping,

@@ -17,13 +17,11 @@ use tempfile::TempDir;
 use crate::{
     Failure,
     exchange::{Stream, ask, tcp, unix},
-    program::{Listen, Program},
+    program::{Listen, PATIENCE, Program},
 };
 
 /// Time between two looks at a crowd: finer would take the processors away from it.
 const CROWD_PAUSE: Duration = Duration::from_millis(1);
-/// How long a program may take to accept.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Below the ports that the kernel gives to outgoing connections, where an attempt on a port
 /// without a listener can connect to itself, and below those that ten gives away.
 const PORTS: std::ops::Range<u16> = 20000..30000;

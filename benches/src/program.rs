@@ -9,6 +9,9 @@ use std::{
 
 use crate::Failure;
 
+/// How long a program may take to accept, one of a crowd too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A level of isolation that is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -120,11 +123,12 @@ impl Program {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let mut text = format!(
             "[service.{service}]\ncommand = {}\nworkdir = {}\nlisten = {}\n{}\n\
-             socket = \"{{instance_dir}}/s\"\n{}[service.{service}.env]\n",
+             socket = \"{{instance_dir}}/s\"\nstartup_timeout = {}\n{}[service.{service}.env]\n",
             quoted(&self.argv.join(" ")),
             quoted(&self.workdir.display().to_string()),
             quoted(self.listen.name()),
             level.keys(),
+            PATIENCE.as_secs(),
             self.health.map_or_else(String::new, |path| format!("health = {}\n", quoted(path))),
         );
         for (name, value) in &self.env {

@@ -91,7 +91,8 @@ fn herd_is_ok(row: &Herd) -> bool {
 
 fn crowd_line(row: &Crowd) -> String {
     format!(
-        "{:<9}  bare {:.0}, ten {:.0}, ratio {:.2}, budget {CROWD_BUDGET} {}",
+        "{:<6}  {:<9}  bare {:.0}, ten {:.0}, ratio {:.2}, budget {CROWD_BUDGET} {}",
+        row.program,
         row.level.name(),
         row.bare.median,
         row.ten.median,
@@ -145,7 +146,8 @@ impl Report {
         });
         let crowds = self.wake.crowds.iter().map(|row| {
             json!({
-                "level": row.level.name(), "instances": CROWD, "rounds": row.rounds,
+                "program": row.program, "level": row.level.name(), "instances": CROWD,
+                "rounds": row.rounds,
                 "bare_ms": row.bare, "ten_ms": row.ten, "ratio": row.ratio(),
                 "budget_ratio": CROWD_BUDGET, "verdict": crowd_verdict(row),
             })

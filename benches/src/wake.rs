@@ -20,8 +20,11 @@ const WARM_UP: usize = 3;
 pub const HERD: usize = 1000;
 /// Instances woken at once.
 pub const CROWD: usize = 200;
-/// Rounds of each of the two. One takes as long as hundreds of single wakes.
+/// Rounds of a thousand requests, and of a crowd of small binaries. One takes as long as hundreds
+/// of single wakes.
 const CROWDED_ROUNDS: usize = 10;
+/// Rounds of a crowd of Python apps, each of which takes a hundred times as long.
+const SLOW_CROWDED_ROUNDS: usize = 4;
 /// What the tenant writes once it listens: as often as it was started.
 const READY: &str = "ready";
 
@@ -34,7 +37,7 @@ pub struct Wake {
     pub latencies: Vec<Latency>,
     /// A row for each level.
     pub herds: Vec<Herd>,
-    /// A row for each level.
+    /// A row for each program and level.
     pub crowds: Vec<Crowd>,
 }
 
@@ -73,6 +76,8 @@ pub struct Herd {
 /// [`CROWD`] sleeping instances woken at once.
 #[derive(Debug)]
 pub struct Crowd {
+    /// Which program.
+    pub program: &'static str,
     /// Behind which walls.
     pub level: Level,
     /// Times that this was done.
@@ -104,7 +109,8 @@ impl Crowd {
 /// Where anything does not answer: a measurement with holes is none.
 pub fn measure(rounds: usize) -> Result<Wake, Failure> {
     let tenant = Program::tenant(Listen::Socket);
-    let programs = [tenant.clone(), Program::tenant(Listen::Port), Program::notes()?];
+    let notes = Program::notes()?;
+    let programs = [tenant.clone(), Program::tenant(Listen::Port), notes.clone()];
     let mut ground = Ground::new()?;
     let mut sleeper = Sleeper::start(&programs)?;
     let mut latencies = Vec::new();
@@ -112,7 +118,8 @@ pub fn measure(rounds: usize) -> Result<Wake, Failure> {
         latencies.extend(latency(rounds, program, &mut ground, &mut sleeper)?);
     }
     let herds = Level::ALL.map(|level| herd(&tenant, level, &sleeper));
-    let crowds = crowd(&tenant, &mut ground, &sleeper)?;
+    let mut crowds = crowd(CROWDED_ROUNDS, &tenant, &mut ground, &sleeper)?;
+    crowds.extend(crowd(SLOW_CROWDED_ROUNDS, &notes, &mut ground, &sleeper)?);
     Ok(Wake { rounds, latencies, herds: herds.into_iter().collect::<Result<_, _>>()?, crowds })
 }
 
@@ -172,11 +179,16 @@ fn herd(program: &Program, level: Level, sleeper: &Sleeper) -> Result<Herd, Fail
     })
 }
 
-fn crowd(program: &Program, ground: &mut Ground, sleeper: &Sleeper) -> Result<Vec<Crowd>, Failure> {
+fn crowd(
+    rounds: usize,
+    program: &Program,
+    ground: &mut Ground,
+    sleeper: &Sleeper,
+) -> Result<Vec<Crowd>, Failure> {
     let ids: Vec<String> = (0..CROWD).map(|i| format!("crowd{i}")).collect();
     let mut samples: [Samples; SIDES] = Default::default();
     // The first round makes the instances known, which happens once in their lives.
-    for round in 0..1 + CROWDED_ROUNDS {
+    for round in 0..1 + rounds {
         for turn in 0..SIDES {
             let side = (round + turn) % SIDES;
             let took = match side.checked_sub(1) {
@@ -189,7 +201,7 @@ fn crowd(program: &Program, ground: &mut Ground, sleeper: &Sleeper) -> Result<Ve
         }
     }
     let [bare, ten @ ..] = samples.map(|samples| samples.summary());
-    let row = |(level, ten)| Crowd { level, rounds: CROWDED_ROUNDS, bare, ten };
+    let row = |(level, ten)| Crowd { program: program.name, level, rounds, bare, ten };
     Ok(Level::ALL.into_iter().zip(ten).map(row).collect())
 }
 

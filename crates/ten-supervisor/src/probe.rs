@@ -1,7 +1,8 @@
 //! Finding out whether an instance is ready, and whether it still is.
 //!
-//! The kernel tells nobody when a process begins to listen, so we ask: once a millisecond
-//! while an instance starts, never while it sleeps. For a port we ask the kernel whose
+//! A Unix socket is a file, which the warden sees appear. But the kernel tells nobody when a
+//! process begins to listen on a port, so we ask: once a millisecond while an instance starts,
+//! less often where many start at once, never while it sleeps. We ask the kernel whose
 //! listener it is: a program that took the port before its owner is not believed to be the
 //! instance, and no connection is spent on finding out. In a network of its own every listener
 //! is the instance's.
@@ -11,7 +12,10 @@ use std::{
     io,
     net::SocketAddr,
     os::fd::{AsRawFd, OwnedFd},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -31,7 +35,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpSocket, TcpStream, UnixStream},
     sync::watch,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -39,8 +43,11 @@ use crate::{
     instance::{Process, Watch},
 };
 
-/// Time between two attempts on a starting instance.
+/// The least time between two looks at a starting instance.
 const PERIOD: Duration = Duration::from_millis(1);
+/// What is set aside for one look, some four times what it costs: so all who look leave three
+/// quarters of a processor to those who start.
+const LOOK: Duration = Duration::from_micros(100);
 /// A local connection that takes longer than this has met a full backlog; try again.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -111,34 +118,56 @@ impl Reached {
 
 /// Waits until one of the places accepts, and says which.
 pub(crate) async fn accepting(place: &Place) -> Reached {
-    let mut ticks = interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut inside = None;
+    let looking = Looking::begin();
+    let mut diag = None;
     let mut search = Search::begin(place);
     loop {
-        match &mut search {
-            None => drop(ticks.tick().await),
-            Some(search) => tokio::select! {
-                _ = ticks.tick() => {}
-                () = search.news() => {}
-            },
-        }
         if let Some(path) = &place.listener.unix
             && let Some(search) = &mut search
             && let Some(socket) = search.accepting().await
         {
             return Reached { address: Address::Unix(path.clone()), by: By::Socket(socket) };
         }
-        let Some(at) = place.listener.tcp else { continue };
-        match &place.door {
-            None if tcp_accepts(at, place.cgroup).await => {
+        match (place.listener.tcp, &place.door) {
+            (Some(at), None) if tcp_accepts(&mut diag, at, place.cgroup).await => {
                 return Reached { address: Address::Tcp(at), by: By::Address };
             }
-            Some(door) if accepts_inside(door, &mut inside, at).await => {
+            (Some(at), Some(door)) if accepts_inside(door, &mut diag, at).await => {
                 return Reached { address: Address::Private(at), by: By::Door(Arc::clone(door)) };
             }
             _ => {}
         }
+        match &mut search {
+            None => looking.pause().await,
+            Some(search) => tokio::select! {
+                () = search.news() => {}
+                () = looking.pause() => search.go_on(),
+            },
+        }
+    }
+}
+
+/// One of those who look again and again.
+struct Looking;
+
+static LOOKING: AtomicU32 = AtomicU32::new(0);
+
+impl Looking {
+    fn begin() -> Self {
+        LOOKING.fetch_add(1, Relaxed);
+        Self
+    }
+
+    /// Until it is time for another look. The more look, the longer it takes: what is spent on
+    /// looking is missing where somebody starts.
+    async fn pause(&self) {
+        sleep(PERIOD.max(LOOK * LOOKING.load(Relaxed))).await;
+    }
+}
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        LOOKING.fetch_sub(1, Relaxed);
     }
 }
 
@@ -147,6 +176,8 @@ pub(crate) async fn accepting(place: &Place) -> Reached {
 struct Search<'a> {
     place: &'a Place,
     found: watch::Receiver<Option<Arc<OwnedFd>>>,
+    /// What was found did not accept: either it does not yet, or another will take its place.
+    in_vain: bool,
 }
 
 impl<'a> Search<'a> {
@@ -156,11 +187,10 @@ impl<'a> Search<'a> {
         // What was found before is not what is looked for.
         let found = place.socket.subscribe();
         place.warden.seek(place.launch, true);
-        Some(Self { place, found })
+        Some(Self { place, found, in_vain: false })
     }
 
-    /// One that has been found and accepts. One that does not yet is looked for again: another
-    /// may take its place.
+    /// One that has been found and accepts.
     async fn accepting(&mut self) -> Option<Arc<OwnedFd>> {
         if !self.found.has_changed().unwrap_or(false) {
             return None;
@@ -170,8 +200,16 @@ impl<'a> Search<'a> {
         if matches!(timeout(CONNECT_TIMEOUT, accepts).await, Ok(Ok(_))) {
             return Some(socket);
         }
-        self.place.warden.seek(self.place.launch, true);
+        self.in_vain = true;
         None
+    }
+
+    /// Has the warden look again where what it found was of no use. Not at once: it finds at once
+    /// what is still there.
+    fn go_on(&mut self) {
+        if std::mem::take(&mut self.in_vain) {
+            self.place.warden.seek(self.place.launch, true);
+        }
     }
 
     /// Waits until there is something to try.
@@ -190,11 +228,19 @@ impl Drop for Search<'_> {
     }
 }
 
-async fn tcp_accepts(at: SocketAddr, cgroup: Option<u64>) -> bool {
+/// Whether its own listener is there. `diag` is kept from one question to the next, unless one
+/// went wrong.
+async fn tcp_accepts(diag: &mut Option<SockDiag>, at: SocketAddr, cgroup: Option<u64>) -> bool {
     if !kernel_tells_who_listens() {
         return matches!(timeout(CONNECT_TIMEOUT, connect_tcp(at)).await, Ok(Ok(_)));
     }
-    match SockDiag::open().and_then(|diag| diag.listening(at)) {
+    let mut ask = || {
+        let asking = diag.take().map_or_else(SockDiag::open, Ok)?;
+        let found = asking.listening(at)?;
+        *diag = Some(asking);
+        Ok::<_, io::Error>(found)
+    };
+    match ask() {
         Ok(Some(found)) => match (found.cgroup, cgroup) {
             (Some(whose), Some(own)) => whose == own,
             _ => true,
@@ -207,8 +253,7 @@ async fn tcp_accepts(at: SocketAddr, cgroup: Option<u64>) -> bool {
     }
 }
 
-/// Whether anybody listens there: in this network nobody else can. `diag` is kept from one
-/// question to the next, unless one went wrong.
+/// Whether anybody listens there: in this network nobody else can. `diag` is kept likewise.
 async fn accepts_inside(door: &Door, diag: &mut Option<SockDiag>, at: SocketAddr) -> bool {
     let asked = async {
         if !kernel_tells_who_listens() {
@@ -247,8 +292,9 @@ fn kernel_tells_who_listens() -> bool {
 
 /// Waits until the health path answers 2xx.
 pub(crate) async fn healthy(at: &Reached, protocol: Protocol, check: &HealthCheck) {
+    let looking = Looking::begin();
     while !passes(at, protocol, check).await {
-        sleep(PERIOD).await;
+        looking.pause().await;
     }
 }
 

@@ -8,6 +8,8 @@ pub(crate) enum Source {
     Signals,
     FrontSocket,
     FrontExit,
+    /// Somewhere where a socket is looked for.
+    Files,
     Tree(LaunchId, Part),
 }
 
@@ -26,6 +28,7 @@ impl Source {
             Self::Signals => 0,
             Self::FrontSocket => 1 << 2,
             Self::FrontExit => 2 << 2,
+            Self::Files => 3 << 2,
             Self::Tree(LaunchId(id), Part::Init) => id << 2 | 1,
             Self::Tree(LaunchId(id), Part::Report) => id << 2 | 2,
             Self::Tree(LaunchId(id), Part::Cgroup) => id << 2 | 3,
@@ -36,7 +39,8 @@ impl Source {
         let part = match (number & 3, number >> 2) {
             (0, 0) => return Self::Signals,
             (0, 1) => return Self::FrontSocket,
-            (0, _) => return Self::FrontExit,
+            (0, 2) => return Self::FrontExit,
+            (0, _) => return Self::Files,
             (1, _) => Part::Init,
             (2, _) => Part::Report,
             (_, _) => Part::Cgroup,
@@ -55,6 +59,7 @@ mod tests {
             Source::Signals,
             Source::FrontSocket,
             Source::FrontExit,
+            Source::Files,
             Source::Tree(LaunchId(0), Part::Init),
             Source::Tree(LaunchId(7), Part::Report),
             Source::Tree(LaunchId(1 << 61), Part::Cgroup),

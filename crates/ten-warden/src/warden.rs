@@ -6,7 +6,8 @@
 //!     front's exit ─┼─ epoll ──┤
 //!      init's exit ─┤          └─► messages to the front, queued where it is slow
 //!    init's report ─┤
-//!  cgroup is empty ─┘
+//!  cgroup is empty ─┤
+//!   a file appears ─┘
 //! ```
 //!
 //! No event is waited for in the middle of another, no process is looked for by polling, and
@@ -107,7 +108,7 @@ impl Warden {
             next_front: Some(Instant::now()),
             restarts: Restarts::default(),
             shutdown: Shutdown::No,
-            sought: Sought::default(),
+            sought: Sought::nobody(),
             planner: options.planner,
             command: options.front,
             keeping: options.keeping,
@@ -120,6 +121,9 @@ impl Warden {
             _lock: lock,
         };
         warden.listen_to(&warden.signals, Source::Signals, EventFlags::IN)?;
+        if let Some(watches) = warden.sought.watches() {
+            warden.listen_to(watches, Source::Files, EventFlags::IN)?;
+        }
         Ok(warden)
     }
 
@@ -160,6 +164,7 @@ impl Warden {
             Source::Signals => self.on_signals(),
             Source::FrontSocket => self.on_front_socket(),
             Source::FrontExit => self.on_front_exit(),
+            Source::Files => self.look_where_told(),
             Source::Tree(launch, part) => self.on_tree(launch, part),
         }
     }
@@ -332,7 +337,7 @@ impl Warden {
         if self.next_front.is_some_and(|at| at <= now) {
             self.start_front();
         }
-        self.look_for_sockets(now);
+        self.look_everywhere(now);
         self.act_on_deadline(now);
     }
 
