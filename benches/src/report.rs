@@ -43,6 +43,9 @@ impl fmt::Display for Report {
         for row in &wake.latencies {
             writeln!(f, "{}", latency_line(row))?;
         }
+        if wake.herds.is_empty() {
+            return Ok(());
+        }
         writeln!(f, "\n{HERD} requests at once to one sleeping instance")?;
         for row in &wake.herds {
             writeln!(f, "{}", herd_line(row))?;

@@ -102,20 +102,29 @@ impl Crowd {
     }
 }
 
-/// Measures everything, so many rounds of single wakes.
+/// Measures everything, so many rounds of single wakes; or no more than those of the programs
+/// that have `only` in their name and where they listen.
 ///
 /// # Errors
 ///
 /// Where anything does not answer: a measurement with holes is none.
-pub fn measure(rounds: usize) -> Result<Wake, Failure> {
+pub fn measure(rounds: usize, only: Option<&str>) -> Result<Wake, Failure> {
     let tenant = Program::tenant(Listen::Socket);
     let notes = Program::notes()?;
     let programs = [tenant.clone(), Program::tenant(Listen::Port), notes.clone()];
     let mut ground = Ground::new()?;
     let mut sleeper = Sleeper::start(&programs)?;
     let mut latencies = Vec::new();
-    for program in &programs {
+    let named = |program: &&Program| {
+        only.is_none_or(|only| {
+            format!("{}, {}", program.name, program.listen.name()).contains(only)
+        })
+    };
+    for program in programs.iter().filter(named) {
         latencies.extend(latency(rounds, program, &mut ground, &mut sleeper)?);
+    }
+    if only.is_some() {
+        return Ok(Wake { rounds, latencies, herds: Vec::new(), crowds: Vec::new() });
     }
     let herds = Level::ALL.map(|level| herd(&tenant, level, &sleeper));
     let mut crowds = crowd(CROWDED_ROUNDS, &tenant, &mut ground, &sleeper)?;

@@ -11,6 +11,9 @@ struct Args {
     /// Rounds of single wakes
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// Measures only single wakes of programs with this in their name, such as "tenant, socket"
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// Writes the result there too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -28,7 +31,7 @@ fn run(args: &Args) -> Result<(), Failure> {
         return Err(own_network::enter(&program));
     }
     let machine = machine::describe();
-    let wake = wake::measure(args.rounds as usize)?;
+    let wake = wake::measure(args.rounds as usize, args.only.as_deref())?;
     let report = Report { machine, wake };
     print!("{report}");
     if let Some(path) = &args.json {

@@ -1,6 +1,10 @@
 //! A child process and the descriptor that names it for as long as we hold it.
 
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::{
+    ffi::c_void,
+    os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd},
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use rustix::{
     io::Errno,
@@ -120,6 +124,49 @@ pub(crate) fn fork(
         // that nobody else owns.
         1.. => Ok(Some(Child { pid: pid as u32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })),
     }
+}
+
+/// Room for what runs between clone and execve, and for what a panic has to say there.
+const STACK: usize = 256 * 1024;
+/// What the shell uses for a command that cannot be executed.
+pub(crate) const NOT_EXECUTED: i32 = 126;
+
+/// Runs `then`, which executes a program, in a new process that has this one's memory until it has
+/// executed something or ended; this process waits until then (clone(2): CLONE_VM, CLONE_VFORK).
+/// So nothing is copied that execve(2) throws away, and whatever kept it from executing is known
+/// here, as what `then` has returned. All else that a process has is its own from the beginning:
+/// descriptors, signals, working folder, limits.
+pub(crate) fn execute<E>(then: impl FnOnce() -> E) -> Result<(Pid, Option<E>), Errno> {
+    let mut stack = Vec::<u128>::with_capacity(STACK / size_of::<u128>());
+    let top = stack.spare_capacity_mut().as_mut_ptr_range().end;
+    let mut shared = Shared { then: Some(then), kept: None };
+    let entry = enter_of(&shared);
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack is aligned, large enough and nobody else's; it and `shared` outlive the
+    // child's use of them, because the kernel resumes this thread only when the child has left
+    // this memory.
+    let pid = unsafe { libc::clone(entry, top.cast(), flags, (&raw mut shared).cast()) };
+    let pid = Pid::from_raw(pid).filter(|_| pid > 0).ok_or_else(last_errno)?;
+    Ok((pid, shared.kept))
+}
+
+struct Shared<F, E> {
+    then: Option<F>,
+    kept: Option<E>,
+}
+
+/// Names the types that only the compiler can.
+fn enter_of<F: FnOnce() -> E, E>(_: &Shared<F, E>) -> extern "C" fn(*mut c_void) -> i32 {
+    enter::<F, E>
+}
+
+extern "C" fn enter<F: FnOnce() -> E, E>(shared: *mut c_void) -> i32 {
+    // SAFETY: it is what `execute` has given, which waits: this is the only reference.
+    let shared = unsafe { &mut *shared.cast::<Shared<F, E>>() };
+    let then = shared.then.take();
+    let run = AssertUnwindSafe(|| then.map(|then| then()));
+    shared.kept = catch_unwind(run).ok().flatten();
+    crate::init::exit(NOT_EXECUTED)
 }
 
 /// /proc/self/task has two links and one for each thread: one system call, no listing.

@@ -18,10 +18,10 @@ use rustix::{
 };
 
 use crate::{
-    child::{self, Child},
+    child::{self, Child, NOT_EXECUTED},
     failure::Failure,
     init::{close_range, exit},
-    program::{NOT_EXECUTED, duplicate, execute},
+    program::{duplicate, execute},
     signals, title,
 };
 

@@ -1,8 +1,8 @@
-//! The first process of every tree: it builds the walls, forks the program, passes signals
+//! The first process of every tree: it builds the walls, starts the program, passes signals
 //! on, reaps, and takes the whole tree with it when the program ends.
 //!
 //! ```text
-//! prepare ──► wait for go ──► fork ──► serve ──(program ended)──► clear ──► exit
+//! prepare ──► wait for go ──► start ─► serve ──(program ended)──► clear ──► exit
 //! ```
 //!
 //! It is a fork of its launcher that never executes anything, so it must let go of all it
@@ -27,7 +27,6 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     fs::Mode,
     io::Errno,
-    pipe::{PipeFlags, pipe_with},
     process::{
         DumpableBehavior, Pid, WaitOptions, set_child_subreaper, set_dumpable_behavior, setsid,
         umask, wait,
@@ -46,7 +45,7 @@ use crate::{
     minder,
     plan::{LaunchPlan, Walls},
     program, quota,
-    report::{FRAME, Report, Reporter},
+    report::{Report, Reporter},
     signals::{self, Signals},
     title, walls,
 };
@@ -208,65 +207,38 @@ fn serve(plan: &LaunchPlan, ends: Ends, reporter: &Reporter) {
     }
 }
 
-/// What init was woken for, beside signals.
-struct News {
-    executing: bool,
-    asked: bool,
-}
-
-struct Init<'a> {
+struct Init {
     /// All that is left of its heap.
     plan: LaunchPlan,
     bare: bool,
     program: Pid,
-    reporter: &'a Reporter,
     signals: Signals,
     /// [`KILL_ORDER`], which nobody's flood of others delays.
     orders: Signals,
-    /// Ends when the program is executed; carries a frame when it cannot be.
-    executing: Option<OwnedFd>,
     /// Held open, see the top.
     ends: Ends,
 }
 
-impl<'a> Init<'a> {
-    fn start(plan: &'a LaunchPlan, ends: Ends, reporter: &'a Reporter) -> Result<Self, Failure> {
+impl Init {
+    fn start(plan: &LaunchPlan, ends: Ends, reporter: &Reporter) -> Result<Self, Failure> {
         let signals = Signals::take_all().map_err(Failure::of(Step::Signals))?;
         let orders = Signals::ahead(KILL_ORDER).map_err(Failure::of(Step::Signals))?;
-        let (executing, failing) =
-            pipe_with(PipeFlags::CLOEXEC).map_err(Failure::of(Step::Descriptors))?;
-        // SAFETY: this process is itself the child of a fork of a single-threaded one and
-        // has started no thread, so the child may run ordinary code.
-        let pid = unsafe { libc::fork() };
+        let program = program::start(plan, &ends, reporter)?;
         let bare = plan.walls == Walls::Bare;
-        match Pid::from_raw(pid) {
-            None => program::run(plan, &ends, reporter, &failing),
-            Some(_) if pid < 0 => Err(Failure::of(Step::Fork)(last_errno())),
-            Some(program) => Ok(Self {
-                // The program is on its way already, so this delays nobody.
-                // SAFETY: this process has one thread. Of what it was born with it uses the plan
-                // alone from here on; all else here is descriptors and numbers. No minder starts a
-                // thread, and neither calls what allocates in C: `procfs` lists folders without.
-                plan: unsafe { heap::begin_anew(plan) },
-                bare,
-                program,
-                reporter,
-                signals,
-                orders,
-                executing: Some(executing),
-                ends,
-            }),
-        }
+        // The program is on its way already, so this delays nobody.
+        // SAFETY: this process has one thread. Of what it was born with it uses the plan
+        // alone from here on; all else here is descriptors and numbers. No minder starts a
+        // thread, and neither calls what allocates in C: `procfs` lists folders without.
+        let plan = unsafe { heap::begin_anew(plan) };
+        // Now that init has nothing any more that it does not need.
+        reporter.say(&Report::Started);
+        Ok(Self { plan, bare, program, signals, orders, ends })
     }
 
     /// Until the program has ended; its raw status.
     fn watch(&mut self) -> i32 {
         loop {
-            let news = self.wait();
-            if news.executing {
-                self.tell_executed();
-            }
-            if news.asked {
+            if self.wait() {
                 let keep = |end| minder::begin(&self.plan, end);
                 self.ends.porter = self.ends.porter.take().filter(|it| it.answer_all(keep));
             }
@@ -278,36 +250,19 @@ impl<'a> Init<'a> {
                 Some(other) => self.pass_on(other),
             }
             if let Some(status) = reap(self.program) {
-                self.tell_executed();
                 return status;
             }
         }
     }
 
-    /// Waits for a signal, for news of the execution, or for somebody at the door.
-    fn wait(&self) -> News {
-        let (executing, porter) = (self.executing.as_ref(), self.ends.porter.as_ref());
+    /// Waits for a signal, or for somebody at the door. Whether anybody is there.
+    fn wait(&self) -> bool {
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        fds.extend(executing.map(|fd| PollFd::new(fd, PollFlags::IN)));
-        fds.extend(porter.map(|fd| PollFd::new(fd, PollFlags::IN)));
+        fds.extend(self.ends.porter.as_ref().map(|door| PollFd::new(door, PollFlags::IN)));
         // All signals are blocked, so this cannot be interrupted; any other answer is
         // looked at like an event.
         let _ = poll(&mut fds, None);
-        let mut ready = fds[1..].iter().map(|fd| !fd.revents().is_empty());
-        let mut next = |is_there| is_there && ready.next().unwrap_or_default();
-        News { executing: next(executing.is_some()), asked: next(porter.is_some()) }
-    }
-
-    fn tell_executed(&mut self) {
-        let Some(executing) = self.executing.take() else { return };
-        let mut frame = [0; FRAME];
-        let read = rustix::io::read(&executing, &mut frame);
-        // Before anybody hears of it: init then has nothing any more that it does not need.
-        drop(executing);
-        match read {
-            Ok(FRAME) => self.reporter.forward(&frame),
-            _ => self.reporter.say(&Report::Started),
-        }
+        fds.get(1).is_some_and(|door| !door.revents().is_empty())
     }
 
     /// Everyone hears it, and a stopped process is woken so that it can.

@@ -1,8 +1,8 @@
-//! The process above a command in a tree: it makes the command's streams, forks it, and ends
+//! The process above a command in a tree: it makes the command's streams, starts it, and ends
 //! with all of it when the command ends or nobody wants it any more.
 //!
 //! ```text
-//! begin ──► streams ──► fork ──► tell ──► keep ──(command ended)─────► clear ──► Ended
+//! begin ──► streams ──► start ─► tell ──► keep ──(command ended)─────► clear ──► Ended
 //!                                          └──(asker gone)─► hang up ──► clear
 //! ```
 //!
@@ -30,13 +30,13 @@ use rustix::{
 
 use crate::{
     child::last_errno,
-    command::{CommandLine, MinderEnd, Streams, Terminal},
+    command::{MinderEnd, Streams, Terminal},
     descendants,
     failure::{Failure, Step},
     init::{clear, close_all_but, exit, reap},
     plan::LaunchPlan,
     program,
-    report::{FRAME, Report},
+    report::Report,
     signals::Signals,
     title,
 };
@@ -84,7 +84,8 @@ impl<'a> Minder<'a> {
         let signals = Signals::take_all().map_err(Failure::of(Step::Signals))?;
         let line = end.take().map_err(Failure::of(Step::Asked))?;
         let (inner, outer) = streams(line.terminal.as_ref())?;
-        let command = execute(plan, &line, inner)?;
+        let command = program::start_command(plan, &line, &inner)?;
+        drop(inner);
         end.say(&Report::Started, Some(&outer));
         Ok(Self { end, command, signals, hung_up: None })
     }
@@ -124,28 +125,6 @@ impl<'a> Minder<'a> {
         // All signals are blocked, so this cannot be interrupted; whatever it says, all is
         // looked at.
         let _ = poll(&mut fds, left.as_ref());
-    }
-}
-
-/// Forks the command, and waits until it was executed.
-fn execute(plan: &LaunchPlan, line: &CommandLine, inner: Inner) -> Result<Pid, Failure> {
-    let pipe = pipe_with(PipeFlags::CLOEXEC);
-    let (executing, failing) = pipe.map_err(Failure::of(Step::Pipes))?;
-    // SAFETY: as in `begin`: this process has one thread.
-    let pid = unsafe { libc::fork() };
-    let command = match Pid::from_raw(pid) {
-        None => program::run_command(plan, line, &inner, &failing),
-        Some(_) if pid < 0 => return Err(Failure::of(Step::Fork)(last_errno())),
-        Some(command) => command,
-    };
-    drop((failing, inner));
-    let mut frame = [0; FRAME];
-    match rustix::io::read(&executing, &mut frame) {
-        Ok(FRAME) => match Report::decode(&frame, 0) {
-            Some(Report::Failed(failure)) => Err(failure),
-            _ => Err(Failure::of(Step::Execute)(Errno::BADMSG)),
-        },
-        _ => Ok(command),
     }
 }
 

@@ -1,5 +1,5 @@
-//! The last steps before execve(2), in the process that becomes the program of a tree, or a
-//! command beside it. They are the same for both.
+//! How the program of a tree is started, or a command beside it: the last steps before execve(2)
+//! are the same for both.
 
 use std::{
     convert::Infallible,
@@ -13,14 +13,14 @@ use std::{
 
 use rustix::{
     io::{Errno, FdFlags},
-    process::{Resource, Rlimit, chdir, getrlimit, ioctl_tiocsctty, setrlimit, setsid},
+    process::{Pid, Resource, Rlimit, chdir, getrlimit, ioctl_tiocsctty, setrlimit, setsid},
 };
 
 use crate::{
-    child::last_errno,
+    child::{self, last_errno},
     command::CommandLine,
     failure::{Failure, Step},
-    init::{Ends, close_range, exit},
+    init::{Ends, close_range},
     minder::Inner,
     plan::LaunchPlan,
     report::{Report, Reporter},
@@ -32,9 +32,6 @@ use crate::{
 const OPEN_FILES: u64 = 1024;
 /// Where an activated program finds its socket (sd_listen_fds(3)).
 const ACTIVATION_FD: RawFd = 3;
-/// What the shell uses for a command that cannot be executed.
-pub(crate) const NOT_EXECUTED: i32 = 126;
-
 /// What becomes of a process after those steps.
 struct Image<'a> {
     /// stdin, stdout and stderr to be.
@@ -48,28 +45,27 @@ struct Image<'a> {
     env: Vec<String>,
 }
 
-/// Becomes the program of the plan, or says through `failing` why not.
-pub(crate) fn run(plan: &LaunchPlan, ends: &Ends, reporter: &Reporter, failing: &OwnedFd) -> ! {
-    reporter.say(&Report::Main(0));
+/// Starts the program of the plan, and returns once it has been executed.
+pub(crate) fn start(plan: &LaunchPlan, ends: &Ends, reporter: &Reporter) -> Result<Pid, Failure> {
     let image = Image {
         streams: [ends.null.as_raw_fd(), ends.stdout, ends.stderr],
         terminal: None,
         activation: ends.activation,
         files: vec![plan.program.clone()],
         argv: &plan.argv,
-        env: env(plan),
+        env: variables(plan),
     };
-    attempt(plan, &image, failing)
+    // Said by itself: the kernel tells the receiver whose pid that is.
+    begin(plan, image, || reporter.say(&Report::Main(0)))
 }
 
-/// Becomes a command beside the program of the plan, with its environment, or says through
-/// `failing` why not.
-pub(crate) fn run_command(
+/// Starts a command beside the program of the plan, with its environment, and returns once it has
+/// been executed.
+pub(crate) fn start_command(
     plan: &LaunchPlan,
     line: &CommandLine,
     inner: &Inner,
-    failing: &OwnedFd,
-) -> ! {
+) -> Result<Pid, Failure> {
     let mut env = variables(plan);
     if let Some(terminal) = line.terminal.as_ref().filter(|terminal| !terminal.kind.is_empty()) {
         env.retain(|variable| !variable.starts_with("TERM="));
@@ -83,7 +79,19 @@ pub(crate) fn run_command(
         argv: &line.argv,
         env,
     };
-    attempt(plan, &image, failing)
+    begin(plan, image, || {})
+}
+
+fn begin(plan: &LaunchPlan, image: Image<'_>, first: impl FnOnce()) -> Result<Pid, Failure> {
+    let executed = child::execute(|| {
+        first();
+        let Err(failure) = become_image(plan, image);
+        failure
+    });
+    match executed.map_err(Failure::of(Step::Fork))? {
+        (program, None) => Ok(program),
+        (_, Some(failure)) => Err(failure),
+    }
 }
 
 /// Where a command may be: itself, where it is a path, else in the folders of PATH.
@@ -97,28 +105,20 @@ fn places(plan: &LaunchPlan, name: &str) -> Vec<PathBuf> {
     folders.filter(|_| !name.is_empty()).map(|folder| Path::new(folder).join(name)).collect()
 }
 
-fn attempt(plan: &LaunchPlan, image: &Image<'_>, failing: &OwnedFd) -> ! {
-    // Above the place of the activation socket, which is about to be taken.
-    let failing = rustix::io::fcntl_dupfd_cloexec(failing, ACTIVATION_FD + 1);
-    if let Ok(failing) = failing
-        && let Err(failure) = become_image(plan, image)
-    {
-        // Whose child this is holds the other end and waits for it.
-        let _ = rustix::io::write(&failing, &Report::Failed(failure).encode());
-    }
-    exit(NOT_EXECUTED)
-}
-
-fn become_image(plan: &LaunchPlan, image: &Image<'_>) -> Result<Infallible, Failure> {
+fn become_image(plan: &LaunchPlan, mut image: Image<'_>) -> Result<Infallible, Failure> {
     setsid().map_err(Failure::of(Step::Session))?;
     signals::reset().map_err(Failure::of(Step::Signals))?;
     if let Some(terminal) = image.terminal {
         ioctl_tiocsctty(terminal).map_err(Failure::of(Step::Terminal))?;
     }
-    descriptors(image).map_err(Failure::of(Step::Descriptors))?;
+    if image.activation.is_some() {
+        image.env.push("LISTEN_FDS=1".into());
+        image.env.push(format!("LISTEN_PID={}", std::process::id()));
+    }
+    descriptors(&image).map_err(Failure::of(Step::Descriptors))?;
     limits().map_err(Failure::of(Step::Limits))?;
     chdir(&plan.workdir).map_err(Failure::on(Step::Workdir, &plan.workdir))?;
-    Err(execute_first(image))
+    Err(execute_first(&image))
 }
 
 /// As execvp(3): a file that is not there, or not for us, is passed over, and the refusal is
@@ -176,16 +176,6 @@ fn limits() -> Result<(), Errno> {
 
 fn variables(plan: &LaunchPlan) -> Vec<String> {
     plan.env.iter().map(|(key, value)| format!("{key}={value}")).collect()
-}
-
-/// The plan's environment, and what an activated program looks for.
-fn env(plan: &LaunchPlan) -> Vec<String> {
-    let mut env = variables(plan);
-    if plan.activation {
-        env.push("LISTEN_FDS=1".into());
-        env.push(format!("LISTEN_PID={}", std::process::id()));
-    }
-    env
 }
 
 /// Returns only with an error.

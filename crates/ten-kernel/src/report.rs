@@ -175,7 +175,14 @@ impl Reporter {
     }
 
     pub(crate) fn say(&self, report: &Report) {
-        self.forward(&report.encode());
+        let frame = report.encode();
+        // The launcher may be gone (see above); the tree lives on without it.
+        let _ = sendmsg(
+            &self.0,
+            &[IoSlice::new(&frame)],
+            &mut SendAncillaryBuffer::default(),
+            SendFlags::NOSIGNAL,
+        );
     }
 
     /// Says that the storage is limited, and hands over what tells its use.
@@ -191,17 +198,6 @@ impl Reporter {
             Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
             Err(errno) => Err(errno),
         }
-    }
-
-    /// Passes on a frame that was encoded elsewhere.
-    pub(crate) fn forward(&self, frame: &[u8; FRAME]) {
-        // The launcher may be gone (see above); the tree lives on without it.
-        let _ = rustix::net::sendmsg(
-            &self.0,
-            &[IoSlice::new(frame)],
-            &mut Default::default(),
-            SendFlags::NOSIGNAL,
-        );
     }
 }
 

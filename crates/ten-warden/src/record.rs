@@ -81,7 +81,7 @@ impl Servant {
 }
 
 /// Where traces are: `{run_dir}/launches`, `{run_dir}/output`, the servants' records, and
-/// `{run_dir}/trash` for what takes long to remove. `{run_dir}/spare` is for a full disk.
+/// `{run_dir}/trash` for what takes long to remove. `{run_dir}/spare` is for the next launch.
 #[derive(Debug)]
 pub(crate) struct RunDir {
     path: PathBuf,
@@ -184,13 +184,11 @@ impl RunDir {
     /// Makes a pipe, both ends. One that this tree's name has already is used again: see
     /// `remove`.
     pub(crate) fn make_pipe(&self, path: &Path) -> io::Result<Fifo> {
-        if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+        let is_there = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+        if is_there || self.spares.take(Kind::Pipe, path)? {
             return open_fifo(path);
         }
-        match make_fifo(path) {
-            Err(why) if is_full(&why) && self.spares.take(Kind::Pipe, path)? => open_fifo(path),
-            made => made,
-        }
+        make_fifo(path)
     }
 
     /// Makes an empty scratch folder. One that this tree's name has already is used again where
@@ -200,10 +198,11 @@ impl RunDir {
             return Ok(());
         }
         self.discard(path)?;
-        match make_private_folder(path) {
-            Err(why) if is_full(&why) && self.spares.take(Kind::Folder, path)? => Ok(()),
-            made => made,
+        make_parents(path)?;
+        if self.spares.take(Kind::Folder, path)? {
+            return Ok(());
         }
+        make_private_folder(path)
     }
 
     /// Writes a tree's record.
@@ -211,10 +210,10 @@ impl RunDir {
         let (path, mut content) = (self.record(&record.name), serde_json::to_vec(record)?);
         // Blanks after a value say nothing, and keep their place for the next record.
         content.resize(content.len().max(RECORD), b' ');
-        match write_bytes(&path, &content) {
-            Err(why) if is_full(&why) && self.spares.take_record(&content, &path)? => Ok(()),
-            written => written,
+        if self.spares.take_record(&content, &path)? {
+            return Ok(());
         }
+        write_bytes(&path, &content)
     }
 
     /// Writes a servant's record.
@@ -329,10 +328,13 @@ fn write_bytes(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Makes a folder for this user alone, and its parents for everyone, where they are missing.
 pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o755).create(parent)?;
-    }
+    make_parents(path)?;
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn make_parents(path: &Path) -> io::Result<()> {
+    let parent = path.parent();
+    parent.map_or(Ok(()), |parent| DirBuilder::new().recursive(true).mode(0o755).create(parent))
 }
 
 fn remove_file(path: &Path) -> io::Result<()> {

@@ -1,9 +1,9 @@
-//! What a launch needs on the disk, made beforehand: so that what has run before can run again
-//! while the disk is full.
+//! What a launch needs on the disk, made beforehand: so that nobody who waits for it waits for the
+//! disk, and what has run before can run again while that is full.
 //!
 //! ```text
 //! a tree ends ──► its record, a new folder, two new pipes ──► spare      (while there are few)
-//! no room for a launch ──► spare ── rename(2), which takes none ──► where it belongs
+//! a launch ──► spare ── rename(2), which takes no room ──► where it belongs
 //! ```
 //!
 //! Only records are used again, which no tree has ever seen. A folder or a pipe may still be held

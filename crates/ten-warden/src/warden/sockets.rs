@@ -164,7 +164,8 @@ impl Warden {
                 self.tell_with(&ToFront::Found { launch }, Beside::Socket(Rc::new(socket)));
             }
             // Nothing there yet, or something else: that is up to whoever is inside.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {
+            }
             Err(error) => {
                 let search = self.sought.trees.get_mut(&launch);
                 if search.is_some_and(|search| !std::mem::replace(&mut search.said, true)) {
