@@ -1,8 +1,8 @@
 //! Finding out whether an instance is ready, and whether it still is.
 //!
 //! A Unix socket is a file, which the warden sees appear. But the kernel tells nobody when a
-//! process begins to listen on a port, so we ask: once a millisecond while an instance starts,
-//! less often where many start at once, never while it sleeps. We ask the kernel whose
+//! process begins to listen on a port, so we ask: every millisecond or sooner while an instance
+//! starts, less often where many start at once, never while it sleeps. We ask the kernel whose
 //! listener it is: a program that took the port before its owner is not believed to be the
 //! instance, and no connection is spent on finding out. In a network of its own every listener
 //! is the instance's.
@@ -27,15 +27,19 @@ use hyper::{
     header,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
 use ten_domain::{Address, HealthCheck, Protocol};
 use ten_kernel::{Door, SockDiag};
 use ten_runtime::Listener;
 use ten_warden::{LaunchId, WardenHandle};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpSocket, TcpStream, UnixStream},
+    io::{AsyncRead, AsyncWrite, Interest},
+    net::{TcpSocket, TcpStream, UnixDatagram, UnixStream},
     sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
@@ -43,8 +47,12 @@ use crate::{
     instance::{Process, Watch},
 };
 
-/// The least time between two looks at a starting instance.
-const PERIOD: Duration = Duration::from_millis(1);
+/// The time between two looks at a starting instance is a sixteenth of what it has taken so far,
+/// but no less than this …
+const SHORTEST: Duration = Duration::from_micros(250);
+/// … and no more than this, unless many are looked at.
+const LONGEST: Duration = Duration::from_millis(1);
+const SHARE: u32 = 16;
 /// What is set aside for one look, some four times what it costs: so all who look leave three
 /// quarters of a processor to those who start.
 const LOOK: Duration = Duration::from_micros(100);
@@ -148,20 +156,49 @@ pub(crate) async fn accepting(place: &Place) -> Reached {
 }
 
 /// One of those who look again and again.
-struct Looking;
+struct Looking {
+    began: Instant,
+    /// Finer than the runtime's, which knows milliseconds (timerfd_create(2)). To tokio it is a
+    /// descriptor like any other.
+    timer: Option<UnixDatagram>,
+}
 
 static LOOKING: AtomicU32 = AtomicU32::new(0);
 
 impl Looking {
     fn begin() -> Self {
         LOOKING.fetch_add(1, Relaxed);
-        Self
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags);
+        let timer = timer.ok().and_then(|timer| UnixDatagram::from_std(timer.into()).ok());
+        Self { began: Instant::now(), timer }
     }
 
     /// Until it is time for another look. The more look, the longer it takes: what is spent on
     /// looking is missing where somebody starts.
     async fn pause(&self) {
-        sleep(PERIOD.max(LOOK * LOOKING.load(Relaxed))).await;
+        let period = (self.began.elapsed() / SHARE).clamp(SHORTEST, LONGEST);
+        let period = period.max(LOOK * LOOKING.load(Relaxed));
+        tokio::select! {
+            () = sleep(period) => {}
+            () = self.wake_in(period), if period < LONGEST => {}
+        }
+    }
+
+    /// Never, where there is no timer to be had: the runtime's will do.
+    async fn wake_in(&self, period: Duration) {
+        let once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let value = Timespec { tv_sec: 0, tv_nsec: period.subsec_nanos().into() };
+        let value = Itimerspec { it_interval: once, it_value: value };
+        let set = |timer: &&UnixDatagram| {
+            timerfd_settime(timer, TimerfdTimerFlags::empty(), &value).is_ok()
+        };
+        let Some(timer) = self.timer.as_ref().filter(|timer| set(timer)) else {
+            return std::future::pending().await;
+        };
+        let expired = || Ok(rustix::io::read(timer, &mut [0; size_of::<u64>()])?);
+        // Whatever it says, we look.
+        let _ = timer.async_io(Interest::READABLE, expired).await;
     }
 }
 
