@@ -126,7 +126,9 @@ impl Reached {
 
 /// Waits until one of the places accepts, and says which.
 pub(crate) async fn accepting(place: &Place) -> Reached {
-    let looking = Looking::begin();
+    // A socket is heard of.
+    let shortest = if place.listener.tcp.is_some() { SHORTEST } else { LONGEST };
+    let looking = Looking::every(shortest);
     let mut diag = None;
     let mut search = Search::begin(place);
     loop {
@@ -158,6 +160,7 @@ pub(crate) async fn accepting(place: &Place) -> Reached {
 /// One of those who look again and again.
 struct Looking {
     began: Instant,
+    shortest: Duration,
     /// Finer than the runtime's, which knows milliseconds (timerfd_create(2)). To tokio it is a
     /// descriptor like any other.
     timer: Option<UnixDatagram>,
@@ -166,18 +169,20 @@ struct Looking {
 static LOOKING: AtomicU32 = AtomicU32::new(0);
 
 impl Looking {
-    fn begin() -> Self {
+    fn every(shortest: Duration) -> Self {
         LOOKING.fetch_add(1, Relaxed);
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, flags);
-        let timer = timer.ok().and_then(|timer| UnixDatagram::from_std(timer.into()).ok());
-        Self { began: Instant::now(), timer }
+        let timer = (shortest < LONGEST)
+            .then(|| timerfd_create(TimerfdClockId::Monotonic, flags).ok())
+            .flatten()
+            .and_then(|timer| UnixDatagram::from_std(timer.into()).ok());
+        Self { began: Instant::now(), shortest, timer }
     }
 
     /// Until it is time for another look. The more look, the longer it takes: what is spent on
     /// looking is missing where somebody starts.
     async fn pause(&self) {
-        let period = (self.began.elapsed() / SHARE).clamp(SHORTEST, LONGEST);
+        let period = (self.began.elapsed() / SHARE).clamp(self.shortest, LONGEST);
         let period = period.max(LOOK * LOOKING.load(Relaxed));
         tokio::select! {
             () = sleep(period) => {}
@@ -329,7 +334,7 @@ fn kernel_tells_who_listens() -> bool {
 
 /// Waits until the health path answers 2xx.
 pub(crate) async fn healthy(at: &Reached, protocol: Protocol, check: &HealthCheck) {
-    let looking = Looking::begin();
+    let looking = Looking::every(LONGEST);
     while !passes(at, protocol, check).await {
         looking.pause().await;
     }
