@@ -28,7 +28,7 @@ pub struct Given<'a> {
     pub stderr: &'a OwnedFd,
     /// Its listening socket, which becomes fd 3.
     pub activation: Option<&'a OwnedFd>,
-    /// Its place at an uplink, where the plan asks for one.
+    /// Its network, where the plan asks for one that leads out.
     pub link: Option<&'a Link>,
 }
 
@@ -76,7 +76,9 @@ fn namespaces(walls: &Walls, ids: Option<Ids>) -> u64 {
     let user = if ids.is_some() { libc::CLONE_NEWUSER } else { 0 };
     let net = match network {
         Network::Host => 0,
-        Network::Loopback | Network::Uplink => libc::CLONE_NEWNET,
+        Network::Loopback => libc::CLONE_NEWNET,
+        // That one is there before.
+        Network::Uplink => 0,
     };
     let always = libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
     (always | user | net) as u64

@@ -47,6 +47,7 @@ use self::rules::{INSTANCES, UPLINKS};
 use crate::{
     failure::{Failure, Step},
     netlink::Netlink,
+    walls::raise_loopback,
 };
 
 /// Longest name of a network device (netdevice(7): IFNAMSIZ, one for the NUL).
@@ -82,9 +83,17 @@ struct Numbers {
     last: u16,
 }
 
-/// One tree's place at an uplink, given back when dropped.
+/// A network for one tree, connected to an uplink. Its place there is given back when this is
+/// dropped.
 #[derive(Debug)]
 pub struct Link {
+    network: OwnedFd,
+    place: Place,
+}
+
+/// One tree's number.
+#[derive(Debug)]
+struct Place {
     number: u16,
     shared: Rc<Shared>,
 }
@@ -125,11 +134,24 @@ impl Uplink {
         Ok(Self { name: name.into(), shared: Rc::new(Shared { network, filters, numbers }) })
     }
 
-    /// A place for one more tree.
+    /// Makes a network for one more tree, which takes the kernel about a millisecond, and connects
+    /// it.
+    ///
+    /// The calling process must have one thread.
     pub fn link(&self) -> Result<Link, Failure> {
+        let failed = || Failure::of(Step::Link);
         let number = self.shared.numbers.borrow_mut().take();
-        let number = number.ok_or(Errno::ADDRNOTAVAIL).map_err(Failure::of(Step::Link))?;
-        Ok(Link { number, shared: Rc::clone(&self.shared) })
+        let number = number.ok_or(Errno::ADDRNOTAVAIL).map_err(failed())?;
+        let place = Place { number, shared: Rc::clone(&self.shared) };
+        let (network, inside) = in_a_new_network(|| {
+            raise_loopback()?;
+            without_ipv6()?;
+            let inside = Netlink::routes().map_err(failed())?;
+            Ok((own_network().map_err(failed())?, inside))
+        })?;
+        let uplink = inside_of(&self.shared.network, Netlink::routes).map_err(failed())?;
+        link::to_tree(&uplink, &inside, &network, number, place.address())?;
+        Ok(Link { network, place })
     }
 
     /// Takes it down, and returns once the host's device is gone.
@@ -157,28 +179,28 @@ impl Numbers {
 impl Link {
     /// The tree's address in its own network.
     pub fn address(&self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(INSTANCES.0.to_bits() + u32::from(self.number))
+        self.place.address()
     }
 
     /// What its init holds, so that neither the network nor the filters go before it does.
-    pub(crate) fn holds(&self) -> [RawFd; 2] {
-        [self.shared.network.as_raw_fd(), self.shared.filters.as_raw_fd()]
+    pub(crate) fn holds(&self) -> [RawFd; 3] {
+        let Shared { network, filters, .. } = &*self.place.shared;
+        [&self.network, network, filters].map(AsRawFd::as_raw_fd)
     }
 
-    /// Connects the network that this process is in. Called by the tree's init, as root.
-    pub(crate) fn connect(&self) -> Result<(), Failure> {
-        let failed = || Failure::of(Step::Link);
-        without_ipv6()?;
-        let own = own_network().map_err(failed())?;
-        let inside = Netlink::routes().map_err(failed())?;
-        enter(&self.shared.network).map_err(failed())?;
-        let uplink = Netlink::routes();
-        enter(&own).map_err(failed())?;
-        link::to_tree(&uplink.map_err(failed())?, &inside, &own, self.number, self.address())
+    /// Enters the network. Called by the tree's init, as root.
+    pub(crate) fn enter(&self) -> Result<(), Failure> {
+        enter(&self.network).map_err(Failure::of(Step::Link))
     }
 }
 
-impl Drop for Link {
+impl Place {
+    fn address(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(INSTANCES.0.to_bits() + u32::from(self.number))
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
         self.shared.numbers.borrow_mut().taken.remove(&self.number);
     }
@@ -285,15 +307,30 @@ fn enter(network: &OwnedFd) -> Result<(), Errno> {
 
 /// Does something in a network that did not exist before, and comes back.
 fn in_a_new_network<T>(act: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    let own = own_network().map_err(Failure::of(Step::Uplink))?;
-    // SAFETY: a network namespace is about sockets that are yet to be made, and no memory,
-    // descriptor or credential of this process.
-    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.map_err(Failure::of(Step::Uplink))?;
+    let make = || {
+        // SAFETY: a network namespace is about sockets that are yet to be made, and no memory,
+        // descriptor or credential of this process.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
+    };
+    elsewhere(make, act).map_err(Failure::of(Step::Uplink))?
+}
+
+/// Does something in that network, and comes back.
+fn inside_of<T>(network: &OwnedFd, act: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    elsewhere(|| enter(network), act)?
+}
+
+fn elsewhere<T>(
+    go: impl FnOnce() -> Result<(), Errno>,
+    act: impl FnOnce() -> T,
+) -> Result<T, Errno> {
+    let own = own_network()?;
+    go()?;
     let done = act();
-    // Who may make a network may enter another (setns(2)); in the wrong one nothing that
-    // follows would be right.
+    // Who may make a network, or enter one, may enter another (setns(2)); in the wrong one nothing
+    // that follows would be right.
     enter(&own).expect("there is a way back");
-    done
+    Ok(done)
 }
 
 #[cfg(test)]

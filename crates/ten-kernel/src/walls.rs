@@ -64,11 +64,7 @@ pub(crate) fn build(
     match network {
         Network::Host => {}
         Network::Loopback => raise_loopback()?,
-        Network::Uplink => {
-            raise_loopback()?;
-            let link = link.ok_or(Errno::INVAL).map_err(Failure::of(Step::Link))?;
-            link.connect()?;
-        }
+        Network::Uplink => link.ok_or(Errno::INVAL).map_err(Failure::of(Step::Link))?.enter()?,
     }
     mounts::make(network, mounts, shown)?;
     drop_bounding_set().map_err(Failure::of(Step::Capabilities))?;
@@ -76,7 +72,8 @@ pub(crate) fn build(
     drop_capabilities().map_err(Failure::of(Step::Capabilities))
 }
 
-fn raise_loopback() -> Result<(), Failure> {
+/// Of the network that this process is in.
+pub(crate) fn raise_loopback() -> Result<(), Failure> {
     loopback::raise().map_err(Failure::of(Step::Loopback))
 }
 

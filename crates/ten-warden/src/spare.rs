@@ -2,7 +2,7 @@
 //! disk, and what has run before can run again while that is full.
 //!
 //! ```text
-//! a tree ends ──► its record, a new folder, two new pipes ──► spare      (while there are few)
+//! a tree ends ──► its record, new ones, folders, pipes ──► spare      (while there are few)
 //! a launch ──► spare ── rename(2), which takes no room ──► where it belongs
 //! ```
 //!
@@ -91,10 +91,14 @@ impl Spares {
         self.add(Kind::Record, |spare| fs::rename(record, spare))
     }
 
-    /// Makes what one launch needs beside its record, while there are few of it.
+    /// Makes what two launches need, where a record has just been kept, while there is little of it:
+    /// the tree that has ended may have taken what one needs, so there is enough for each that has
+    /// run.
     pub(crate) fn refill(&self) -> io::Result<()> {
-        self.add(Kind::Folder, make_private_folder)?;
+        self.add(Kind::Record, |spare| fs::write(spare, [b' '; RECORD]))?;
         for _ in 0..2 {
+            self.add(Kind::Folder, make_private_folder)?;
+            self.add(Kind::Pipe, |spare| make_fifo(spare).map(drop))?;
             self.add(Kind::Pipe, |spare| make_fifo(spare).map(drop))?;
         }
         Ok(())
@@ -143,7 +147,8 @@ mod tests {
         assert!(!spares.take(Kind::Folder, &at("none")).unwrap());
         for number in 0..LAUNCHES + 9 {
             fs::write(at("record"), [b' '; RECORD]).unwrap();
-            assert_eq!(spares.keep_record(&at("record")).unwrap(), number < LAUNCHES);
+            // One comes with every refill.
+            assert_eq!(spares.keep_record(&at("record")).unwrap(), number < LAUNCHES / 2);
             spares.refill().unwrap();
         }
         assert_eq!(fs::read_dir(at("spare")).unwrap().count(), 4 * LAUNCHES);

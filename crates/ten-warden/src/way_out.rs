@@ -2,8 +2,14 @@
 //!
 //! Made before, where it is known that one will ask, it costs no start anything. Where it cannot
 //! be made, each start that asks tries again: an operator may have mended the host meanwhile.
+//!
+//! A network for the next tree is made before, too: it takes a millisecond, which is what a wake may
+//! take altogether. Of many that start at once the others make their own.
 
-use std::cell::RefCell;
+use std::{
+    cell::{Cell, RefCell},
+    time::{Duration, Instant},
+};
 
 use ten_kernel::{Failure, Link, Uplink};
 
@@ -16,25 +22,62 @@ pub struct WayOutOptions {
     pub expected: bool,
 }
 
+/// How long nobody must have asked before the next network is made: who asks now should not wait.
+const QUIET: Duration = Duration::from_millis(20);
+
 #[derive(Debug)]
 pub(crate) struct WayOut {
     device: String,
     uplink: RefCell<Option<Uplink>>,
+    /// For the next tree that asks.
+    spare: RefCell<Option<Link>>,
+    /// When there has to be one.
+    due: Cell<Option<Instant>>,
 }
 
 impl WayOut {
     pub(crate) fn prepare(options: WayOutOptions) -> Self {
-        let way_out = Self { device: options.device, uplink: RefCell::new(None) };
-        if options.expected
-            && let Err(failure) = way_out.open()
-        {
-            tracing::warn!("instances with a private network will not start: {failure}");
+        let way_out = Self {
+            device: options.device,
+            uplink: RefCell::default(),
+            spare: RefCell::default(),
+            due: Cell::default(),
+        };
+        if options.expected {
+            match way_out.open() {
+                Ok(()) => way_out.due.set(Some(Instant::now())),
+                Err(failure) => {
+                    tracing::warn!("instances with a private network will not start: {failure}");
+                }
+            }
         }
         way_out
     }
 
-    /// A place for one more tree.
+    /// A network for one more tree.
     pub(crate) fn link(&self) -> Result<Link, Failure> {
+        self.due.set(Some(Instant::now() + QUIET));
+        self.spare.take().map_or_else(|| self.make(), Ok)
+    }
+
+    /// When the next network has to be made.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due.get()
+    }
+
+    /// Makes it.
+    pub(crate) fn act(&self, now: Instant) {
+        if self.due.get().is_none_or(|due| due > now) {
+            return;
+        }
+        self.due.set(None);
+        if self.spare.borrow().is_none() {
+            // Where it cannot be made, the tree that needs it says why.
+            self.spare.replace(self.make().ok());
+        }
+    }
+
+    fn make(&self) -> Result<Link, Failure> {
         self.open()?;
         self.uplink.borrow().as_ref().map(Uplink::link).expect("it was just made")
     }
@@ -49,6 +92,7 @@ impl WayOut {
 
     /// Takes it down. There are no trees any more.
     pub(crate) fn remove(&self) {
+        self.spare.take();
         if let Some(Err(failure)) = self.uplink.borrow_mut().take().map(Uplink::remove) {
             tracing::warn!("{failure}");
         }
