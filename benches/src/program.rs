@@ -104,7 +104,9 @@ impl Program {
         Ok(Self {
             name: "notes",
             listen: Listen::Port,
-            argv: vec![interpreter()?, "app.py".into()],
+            // Without what somebody has put beside the standard library (site-packages): where that is
+            // in a home folder, the walls hide it, and the two sides would start differently.
+            argv: vec![interpreter()?, "-S".into(), "app.py".into()],
             workdir: Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/notes"),
             pause: Duration::from_millis(1),
             health: None,
