@@ -3,7 +3,7 @@
 //! ```text
 //! launch ── clone3 ──► init (PID 1 of its namespace, or a subreaper)
 //!    ▲                   ├─ walls: mounts, capabilities
-//!    └──── report ◄──────┴─ fork ──► program (execve)
+//!    └──── report ◄──────┴─ start ─► program (execve)
 //! ```
 //!
 //! This crate knows pids, paths and numbers. It does not know what a tenant, a service or a
