@@ -224,14 +224,13 @@ impl Init {
         let signals = Signals::take_all().map_err(Failure::of(Step::Signals))?;
         let orders = Signals::ahead(KILL_ORDER).map_err(Failure::of(Step::Signals))?;
         let program = program::start(plan, &ends, reporter)?;
+        reporter.say(&Report::Started);
         let bare = plan.walls == Walls::Bare;
-        // The program is on its way already, so this delays nobody.
+        // Nobody waits for this.
         // SAFETY: this process has one thread. Of what it was born with it uses the plan
         // alone from here on; all else here is descriptors and numbers. No minder starts a
         // thread, and neither calls what allocates in C: `procfs` lists folders without.
         let plan = unsafe { heap::begin_anew(plan) };
-        // Now that init has nothing any more that it does not need.
-        reporter.say(&Report::Started);
         Ok(Self { plan, bare, program, signals, orders, ends })
     }
 
