@@ -32,6 +32,7 @@ pub(crate) fn copy(database: &Path, to: &Path) -> rusqlite::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot(error)),
         _ => {}
     }
+    only_files_beside(database).map_err(cannot)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let from = Connection::open_with_flags(database, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     from.busy_timeout(PATIENCE)?;
@@ -61,6 +62,22 @@ pub(crate) fn copy(database: &Path, to: &Path) -> rusqlite::Result<File> {
     drop(backup);
     copy.close().map_err(|(_, error)| error)?;
     File::open(to).map_err(cannot)
+}
+
+/// SQLite opens what it finds beside a database, and would wait for whoever writes into a FIFO.
+fn only_files_beside(database: &Path) -> io::Result<()> {
+    for suffix in BESIDE {
+        let mut path = database.as_os_str().to_owned();
+        path.push(suffix);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if !found.is_file() => {
+                return Err(io::Error::other(format!("{suffix} beside it is not a file")));
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// How large a copy may be, in bytes. A file of holes costs its tenant nothing, but a copy of it

@@ -147,6 +147,20 @@ fn a_database_in_use_is_whole_at_one_moment() {
 }
 
 #[test]
+fn a_pipe_beside_a_database_holds_nobody_up() {
+    for suffix in ["-journal", "-wal", "-shm"] {
+        let house = House::new();
+        let database = house.at("data/app.db");
+        Connection::open(&database).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
+        let pipe = house.at(&format!("data/app.db{suffix}"));
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let (_, left_out) = house.pack();
+        let told = left_out.iter().any(|line| line.contains(&format!("{suffix} beside it")));
+        assert!(told, "{left_out:?}");
+    }
+}
+
+#[test]
 fn what_only_looks_like_a_database_is_copied_as_it_is() {
     let house = House::new();
     let text = b"SQLite format 3\0 and then something else altogether".repeat(100);

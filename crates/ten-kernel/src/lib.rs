@@ -35,6 +35,7 @@ pub mod procfs;
 mod program;
 mod quota;
 mod reach;
+mod regular;
 mod remedy;
 mod report;
 mod seclude;
@@ -78,6 +79,7 @@ pub use quota::{
     storage_used,
 };
 pub use reach::{reach_socket, reach_socket_below};
+pub use regular::open_regular;
 pub use report::{Report, ReportEnd};
 pub use seclude::{keep_rights_of_keeper, seclude};
 pub use signals::{Signals, raise_open_files};

@@ -3,10 +3,12 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs,
     io::Read as _,
     path::{Path, PathBuf},
 };
+
+use ten_kernel::open_regular;
 
 use crate::{PlanError, person::Person, program, walls::View};
 
@@ -77,10 +79,11 @@ impl Check<'_> {
     }
 }
 
-/// What follows `#!` in the first line of a script.
+/// What follows `#!` in the first line of a script. The file may be the tenant's own, and so may be
+/// whatever it names.
 fn shebang(file: &Path) -> Option<String> {
     let mut head = Vec::new();
-    File::open(file).ok()?.take(SHEBANG).read_to_end(&mut head).ok()?;
+    open_regular(file).ok()?.take(SHEBANG).read_to_end(&mut head).ok()?;
     let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     Some(String::from_utf8_lossy(line).into_owned())
 }

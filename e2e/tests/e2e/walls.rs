@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use ten_testkit::Ten;
 
 use crate::service::{PATIENCE, app};
@@ -54,6 +55,27 @@ fn it_cannot_see_or_signal_another_tenant_or_ten() {
     // Everyone it can reach at all is itself.
     let answer = ten.get("b.app.localhost", "/count");
     assert_eq!(answer.text(), "2", "b was touched");
+}
+
+/// Its own folder can hold its command, and so it may put anything there in its place.
+#[test]
+fn a_command_of_its_own_holds_up_nobody_else() {
+    let own = "[service.own]\ncommand = \"{instance_dir}/run\"\n";
+    let ten = Ten::with_config(&(app("", "") + own)).start();
+    let folder = ten.data_dir().join("own/a");
+    fs::create_dir_all(&folder).unwrap();
+    let pipe = folder.join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    let run = folder.join("run");
+    fs::write(&run, format!("#!{}\n", pipe.display())).unwrap();
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).unwrap();
+    let refused = ten.get("a.own.localhost", "/");
+    assert!([502, 503].contains(&refused.status), "{}", refused.text());
+    fs::remove_file(&run).unwrap();
+    mknodat(CWD, &run, FileType::Fifo, Mode::RWXU, 0).unwrap();
+    assert!(ten.cli(&["spawn", "own:a"]).code == Some(1));
+    assert_eq!(ten.get("a.app.localhost", "/").text(), "app:a");
+    fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]
