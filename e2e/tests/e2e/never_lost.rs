@@ -76,6 +76,17 @@ enum View {
     Images,
 }
 
+impl View {
+    /// A killed warden leaves the empty images of who has nothing; the end of a run takes them.
+    fn end_what_is_empty(self, ten: &Ten, model: &Model) {
+        let empty = IDS.iter().filter(|id| !model.live.contains_key(**id));
+        for id in empty.filter(|_| matches!(self, Self::Images)) {
+            ten.cli(&["spawn", &format!("app:{id}")]);
+            ten.cli(&["stop", &format!("app:{id}"), "--keep-data"]);
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Write,
@@ -172,18 +183,15 @@ fn sequence(config: &str, steps_wanted: usize, view: View) {
             steps.push(format!("{killing:?} {id}"));
             let so_far = format!("TEN_SEED={seed} {steps:?}");
             killing.happen(id, &mut ten, &mut model, view, &so_far);
+            view.end_what_is_empty(&ten, &model);
             continue;
         }
         let step = CHOICE[random.below(CHOICE.len())];
         steps.push(format!("{step:?} {id}"));
         let so_far = format!("TEN_SEED={seed} {steps:?}");
         take(step, id, &mut ten, &mut model);
-        if let (View::Images, Step::KillServer) = (view, step) {
-            // A killed warden leaves the empty images of who has nothing; the end of a run takes them.
-            for id in IDS.iter().filter(|id| !model.live.contains_key(**id)) {
-                ten.cli(&["spawn", &format!("app:{id}")]);
-                ten.cli(&["stop", &format!("app:{id}"), "--keep-data"]);
-            }
+        if matches!(step, Step::KillServer) {
+            view.end_what_is_empty(&ten, &model);
         }
         assert_eq!(view.of(&ten, &[&model]), view.wanted(&model), "{so_far}");
     }
