@@ -69,9 +69,10 @@ impl Spares {
         }
     }
 
-    /// Puts one to where it is needed; false where there is none.
+    /// Puts one to where it is needed; false where there is none, or it has gone.
     pub(crate) fn take(&self, kind: Kind, to: &Path) -> io::Result<bool> {
-        self.pop(kind).map_or(Ok(false), |spare| fs::rename(spare, to).map(|()| true))
+        let Some(spare) = self.pop(kind) else { return Ok(false) };
+        unless_gone(fs::rename(spare, to))
     }
 
     /// Puts a record with this content to where it is needed; false where there is none, or none
@@ -82,8 +83,9 @@ impl Spares {
         }
         let Some(spare) = self.pop(Kind::Record) else { return Ok(false) };
         // Whole before it has a name that anybody reads.
-        OpenOptions::new().write(true).open(&spare)?.write_all_at(content, 0)?;
-        fs::rename(spare, to).map(|()| true)
+        let opened = OpenOptions::new().write(true).open(&spare);
+        let written = opened.and_then(|file| file.write_all_at(content, 0));
+        unless_gone(made_whole(&spare, written.and_then(|()| fs::rename(&spare, to))))
     }
 
     /// Keeps a record that is not needed any more; false where there are enough.
@@ -111,7 +113,7 @@ impl Spares {
         }
         let number = self.made.replace(self.made.get() + 1);
         let spare = self.folder.join(number.to_string());
-        make(&spare)?;
+        made_whole(&spare, make(&spare))?;
         there.push((kind, spare));
         Ok(true)
     }
@@ -120,6 +122,23 @@ impl Spares {
         let mut there = self.there.borrow_mut();
         let at = there.iter().rposition(|(of, _)| *of == kind)?;
         Some(there.swap_remove(at).1)
+    }
+}
+
+/// What could not be made whole is removed: nobody would know of it.
+fn made_whole(spare: &Path, made: io::Result<()>) -> io::Result<()> {
+    if made.is_err() {
+        // It need not be there. What counts is why it could not be made.
+        let _ = fs::remove_file(spare);
+    }
+    made
+}
+
+/// False where somebody has removed it: there is another way than with what was in advance.
+fn unless_gone(taken: io::Result<()>) -> io::Result<bool> {
+    match taken {
+        Err(why) if why.kind() == ErrorKind::NotFound => Ok(false),
+        taken => taken.map(|()| true),
     }
 }
 
@@ -158,6 +177,10 @@ mod tests {
         assert!(spares.take_record(b"{}", &at("record")).unwrap());
         assert_eq!(fs::read_to_string(at("record")).unwrap().trim_end(), "{}");
         assert!(!spares.take_record(&[b'x'; RECORD + 1], &at("record")).unwrap());
+        // What somebody has removed is not there, and fails nothing.
+        fs::remove_dir_all(at("spare")).unwrap();
+        assert!(!spares.take(Kind::Pipe, &at("another")).unwrap());
+        assert!(!spares.take_record(b"{}", &at("record")).unwrap());
         // A new warden begins without.
         let again = Spares::open(at("spare")).unwrap();
         assert_eq!(fs::read_dir(at("spare")).unwrap().count(), 0);
