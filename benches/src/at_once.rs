@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use ten_testkit::http::allow_many_files;
 
 /// Enough for one request in a thread of its own, so that a thousand of them fit.
 const STACK_BYTES: usize = 128 * 1024;
@@ -40,11 +40,4 @@ pub(crate) fn at_once<P, T: Send>(
     let end = results.iter().map(|(_, end, _)| *end).max();
     let took = start.zip(end).map_or(Duration::ZERO, |(start, end)| end - start);
     (took, results.into_iter().map(|(.., made)| made).collect())
-}
-
-/// A shell's usual limit of 1,024 would be the client's limit, not the server's.
-fn allow_many_files() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Where it is refused, the connections that fail say so.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

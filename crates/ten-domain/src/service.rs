@@ -258,10 +258,13 @@ impl EnvPattern {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 impl ServiceSpec {
     /// For tests to which most of it does not matter.
-    pub(crate) fn plain(name: &str) -> Self {
+    ///
+    /// # Panics
+    /// Where `name` is none.
+    pub fn plain(name: &str) -> Self {
         use crate::*;
 
         Self {

@@ -266,34 +266,10 @@ impl Fleet {
 fn config(protocol: Protocol) -> Config {
     let name: ServiceName = "api".parse().unwrap();
     let spec = ServiceSpec {
-        name: name.clone(),
-        description: None,
-        argv: vec![Template::literal("true")],
-        workdir: Template::literal("/"),
-        socket: Template::literal("/s"),
-        env: vec![],
-        env_pass: vec![],
-        health: None,
         startup_timeout: PATIENCE,
-        idle_timeout: None,
-        restart: RestartPolicy::Never,
-        isolation: Isolation::Process,
-        network: Network::Host,
-        listen: Listen::Auto,
         protocol,
-        concurrency: Concurrency::DEFAULT,
-        on_demand: OnDemand::Any,
-        waking_page: false,
-        asleep: Asleep::default(),
-        max_instances: 1,
-        max_known: 1,
-        stop_signal: StopSignal::TERM,
         stop_timeout: PATIENCE,
-        request_timeout: None,
-        user: None,
-        bind: vec![],
-        limits: ResourceLimits::DEFAULT,
-        storage_persist: false,
+        ..ServiceSpec::plain(name.as_str())
     };
     Config {
         folder: "/".into(),

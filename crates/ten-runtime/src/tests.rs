@@ -1,4 +1,4 @@
-use std::{ffi::OsString, time::Duration};
+use std::ffi::OsString;
 
 use ten_domain::*;
 use ten_kernel::{Mount, Walls};
@@ -7,34 +7,11 @@ use super::*;
 
 fn spec(isolation: Isolation) -> ServiceSpec {
     ServiceSpec {
-        name: "api".parse().unwrap(),
-        description: None,
         argv: vec![Template::literal("sh"), Template::parse("--port={port}").unwrap()],
         workdir: Template::literal("/usr"),
         socket: Template::parse("/tmp/tenement/{name}-{id}.sock").unwrap(),
-        env: vec![],
-        env_pass: vec![],
-        health: None,
-        startup_timeout: Duration::from_secs(1),
-        idle_timeout: None,
-        restart: RestartPolicy::Never,
         isolation,
-        network: Network::Host,
-        listen: Listen::Auto,
-        protocol: Protocol::Http1,
-        concurrency: Concurrency::DEFAULT,
-        on_demand: OnDemand::Any,
-        waking_page: false,
-        asleep: Asleep::default(),
-        max_instances: 1,
-        max_known: 1,
-        stop_signal: StopSignal::TERM,
-        stop_timeout: Duration::from_secs(1),
-        request_timeout: None,
-        user: None,
-        bind: vec![],
-        limits: ResourceLimits::DEFAULT,
-        storage_persist: false,
+        ..ServiceSpec::plain("api")
     }
 }
 

@@ -216,8 +216,9 @@ pub fn burst(
     })
 }
 
-/// A shell's usual limit of 1,024 would be the test's limit, not the server's.
-fn allow_many_files() {
+/// Has this process open as many files as it may: a shell's usual limit of 1,024 would be the
+/// client's limit, not the server's. Where it is refused, what then fails says so.
+pub fn allow_many_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

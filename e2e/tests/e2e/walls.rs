@@ -73,7 +73,7 @@ fn a_command_of_its_own_holds_up_nobody_else() {
     assert!([502, 503].contains(&refused.status), "{}", refused.text());
     fs::remove_file(&run).unwrap();
     mknodat(CWD, &run, FileType::Fifo, Mode::RWXU, 0).unwrap();
-    assert!(ten.cli(&["spawn", "own:a"]).code == Some(1));
+    assert_eq!(ten.cli(&["spawn", "own:a"]).code, Some(1));
     assert_eq!(ten.get("a.app.localhost", "/").text(), "app:a");
     fs::remove_dir_all(&folder).unwrap();
 }

@@ -441,33 +441,14 @@ fn output() -> Output {
 
 pub(crate) fn spec() -> ServiceSpec {
     ServiceSpec {
-        name: "api".parse().unwrap(),
-        description: None,
         argv: vec![Template::literal("sh")],
-        workdir: Template::literal("/"),
         socket: Template::parse("{instance_dir}/s").unwrap(),
-        env: vec![],
-        env_pass: vec![],
-        health: None,
         startup_timeout: Duration::from_secs(10),
-        idle_timeout: None,
         restart: RestartPolicy::OnFailure,
-        isolation: Isolation::Process,
-        network: Network::Host,
         listen: Listen::Socket,
-        protocol: Protocol::Http1,
-        concurrency: Concurrency::DEFAULT,
-        on_demand: OnDemand::Any,
-        waking_page: false,
-        asleep: Asleep::default(),
         max_instances: 1000,
         max_known: 10_000,
-        stop_signal: StopSignal::TERM,
         stop_timeout: Duration::from_secs(5),
-        request_timeout: None,
-        user: None,
-        bind: vec![],
-        limits: ResourceLimits::DEFAULT,
-        storage_persist: false,
+        ..ServiceSpec::plain("api")
     }
 }
