@@ -182,8 +182,8 @@ pub(crate) fn close_range(first: RawFd, last: RawFd, flags: u32) -> Result<(), E
     if first > last {
         return Ok(());
     }
-    // SAFETY: takes no pointers. Called only between fork and execve or _exit, where no
-    // owner of a closed descriptor is ever used or dropped again.
+    // SAFETY: takes no pointers. Called only before execve or _exit with descriptors of one's own,
+    // where no owner of a closed one is ever used or dropped again.
     match unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) } {
         0 => Ok(()),
         _ => Err(last_errno()),

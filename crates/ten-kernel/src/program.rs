@@ -32,6 +32,7 @@ use crate::{
 const OPEN_FILES: u64 = 1024;
 /// Where an activated program finds its socket (sd_listen_fds(3)).
 const ACTIVATION_FD: RawFd = 3;
+
 /// What becomes of a process after those steps.
 struct Image<'a> {
     /// stdin, stdout and stderr to be.
@@ -107,7 +108,7 @@ fn places(plan: &LaunchPlan, name: &str) -> Vec<PathBuf> {
 
 fn become_image(plan: &LaunchPlan, mut image: Image<'_>) -> Result<Infallible, Failure> {
     setsid().map_err(Failure::of(Step::Session))?;
-    signals::reset().map_err(Failure::of(Step::Signals))?;
+    signals::to_default();
     if let Some(terminal) = image.terminal {
         ioctl_tiocsctty(terminal).map_err(Failure::of(Step::Terminal))?;
     }
@@ -158,8 +159,8 @@ pub(crate) fn duplicate(from: RawFd, to: RawFd) -> Result<(), Errno> {
         let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(from) };
         return rustix::io::fcntl_setfd(fd, FdFlags::empty());
     }
-    // SAFETY: takes no pointers. What `to` named before is lost, which is the purpose: this
-    // runs between fork and execve, where no owner of it is ever used again.
+    // SAFETY: takes no pointers. What `to` named before is lost, which is the purpose: this runs
+    // before execve or _exit with descriptors of its own, where no owner of it is ever used again.
     if unsafe { libc::dup2(from, to) } < 0 { Err(last_errno()) } else { Ok(()) }
 }
 
@@ -192,8 +193,16 @@ pub(crate) fn execute(program: &Path, argv: &[String], env: &[String]) -> Errno 
         list.iter().map(|item| item.as_ptr()).chain([std::ptr::null()]).collect()
     };
     let (args, vars) = (pointers(&argv), pointers(&env));
+    // Last of all: this memory may be another's (`child::execute`), and who ends us now would leave
+    // it in the middle of something.
+    if let Err(errno) = signals::let_in() {
+        return errno;
+    }
     // SAFETY: all three are NUL-terminated, the lists end with a null pointer, and their
     // owners live until the call returns, if it does.
     unsafe { libc::execve(program.as_ptr(), args.as_ptr(), vars.as_ptr()) };
-    last_errno()
+    let errno = last_errno();
+    // For the same reason. It cannot fail where letting them in did not.
+    let _ = signals::block_all();
+    errno
 }

@@ -74,6 +74,17 @@ pub(crate) fn block_all() -> Result<(), Errno> {
 /// Dispositions and mask as a freshly started program expects them: whatever was ignored or
 /// blocked before would stay so across execve(2).
 pub(crate) fn reset() -> Result<(), Errno> {
+    to_default();
+    let_in()
+}
+
+/// The mask alone.
+pub(crate) fn let_in() -> Result<(), Errno> {
+    block(libc::SIG_SETMASK, &set_of(&[]))
+}
+
+/// Dispositions alone.
+pub(crate) fn to_default() {
     // The kernel's own sigaction, all zero: SIG_DFL, no flags, no mask. It has 32 bytes at most.
     let default = [0u64; 8];
     for signal in 1..=SIGNAL_MAX {
@@ -91,7 +102,6 @@ pub(crate) fn reset() -> Result<(), Errno> {
             )
         };
     }
-    block(libc::SIG_SETMASK, &set_of(&[]))
 }
 
 /// Sends a signal by number; `-1` reaches everyone we may signal (kill(2)). A target that

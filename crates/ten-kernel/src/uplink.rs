@@ -71,6 +71,8 @@ pub struct Uplink {
 #[derive(Debug)]
 struct Shared {
     network: OwnedFd,
+    /// Changes that network.
+    routes: Netlink,
     filters: OwnedFd,
     numbers: RefCell<Numbers>,
 }
@@ -115,14 +117,14 @@ impl Uplink {
         check_forwarding(name)?;
         let host = Netlink::routes().map_err(Failure::of(Step::Uplink))?;
         link::remove(&host, name)?;
-        let (network, inside) = in_a_new_network(|| {
+        let (network, routes) = in_a_new_network(|| {
             forward_and_check_sources()?;
             rules::for_uplink()?;
-            let inside = Netlink::routes().map_err(Failure::of(Step::Uplink))?;
-            Ok((own_network().map_err(Failure::of(Step::Uplink))?, inside))
+            let routes = Netlink::routes().map_err(Failure::of(Step::Uplink))?;
+            Ok((own_network().map_err(Failure::of(Step::Uplink))?, routes))
         })?;
         link::to_host(&host, name, &network)?;
-        let connected = connect(name, &host, &inside);
+        let connected = connect(name, &host, &routes);
         let filters = match connected {
             Ok(filters) => filters,
             Err(failure) => {
@@ -130,8 +132,8 @@ impl Uplink {
                 return Err(failure);
             }
         };
-        let numbers = RefCell::default();
-        Ok(Self { name: name.into(), shared: Rc::new(Shared { network, filters, numbers }) })
+        let shared = Shared { network, routes, filters, numbers: RefCell::default() };
+        Ok(Self { name: name.into(), shared: Rc::new(shared) })
     }
 
     /// Makes a network for one more tree, which takes the kernel about a millisecond, and connects
@@ -149,8 +151,7 @@ impl Uplink {
             let inside = Netlink::routes().map_err(failed())?;
             Ok((own_network().map_err(failed())?, inside))
         })?;
-        let uplink = inside_of(&self.shared.network, Netlink::routes).map_err(failed())?;
-        link::to_tree(&uplink, &inside, &network, number, place.address())?;
+        link::to_tree(&self.shared.routes, &inside, &network, number, place.address())?;
         Ok(Link { network, place })
     }
 
@@ -307,30 +308,15 @@ fn enter(network: &OwnedFd) -> Result<(), Errno> {
 
 /// Does something in a network that did not exist before, and comes back.
 fn in_a_new_network<T>(act: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    let make = || {
-        // SAFETY: a network namespace is about sockets that are yet to be made, and no memory,
-        // descriptor or credential of this process.
-        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
-    };
-    elsewhere(make, act).map_err(Failure::of(Step::Uplink))?
-}
-
-/// Does something in that network, and comes back.
-fn inside_of<T>(network: &OwnedFd, act: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
-    elsewhere(|| enter(network), act)?
-}
-
-fn elsewhere<T>(
-    go: impl FnOnce() -> Result<(), Errno>,
-    act: impl FnOnce() -> T,
-) -> Result<T, Errno> {
-    let own = own_network()?;
-    go()?;
+    let own = own_network().map_err(Failure::of(Step::Uplink))?;
+    // SAFETY: a network namespace is about sockets that are yet to be made, and no memory,
+    // descriptor or credential of this process.
+    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }.map_err(Failure::of(Step::Uplink))?;
     let done = act();
-    // Who may make a network, or enter one, may enter another (setns(2)); in the wrong one nothing
-    // that follows would be right.
+    // Who may make a network may enter another (setns(2)); in the wrong one nothing that
+    // follows would be right.
     enter(&own).expect("there is a way back");
-    Ok(done)
+    done
 }
 
 #[cfg(test)]
