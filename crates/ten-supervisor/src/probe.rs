@@ -127,8 +127,7 @@ impl Reached {
 /// Waits until one of the places accepts, and says which.
 pub(crate) async fn accepting(place: &Place) -> Reached {
     // A socket is heard of.
-    let shortest = if place.listener.tcp.is_some() { SHORTEST } else { LONGEST };
-    let looking = Looking::every(shortest);
+    let looking = place.listener.tcp.map(|_| Looking::begin());
     let mut diag = None;
     let mut search = Search::begin(place);
     loop {
@@ -148,19 +147,25 @@ pub(crate) async fn accepting(place: &Place) -> Reached {
             _ => {}
         }
         match &mut search {
-            None => looking.pause().await,
+            None => pause(looking.as_ref()).await,
             Some(search) => tokio::select! {
                 () = search.news() => {}
-                () = looking.pause() => search.go_on(),
+                () = pause(looking.as_ref()) => search.go_on(),
             },
         }
     }
 }
 
-/// One of those who look again and again.
+async fn pause(looking: Option<&Looking>) {
+    match looking {
+        Some(looking) => looking.pause().await,
+        None => sleep(LONGEST).await,
+    }
+}
+
+/// One of those who ask about a port again and again.
 struct Looking {
     began: Instant,
-    shortest: Duration,
     /// Finer than the runtime's, which knows milliseconds (timerfd_create(2)). To tokio it is a
     /// descriptor like any other.
     timer: Option<UnixDatagram>,
@@ -169,20 +174,18 @@ struct Looking {
 static LOOKING: AtomicU32 = AtomicU32::new(0);
 
 impl Looking {
-    fn every(shortest: Duration) -> Self {
+    fn begin() -> Self {
         LOOKING.fetch_add(1, Relaxed);
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-        let timer = (shortest < LONGEST)
-            .then(|| timerfd_create(TimerfdClockId::Monotonic, flags).ok())
-            .flatten()
-            .and_then(|timer| UnixDatagram::from_std(timer.into()).ok());
-        Self { began: Instant::now(), shortest, timer }
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags).ok();
+        let timer = timer.and_then(|timer| UnixDatagram::from_std(timer.into()).ok());
+        Self { began: Instant::now(), timer }
     }
 
     /// Until it is time for another look. The more look, the longer it takes: what is spent on
     /// looking is missing where somebody starts.
     async fn pause(&self) {
-        let period = (self.began.elapsed() / SHARE).clamp(self.shortest, LONGEST);
+        let period = (self.began.elapsed() / SHARE).clamp(SHORTEST, LONGEST);
         let period = period.max(LOOK * LOOKING.load(Relaxed));
         tokio::select! {
             () = sleep(period) => {}
@@ -334,9 +337,8 @@ fn kernel_tells_who_listens() -> bool {
 
 /// Waits until the health path answers 2xx.
 pub(crate) async fn healthy(at: &Reached, protocol: Protocol, check: &HealthCheck) {
-    let looking = Looking::every(LONGEST);
     while !passes(at, protocol, check).await {
-        looking.pause().await;
+        sleep(LONGEST).await;
     }
 }
 

@@ -286,7 +286,7 @@ impl RunDir {
         if full { Ok(()) } else { refilled }
     }
 
-    /// Removes what is kept for a full disk.
+    /// Removes what is kept for the next launches.
     pub(crate) fn remove_spares(&self) -> io::Result<()> {
         self.remove_stray_pipes().and_then(|()| self.spares.remove())
     }

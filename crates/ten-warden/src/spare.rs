@@ -88,14 +88,18 @@ impl Spares {
         unless_gone(made_whole(&spare, written.and_then(|()| fs::rename(&spare, to))))
     }
 
-    /// Keeps a record that is not needed any more; false where there are enough.
+    /// Keeps a record that is not needed any more; false where there are enough, or it is longer
+    /// than one that is written over.
     pub(crate) fn keep_record(&self, record: &Path) -> io::Result<bool> {
+        if fs::metadata(record)?.len() != RECORD as u64 {
+            return Ok(false);
+        }
         self.add(Kind::Record, |spare| fs::rename(record, spare))
     }
 
-    /// Makes what two launches need, where a record has just been kept, while there is little of it:
-    /// the tree that has ended may have taken what one needs, so there is enough for each that has
-    /// run.
+    /// Makes what two launches need, while there is little of it, but for one of their records, which
+    /// the tree that has ended leaves by itself. It may have taken what one needs, so there is enough
+    /// for each that has run.
     pub(crate) fn refill(&self) -> io::Result<()> {
         self.add(Kind::Record, |spare| fs::write(spare, [b' '; RECORD]))?;
         for _ in 0..2 {

@@ -87,7 +87,7 @@ pub(crate) struct Tree {
     report: ReportEnd,
     cgroup: Option<Leaf>,
     cgroup_name: Option<Cgroup>,
-    /// Its place at the uplink, given back with the tree.
+    /// Its network, where that leads out; given back with the tree.
     _link: Option<Link>,
     /// There from the moment that init has gone and its cgroup is not empty.
     watch: Option<Watch>,

@@ -56,8 +56,9 @@ impl WayOut {
 
     /// A network for one more tree.
     pub(crate) fn link(&self) -> Result<Link, Failure> {
+        let link = self.spare.take().map_or_else(|| self.make(), Ok)?;
         self.due.set(Some(Instant::now() + QUIET));
-        self.spare.take().map_or_else(|| self.make(), Ok)
+        Ok(link)
     }
 
     /// When the next network has to be made.

@@ -176,3 +176,36 @@ impl Warden {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_appears_is_told_once_to_all_who_watch_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str| fs::write(folder.path().join(name), "").unwrap();
+        let mut sought = Sought::nobody();
+        let launches = [LaunchId(1), LaunchId(2)];
+        for launch in launches {
+            sought.trees.insert(launch, Search::default());
+            sought.watch(launch, folder.path());
+        }
+        make("first");
+        assert_eq!(sought.told(), launches);
+        // Whoever writes there fills no queue.
+        make("second");
+        assert_eq!(sought.told(), []);
+        sought.watch(launches[0], folder.path());
+        make("third");
+        assert_eq!(sought.told(), launches[..1]);
+        // Nor is anything kept of who has been found, or of a folder that is not there.
+        sought.watch(launches[1], folder.path());
+        sought.forget(launches[1]);
+        make("fourth");
+        sought.watch(launches[0], &folder.path().join("nowhere"));
+        assert_eq!(sought.told(), []);
+    }
+}
