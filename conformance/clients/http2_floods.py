@@ -180,11 +180,13 @@ def tiny_data():
     """A byte in a frame, as many as windows allow, for an instance that is not awake yet."""
     connection = Connection(ADDRESS)
     connection.send(HELLO)
-    piece = data(b"x", end=False)
-    for stream in range(1, 9, 2):
-        connection.send(post(stream))
-        connection.send(data(b"x", stream, end=False) * (1 << 17))
-    return connection.outcome(7)
+    streams = range(1, 32, 2)
+    for stream in streams:
+        connection.send(post(stream) + data(b"x", stream, end=False) * 65_000)
+    for stream in streams:
+        connection.send(data(b"", stream))
+    connection.until(lambda: all(stream in connection.ended for stream in streams), LONG)
+    return connection.outcome(31)
 
 
 def hold(window_size, connections=10):

@@ -1,6 +1,7 @@
 """A gRPC client: grpc_client.py ADDRESS HOST CASE... Each case says its name when it holds."""
 
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 
@@ -43,6 +44,18 @@ class Cases:
         messages = (b"x" * 1000 for _ in range(5000))
         total = self.call("stream_unary", "Total")(messages, timeout=PATIENCE)
         expect(total, b"5000000")
+
+    def small_messages(self):
+        """Faster than a server starts."""
+
+        def messages():
+            begun = time.monotonic()
+            for number in range(6000):
+                while time.monotonic() - begun < number / 2000:
+                    time.sleep(0.0005)
+                yield b"x" * 15
+
+        expect(self.call("stream_unary", "Total")(messages(), timeout=PATIENCE), b"90000")
 
     def bidirectional(self):
         """No message is sent before the one before it was answered."""

@@ -4,6 +4,7 @@ what matters here, not how it is encoded."""
 import os
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -88,6 +89,7 @@ class Methods(grpc.GenericRpcHandler):
 
 
 def main():
+    time.sleep(float(os.environ.get("START_DELAY", "0")))
     server = grpc.server(
         ThreadPoolExecutor(64),
         handlers=[Methods()],

@@ -49,6 +49,12 @@ fn every_kind_of_call_over_tcp() {
     call(&start("listen = \"port\""), &CASES);
 }
 
+/// Nothing of a stream is lost, and nothing else on its connection, while the server starts.
+#[test]
+fn small_messages_wait_for_a_server_that_starts() {
+    call(&start("env = { START_DELAY = \"2\" }"), &["small_messages", "unary"]);
+}
+
 #[test]
 fn a_call_wakes_a_sleeping_server() {
     let ten = start("idle_timeout = 1");

@@ -169,7 +169,7 @@ fn floods_of_frames() {
         // These cost nothing but the reading of them.
         ("window_updates", &["200"]),
         ("window_updates_of_a_stream", &["408"]),
-        ("tiny_data", &[CALM]),
+        ("tiny_data", &["200"]),
     ];
     endure("a.up.localhost", &floods[..13]);
     endure("a.asleep.localhost", &floods[13..]);

@@ -38,6 +38,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tunnel;
+mod turn;
 mod upload;
 mod upstreams;
 mod wire;

@@ -233,6 +233,13 @@ impl Uploading {
 }
 
 impl Answer {
+    /// Makes one piece of what has come, where that is frames.
+    pub(crate) fn gather(&self, cx: &mut Context<'_>) {
+        if let Self::H2c(answer) = self {
+            answer.gather(cx);
+        }
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         match self {
             Self::Http1(answer) => answer.has_ended(),

@@ -232,15 +232,16 @@ impl<L> Reply<L> {
         }
     }
 
-    /// Sends what there is of an upload that goes on while it is answered. Whoever writes the
-    /// answer asks for it, and not whoever reads it: the answer may wait for a client that takes
-    /// none of it before all of its request was taken.
+    /// Sees to what goes on while the answer waits for its client: sends what there is of an upload
+    /// that is not over yet, and gathers what has come of the answer. Whoever writes the answer asks
+    /// for it, and not whoever reads it: the client may take none before all of its request was
+    /// taken.
     ///
     /// # Errors
     /// Where the client breaks it off.
-    pub(crate) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), ReplyError> {
+    pub(crate) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Result<(), ReplyError> {
         match &mut self.body {
-            ReplyBody::Forwarded(download) => download.poll_upload(cx),
+            ReplyBody::Forwarded(download) => download.poll_rest(cx),
             _ => Ok(()),
         }
     }

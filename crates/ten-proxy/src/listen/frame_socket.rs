@@ -22,7 +22,7 @@ use super::{
     opening::PREFACE,
     patience::{Patience, Terms},
 };
-use crate::wire::Wire;
+use crate::{turn::Turn, wire::Wire};
 
 /// A client's connection.
 #[derive(Debug)]
@@ -40,18 +40,24 @@ pub(super) struct FrameSocket {
     linger: Option<Linger>,
     /// Something waits for the client to take it. Clones of this tell who has no socket.
     waits: Arc<AtomicBool>,
+    turn: Turn,
 }
 
 impl FrameSocket {
     /// A connection of which `held` was read already, the preface first.
-    pub(super) fn new(wire: Wire, mut held: BytesMut, settings: &ProxySettings) -> Self {
+    pub(super) fn new(
+        wire: Wire,
+        mut held: BytesMut,
+        turn: Turn,
+        settings: &ProxySettings,
+    ) -> Self {
         let patience = settings.body_timeout;
         let mut frames = Frames::after(PREFACE.len(), Budget::of(settings));
         let passed = frames.scan(&held);
         held.truncate(passed);
         let (writing, linger, waits) = (Patience::default(), None, Arc::default());
         let mut socket =
-            Self { wire, frames, held, ended: false, writing, patience, linger, waits };
+            Self { wire, frames, held, ended: false, writing, patience, linger, waits, turn };
         socket.end_flood();
         socket
     }
@@ -79,9 +85,11 @@ impl AsyncRead for FrameSocket {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.held.is_empty() && !this.ended {
+            ready!(this.turn.poll_read(cx));
             let start = buf.filled().len();
             let room = buf.remaining();
             ready!(this.wire.poll_fill(cx, buf, room))?;
+            this.turn.read(buf.filled().len() - start);
             let passed = this.frames.scan(&buf.filled()[start..]);
             buf.set_filled(start + passed);
             this.end_flood();

@@ -260,7 +260,7 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
         let (writer, mut departure) = (&mut self.writer, Departure::of(&self.client));
         let sent = poll_fn(|cx| match outgoing.poll(cx, reply, writer) {
             Poll::Pending => {
-                reply.poll_upload(cx).map_err(Broke::Source)?;
+                reply.poll_rest(cx).map_err(Broke::Source)?;
                 // Where the instance has nothing to say for now, no write shows that it left.
                 let gone = || Err(Broke::Sink(io::ErrorKind::ConnectionAborted.into()));
                 Pin::new(&mut departure).poll(cx).map(|()| gone())

@@ -14,16 +14,18 @@
 //! the kernel asks, as with HTTP/1.
 
 use std::{
-    pin::pin,
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
+    task::{Poll, ready},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
 use h2::{RecvStream, server::SendResponse};
+use ten_domain::ProxySettings;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
@@ -32,12 +34,15 @@ use super::{
     places::{Guest, dismissed},
     stream::{self, Stream},
 };
-use crate::{Management, Proxy, Upstreams};
+use crate::{
+    Management, Proxy, Upstreams,
+    turn::{self, Turn},
+};
 
-/// Bytes of a request's body that may wait for an instance to take them.
-const STREAM_WINDOW: u32 = 256 << 10;
-/// Bytes that may wait on all streams of a connection together.
-const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Bytes of a request's body that may wait for an instance to take them. The window of a connection
+/// is that of all its streams: those that wait for an instance that wakes keep nothing from those of
+/// another. Together a network has as many as it has places.
+const STREAM_WINDOW: u32 = 128 << 10;
 /// Bytes of an answer that may wait for a client to take them, beyond one piece of its body.
 const MAX_WAITING: usize = 64 << 10;
 /// How much larger heads may be for h2 than for us, who refuse them with a page. h2 refuses with
@@ -55,15 +60,17 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
     let settings = Arc::clone(proxy.settings());
     let (mut drain, mut deadline) = (client.drain.clone(), client.drain.clone());
     client.multiplexed = true;
-    let socket = FrameSocket::new(client.wire(), read, &settings);
+    let turn = Turn::default();
+    let socket = FrameSocket::new(client.wire(), read, turn.clone(), &settings);
     let (guest, waits) = (Arc::clone(client.place.guest()), socket.waits());
     let streams = Arc::new(Streams { live: AtomicUsize::new(0), guest: Arc::clone(&guest) });
-    let served = Served { proxy, client: Arc::new(client), streams };
+    let served = Served { proxy, client: Arc::new(client), streams, turn };
     let mut connection = h2::server::Builder::new()
         .max_concurrent_streams(settings.max_streams)
         .max_header_list_size(HEAD_ROOM * settings.max_head_bytes as u32)
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(connection_window(&settings))
+        .data_frame_budget(turn::UNCOUNTED)
         .max_send_buffer_size(MAX_WAITING)
         .handshake::<_, Bytes>(socket)
         .await?;
@@ -73,26 +80,19 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
             () = idle(&guest, settings.idle_timeout) => {}
         }
     };
-    let mut ends = pin!(ends);
-    loop {
-        let accepted = tokio::select! {
-            accepted = connection.accept() => accepted,
-            () = ends.as_mut() => break,
-        };
-        let Some(accepted) = accepted else { return Ok(()) };
-        served.begin(accepted?);
+    let over = tokio::select! {
+        over = served.all(&mut connection) => Some(over),
+        () = ends => None,
+    };
+    if let Some(over) = over {
+        return over;
     }
     connection.graceful_shutdown();
-    let mut stuck = pin!(stuck(&served.streams, &waits));
-    loop {
+    tokio::select! {
         // What is asked while it is being told is still answered.
-        let accepted = tokio::select! {
-            accepted = connection.accept() => accepted,
-            () = stuck.as_mut() => return Ok(()),
-            () = deadline.cut() => return Ok(()),
-        };
-        let Some(accepted) = accepted else { return Ok(()) };
-        served.begin(accepted?);
+        over = served.all(&mut connection) => over,
+        () = stuck(&served.streams, &waits) => Ok(()),
+        () = deadline.cut() => Ok(()),
     }
 }
 
@@ -101,24 +101,43 @@ struct Served<U, M> {
     proxy: Proxy<U, M>,
     client: Arc<Client>,
     streams: Arc<Streams>,
+    turn: Turn,
 }
 
 impl<U: Upstreams, M: Management> Served<U, M> {
+    /// Drives the connection to its end.
+    async fn all(
+        &self,
+        connection: &mut h2::server::Connection<FrameSocket, Bytes>,
+    ) -> Result<(), h2::Error> {
+        poll_fn(|cx| {
+            self.turn.begin();
+            while let Some(accepted) = ready!(connection.poll_accept(cx)) {
+                self.begin(accepted?);
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
     fn begin(&self, (request, respond): (http::Request<RecvStream>, SendResponse<Bytes>)) {
         // The first of a connection is in the place of the connection.
-        let further = (!self.streams.are_none()).then(|| self.client.place.further()).transpose();
-        let (further, crowded) = match further {
-            Ok(further) => (further, None),
-            Err(crowded) => (None, Some(crowded)),
-        };
+        let is_first = self.streams.are_none();
         let live = self.streams.begin();
         let (proxy, client) = (self.proxy.clone(), Arc::clone(&self.client));
         tokio::spawn(async move {
             let stream = Stream { proxy: &proxy, client: &client, respond };
-            stream::serve(stream, request, crowded).await;
-            drop((further, live));
+            stream::serve(stream, request, is_first).await;
+            drop(live);
         });
     }
+}
+
+/// Room for the windows of all streams that a connection may have.
+fn connection_window(settings: &ProxySettings) -> u32 {
+    /// RFC 9113, section 6.9.1.
+    const LARGEST: u32 = (1 << 31) - 1;
+    settings.max_streams.saturating_mul(STREAM_WINDOW).min(LARGEST)
 }
 
 /// Waits until a connection has been silent for as long as it may.

@@ -38,6 +38,8 @@ const FD_RESERVE: u64 = ProxySettings::RESERVED_FILES;
 /// How many are closed at once. Finding them is a look at every connection, so this is not done
 /// for each newcomer anew (nginx closes up to 32 as well).
 const LEAVING: usize = 32;
+/// How long a request waits for a place that others leave: longer than they are [`SPARED`].
+const ROOM_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often at most the same complaint is logged.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -72,9 +74,15 @@ pub(crate) struct Place {
 /// A place for one more request on a connection that has some under way, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Further {
+    _joined: Joined,
+    _room: OwnedSemaphorePermit,
+}
+
+/// One more of a network.
+#[derive(Debug)]
+struct Joined {
     places: Arc<Places>,
     network: Option<IpAddr>,
-    _room: OwnedSemaphorePermit,
 }
 
 /// There is no place for a client.
@@ -198,17 +206,18 @@ impl Place {
     }
 
     /// A place for one more request. Connections of HTTP/2 carry many, each of which costs as much
-    /// as a connection of HTTP/1 does: so they count alike.
+    /// as a connection of HTTP/1 does: so they count alike, and those that are silent make room.
     ///
     /// # Errors
-    /// If there is none, or its network has too many.
-    pub(super) fn further(&self) -> Result<Further, Crowded> {
+    /// If nobody made room in time, or its network has too many.
+    pub(super) async fn further(&self) -> Result<Further, Crowded> {
         let places = &self.places;
-        let room = Arc::clone(&places.room).try_acquire_owned();
-        let room = room.map_err(|_| places.refuse(Crowded::Everywhere))?;
         let joined = places.taken().join(self.network, places.most_per_network);
         joined.map_err(|crowded| places.refuse(crowded))?;
-        Ok(Further { places: Arc::clone(places), network: self.network, _room: room })
+        let joined = Joined { places: Arc::clone(places), network: self.network };
+        let room = tokio::time::timeout(ROOM_TIMEOUT, places.room()).await;
+        let room = room.map_err(|_| places.refuse(Crowded::Everywhere))?;
+        Ok(Further { _joined: joined, _room: room })
     }
 
     pub(super) fn guest(&self) -> &Arc<Guest> {
@@ -224,7 +233,7 @@ impl Drop for Place {
     }
 }
 
-impl Drop for Further {
+impl Drop for Joined {
     fn drop(&mut self) {
         self.places.taken().leave(self.network);
     }

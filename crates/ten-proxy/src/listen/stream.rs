@@ -27,7 +27,7 @@ use ten_domain::ProxySettings;
 use super::{
     Client,
     patience::{Patience, Terms},
-    places::Crowded,
+    places::{Crowded, Further},
 };
 use crate::{
     Management, Proxy, Upstreams,
@@ -39,7 +39,7 @@ use crate::{
     interim::{Interim, Interims},
     reply::{Reply, ReplyError},
     rescue::Fault,
-    stream::{Received, poll_room},
+    stream::{Inbox, Received, poll_room},
     upload::Upload,
 };
 
@@ -54,11 +54,12 @@ pub(super) struct Stream<'a, U, M> {
     pub(super) respond: SendResponse<Bytes>,
 }
 
-/// Answers a request; one that was too many with that.
+/// Answers a request. One that `has_place` is served in that of its connection; another one gets
+/// its own, or that there is none.
 pub(super) async fn serve<U: Upstreams, M: Management>(
     mut stream: Stream<'_, U, M>,
     request: http::Request<RecvStream>,
-    crowded: Option<Crowded>,
+    has_place: bool,
 ) {
     let settings = stream.proxy.settings();
     let terms = Terms::of(settings);
@@ -69,11 +70,23 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
         .get(EXPECT)
         .is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     let invitation = expects.then(|| interims.clone());
-    let upload = Upload::http2(Received::new(body), terms, invitation);
+    let body = Received::new(body);
+    let inbox = body.inbox();
+    let upload = Upload::http2(body, terms, invitation);
+    let (_further, crowded) = match has_place {
+        true => (None, None),
+        false => match stream.further(&inbox).await {
+            Some(Ok(further)) => (Some(further), None),
+            Some(Err(crowded)) => (None, Some(crowded)),
+            None => return,
+        },
+    };
     let (head, fault) = as_http1(&head, settings);
     let refused = fault.map(Fault::BadRequest).or(crowded.map(Fault::Crowded));
     interims.begin(head.version);
-    let Some(mut reply) = stream.answer(&head, upload, &interims, refused).await else { return };
+    let Some(mut reply) = stream.answer(&head, (upload, &inbox), &interims, refused).await else {
+        return;
+    };
     let (response, ended) = reply.begin_http2(&head);
     let respond = &mut stream.respond;
     let Ok(to_client) = respond.send_response(response, ended).inspect_err(|error| {
@@ -89,7 +102,8 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
     let mut outgoing = Outgoing { stream: to_client, patience: Patience::default(), terms };
     let sent = poll_fn(|cx| match outgoing.poll(&mut reply, cx) {
         Poll::Pending => {
-            reply.poll_upload(cx).map_err(|error| (Reason::CANCEL, error))?;
+            inbox.gather(cx);
+            reply.poll_rest(cx).map_err(|error| (Reason::CANCEL, error))?;
             outgoing.stream.poll_reset(cx).map(|_| Ok(()))
         }
         sent => sent,
@@ -101,17 +115,32 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
 }
 
 impl<U: Upstreams, M: Management> Stream<'_, U, M> {
+    /// Waits for a place. `None`: the client does not.
+    async fn further(&mut self, inbox: &Inbox) -> Option<Result<Further, Crowded>> {
+        let Self { client, respond, .. } = self;
+        let mut further = pin!(client.place.further());
+        poll_fn(|cx| {
+            inbox.gather(cx);
+            match further.as_mut().poll(cx) {
+                Poll::Ready(further) => Poll::Ready(Some(further)),
+                Poll::Pending => respond.poll_reset(cx).map(|_| None),
+            }
+        })
+        .await
+    }
+
     /// Waits for the answer, and sends what goes ahead of it. `None`: the client does not wait.
     async fn answer(
         &mut self,
         head: &Request,
-        upload: Upload,
+        (upload, inbox): (Upload, &Inbox),
         interims: &Interims,
         refused: Option<Fault>,
     ) -> Option<Reply<U::Lease>> {
         let respond = &mut self.respond;
         let mut answer = pin!(self.proxy.answer(self.client, head, upload, interims, refused));
         poll_fn(|cx| {
+            inbox.gather(cx);
             let answer = answer.as_mut().poll(cx);
             while let Some(interim) = interims.next() {
                 send_ahead(respond, &interim);

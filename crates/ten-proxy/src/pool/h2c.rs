@@ -22,13 +22,14 @@ mod exchange;
 mod upload;
 
 use std::{
+    future::{Future, poll_fn},
     io,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -43,7 +44,11 @@ pub(crate) use self::{
     exchange::{Answer, Sender},
     upload::Passing,
 };
-use crate::{Lease, connect, wire::Wire};
+use crate::{
+    Lease, connect,
+    turn::{self, Turn},
+    wire::Wire,
+};
 
 /// Most requests at one time on one connection, if the instance allows as many. Few, because
 /// they share its fate; enough that connections cost nothing next to their requests.
@@ -54,10 +59,6 @@ const MAX_CONNECTIONS: usize = 64;
 /// Bytes of one answer that may be under way or wait here for a slow client. Larger ones make
 /// no large body faster: the way is short, and what waits falls out of the processor's caches.
 const STREAM_WINDOW: u32 = 64 << 10;
-/// Bytes of memory that one answer's small frames may cost beyond their contents. h2 counts a
-/// frame as 256 bytes; past the sum of all streams' shares it closes the connection. Full of
-/// messages of 16 bytes, a window stays below its share.
-const STREAM_OVERHEAD: usize = 1 << 20;
 /// Longest head of an answer, in bytes as RFC 9113, section 6.5.2 counts them.
 const MAX_HEAD: u32 = 64 << 10;
 /// Largest frame that an instance may send: as large as the buffers of HTTP/1.
@@ -132,7 +133,7 @@ impl Pool {
         if let Some(sender) = self.take() {
             return Ok(sender);
         }
-        let requests = greet(Stream(connect::connect(lease).await?)).await?;
+        let requests = greet(connect::connect(lease).await?).await?;
         let connection = Connection { requests, line: Arc::default() };
         // Given out whatever the peer allows: one that allows no stream yet may do so later.
         let sender = connection.sender();
@@ -153,28 +154,34 @@ impl Pool {
 
 /// Begins a connection and waits until the peer has shown that it speaks HTTP/2. A task of its
 /// own drives the connection from then on; it ends when nobody can send on it any more.
-async fn greet(io: Stream) -> io::Result<SendRequest<Bytes>> {
+async fn greet(wire: Wire) -> io::Result<SendRequest<Bytes>> {
+    let turn = Turn::default();
+    let socket = Socket { wire, turn: turn.clone() };
     let (requests, mut connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(MAX_STREAMS * STREAM_WINDOW)
-        .data_frame_budget(MAX_STREAMS as usize * STREAM_OVERHEAD)
+        .data_frame_budget(turn::UNCOUNTED)
         .max_header_list_size(MAX_HEAD)
         .max_frame_size(MAX_FRAME)
         .max_concurrent_reset_streams(MAX_RESET)
-        .handshake(io)
+        .handshake(socket)
         .await
         .map_err(no_greeting)?;
     let mut pings = connection.ping_pong().ok_or(io::ErrorKind::NotConnected)?;
+    let mut driven = poll_fn(move |cx| {
+        turn.begin();
+        Pin::new(&mut connection).poll(cx)
+    });
     tokio::select! {
         biased;
-        ended = &mut connection => {
+        ended = &mut driven => {
             return Err(ended.map_or_else(no_greeting, |()| io::ErrorKind::ConnectionReset.into()));
         }
         pong = pings.ping(Ping::opaque()) => pong.map_err(no_greeting)?,
     };
     tokio::spawn(async move {
-        if let Err(error) = connection.await {
+        if let Err(error) = driven.await {
             // Whoever waits for an answer gets the error too and reports it.
             tracing::trace!(%error, "connection to an instance ended");
         }
@@ -191,26 +198,32 @@ fn no_greeting(error: h2::Error) -> io::Error {
 }
 
 /// A connection as h2 reads and writes it.
-struct Stream(Wire);
+struct Socket {
+    wire: Wire,
+    turn: Turn,
+}
 
-impl AsyncRead for Stream {
+impl AsyncRead for Socket {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         memory: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let room = memory.remaining();
-        self.0.poll_fill(cx, memory, room).map_ok(drop)
+        ready!(self.turn.poll_read(cx));
+        let (before, room) = (memory.filled().len(), memory.remaining());
+        let filled = ready!(self.wire.poll_fill(cx, memory, room)).map(drop);
+        self.turn.read(memory.filled().len() - before);
+        Poll::Ready(filled)
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for Socket {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, &[io::IoSlice::new(bytes)])
+        self.wire.poll_write(cx, &[io::IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -218,7 +231,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, pieces)
+        self.wire.poll_write(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -230,6 +243,6 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.end_writing())
+        Poll::Ready(self.wire.end_writing())
     }
 }

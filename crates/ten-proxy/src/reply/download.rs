@@ -55,11 +55,14 @@ impl<L> Download<L> {
         }
     }
 
-    /// Sends what there is of the rest of the request.
+    /// Sends what there is of the rest of the request, and gathers what has come of the answer.
     ///
     /// # Errors
     /// Where the client breaks it off. Then the rest of the answer is to nobody.
-    pub(super) fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), ReplyError> {
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Result<(), ReplyError> {
+        if let Some(answer) = &self.answer {
+            answer.gather(cx);
+        }
         let Some(uploading) = &mut self.uploading else { return Ok(()) };
         let Poll::Ready(sent) = uploading.poll(cx) else { return Ok(()) };
         let uploading = self.uploading.take();

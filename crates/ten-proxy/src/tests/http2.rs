@@ -1,6 +1,7 @@
 //! Clients that speak HTTP/2, down to the frame.
 
 mod heads;
+mod sharing;
 
 use h2::{
     Reason, RecvStream, SendStream,

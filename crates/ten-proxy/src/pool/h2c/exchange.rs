@@ -127,6 +127,12 @@ fn is_refusal(error: &h2::Error) -> bool {
 }
 
 impl Answer {
+    pub(crate) fn gather(&self, cx: &mut Context<'_>) {
+        if let Some(received) = &self.received {
+            received.gather(cx);
+        }
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.received.as_ref().is_none_or(Received::has_ended)
     }
