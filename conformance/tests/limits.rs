@@ -3,13 +3,14 @@
 use std::{
     io::{Read, Write},
     net::TcpStream,
-    sync::mpsc,
+    sync::{Barrier, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use ten_conformance::{Echo, HOST, Outcome, judge, memory, raw::WHOLE, service, strict};
-use ten_testkit::{Connection, Request, Ten};
+use ten_testkit::{Connection, Request, Ten, tenant_binary};
 
 /// How long a case waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -262,4 +263,42 @@ fn a_client_that_only_asks_is_not_read_for_ever() {
     let arrivals = echo.settle();
     let whole: usize = arrivals.iter().map(|arrival| arrival.requests.len()).sum();
     assert!(whole > 0 && arrivals.iter().all(|a| a.rest == strict::Rest::Nothing), "{whole}");
+}
+
+/// Where open files are few, connections to instances that nobody uses make room for others.
+#[test]
+fn few_open_files_are_shared() {
+    const CLIENTS: usize = 150;
+    const INSTANCES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+    let tenant = format!("{} --listen socket", tenant_binary().display());
+    let mut ten = Ten::with_config(&service("up", &tenant, "")).prepare();
+    let ours = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(1024), maximum: Some(1024) }).unwrap();
+    ten.start();
+    // As many as before, where we may; and otherwise those are enough.
+    let _ = setrlimit(Resource::Nofile, ours);
+    let address = ten.address();
+    for id in INSTANCES {
+        assert_eq!(ten.get(&format!("{id}.up.localhost"), "/").status, 200);
+    }
+    let together = &Barrier::new(CLIENTS);
+    thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(move || {
+                let mut client = Connection::open(address).unwrap();
+                // All of them are with the same one, and then with the next.
+                let answers = INSTANCES.map(|id| {
+                    together.wait();
+                    let request = Request::get(&format!("{id}.up.localhost"), "/slow?ms=100");
+                    client.send(&request).map_err(|error| error.to_string())
+                });
+                let answers = answers.map(|answer| answer.map(|it| (it.status, it.text())));
+                assert!(answers.iter().all(|it| matches!(it, Ok((200, _)))), "{answers:?}");
+            });
+        }
+    });
+    // And further instances start.
+    for id in ["g", "h", "i"] {
+        assert_eq!(ten.get(&format!("{id}.up.localhost"), "/").status, 200);
+    }
 }

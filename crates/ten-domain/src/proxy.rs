@@ -48,10 +48,6 @@ pub struct ProxySettings {
 }
 
 impl ProxySettings {
-    /// Open files of a server that are not for clients: the store, logs and their pipes, a few
-    /// for each running instance's probes, listeners. A client takes two.
-    pub const RESERVED_FILES: u64 = 256;
-
     /// Those of a config that says nothing of them.
     pub const DEFAULT: Self = Self {
         head_timeout: Duration::from_secs(10),

@@ -13,7 +13,11 @@ use rustix::fs::{Mode, OFlags};
 use ten_domain::Address;
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::{upstreams::Lease, wire::Wire};
+use crate::{
+    files::{self, Files},
+    upstreams::Lease,
+    wire::Wire,
+};
 
 /// Longest time to wait for an instance to accept. It listens on this machine, so only a full
 /// backlog takes time.
@@ -23,16 +27,36 @@ const BACKLOG_PAUSE: Duration = Duration::from_millis(1);
 /// Longest path that fits a Unix socket's address, without its final NUL (unix(7)).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// Connects, waiting while the instance's backlog is full.
-pub(crate) async fn connect(lease: &impl Lease) -> io::Result<Wire> {
+/// Connects, waiting while the instance's backlog is full, or while there is no descriptor: those
+/// of idle connections are taken for it.
+pub(crate) async fn connect(lease: &impl Lease, files: &Files) -> io::Result<Wire> {
+    let mut none = None;
     let connecting = async {
-        match lease.address() {
-            Address::Tcp(to) => tcp(TcpStream::connect(to).await?).map(Wire::from),
-            Address::Private(to) => tcp(lease.socket().await?.connect(*to).await?).map(Wire::from),
-            Address::Unix(path) => unix(path).await.map(Wire::from),
+        loop {
+            match once(lease).await {
+                Err(error) if files::are_none(&error) => none = Some(error),
+                done => return done,
+            }
+            if let Some(error) = &none {
+                files.complain(error);
+            }
+            if files.close_idle() == 0 {
+                tokio::time::sleep(files::PAUSE).await;
+            }
         }
     };
-    tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(io::Error::from)?
+    match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        Ok(done) => done,
+        Err(late) => Err(none.unwrap_or(late.into())),
+    }
+}
+
+async fn once(lease: &impl Lease) -> io::Result<Wire> {
+    Ok(match lease.address() {
+        Address::Tcp(to) => tcp(TcpStream::connect(to).await?)?.into(),
+        Address::Private(to) => tcp(lease.socket().await?.connect(*to).await?)?.into(),
+        Address::Unix(path) => unix(path).await?.into(),
+    })
 }
 
 fn tcp(stream: TcpStream) -> io::Result<TcpStream> {

@@ -122,7 +122,7 @@ pub(crate) async fn send<L: Lease>(
     upload: Upload,
     connection: Connection,
 ) -> Result<(Answered, Pool), Failure> {
-    let pool = Pool::of(lease.slot(), lease.protocol(), client.seat);
+    let pool = Pool::of(lease.slot(), lease.protocol(), client.seat, client.files());
     let progress = upload.progress();
     let answered = {
         let progress = progress.as_deref();

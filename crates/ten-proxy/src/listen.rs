@@ -49,16 +49,14 @@ use self::{
 use crate::{
     DrainSignal, Management, Proxy, Upstreams,
     alarm::AlarmPlace,
+    complaint::Complaint,
+    files::{self, Files},
     head::Fields,
     headers::{Origin, Peer},
     wire::Wire,
     workers::Seat,
 };
 
-/// How long accepting rests after an error that is not one connection's own. What is missing
-/// (a file descriptor, memory) comes back when anyone in the process or on the machine gives
-/// it back, and the kernel has no event for that.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Silence of a connection after which the kernel asks whether its other end still exists: it
 /// may have vanished without a word, and a tunnel has no time limit.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -160,6 +158,11 @@ impl Client {
         }
     }
 
+    /// The descriptors that it has a share of.
+    pub(crate) fn files(&self) -> &Arc<Files> {
+        self.place.files()
+    }
+
     /// Its connection.
     fn wire(&self) -> Wire {
         Wire::Tcp(Arc::clone(&self.stream))
@@ -187,6 +190,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         listener.set_nonblocking(true)?;
         keep_alive(&listener)?;
         let listener = TcpListener::from_std(listener)?;
+        let failing = Complaint::default();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -209,8 +213,12 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
                 // It listens no more (accept(2)): whoever ends it says so before the drain begins.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections for now");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    // What is missing comes back when anybody gives it back.
+                    if let Some(times) = failing.due() {
+                        tracing::warn!(%error, times, "cannot accept connections for now");
+                    }
+                    self.places().files().close_idle();
+                    tokio::time::sleep(files::PAUSE).await;
                 }
             }
         }

@@ -21,6 +21,7 @@ use crate::{
     body::{Broke, Source},
     buffer::Buffer,
     check::BadResponse,
+    files::Files,
     forward::Message,
     head::Response,
     upload::{Upload, UploadError},
@@ -101,26 +102,26 @@ impl Broken {
 }
 
 impl Pool {
-    fn for_all(protocol: Protocol, workers: usize) -> Pools {
+    fn for_all(protocol: Protocol, workers: usize, files: &Arc<Files>) -> Pools {
         match protocol {
-            Protocol::Http1 => http1::Pool::for_all(workers).map(Self::Http1).collect(),
-            Protocol::H2c => (0..workers).map(|_| Self::H2c(Arc::default())).collect(),
+            Protocol::Http1 => http1::Pool::for_all(workers, files).map(Self::Http1).collect(),
+            Protocol::H2c => (0..workers).map(|_| Self::H2c(h2c::Pool::new(files))).collect(),
         }
     }
 
     /// A worker's pool among those that are kept in a slot.
-    pub(crate) fn of(slot: &Slot, protocol: Protocol, seat: Seat) -> Self {
-        let kept = slot.get_or_init(|| Box::new(Self::for_all(protocol, seat.of)));
+    pub(crate) fn of(slot: &Slot, protocol: Protocol, seat: Seat, files: &Arc<Files>) -> Self {
+        let kept = slot.get_or_init(|| Box::new(Self::for_all(protocol, seat.of, files)));
         // Nobody but the proxy writes to the slot; a stranger's value would only cost reuse.
         let pools = kept.downcast_ref::<Pools>();
         let of = |pools: &Pools| pools.get(seat.index).cloned();
-        pools.and_then(of).unwrap_or_else(|| Self::alone(protocol))
+        pools.and_then(of).unwrap_or_else(|| Self::alone(protocol, files))
     }
 
-    fn alone(protocol: Protocol) -> Self {
+    fn alone(protocol: Protocol, files: &Arc<Files>) -> Self {
         match protocol {
-            Protocol::Http1 => Self::Http1(http1::Pool::default()),
-            Protocol::H2c => Self::H2c(Arc::default()),
+            Protocol::Http1 => Self::Http1(http1::Pool::none(files)),
+            Protocol::H2c => Self::H2c(h2c::Pool::new(files)),
         }
     }
 

@@ -26,6 +26,7 @@ use self::{
 use crate::{
     Refusal,
     check::{BadRequest, BadResponse},
+    files,
     head::{Name, Request, Version},
     headers::X_REQUEST_ID,
     listen::Crowded,
@@ -97,6 +98,7 @@ impl Fault {
                 return (&page::TOO_MANY_NEW, Some(*retry_after));
             }
             Self::Refused(Refusal::ShuttingDown) => &page::SHUTTING_DOWN,
+            Self::Connect(error) if files::are_none(error) => &page::NO_FILES,
             Self::Connect(_) | Self::Lost(_) | Self::BadResponse(_) => &page::BAD_GATEWAY,
             Self::Timeout { .. } => &page::TIMEOUT,
         };

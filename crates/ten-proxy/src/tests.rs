@@ -42,7 +42,7 @@ use tokio::{
 
 use crate::{
     Drain, ErrorPages, Lease, Management, ManagementBody, Observer, Proxy, Refusal, RequestBody,
-    Slot, Target, Upstreams, Workers, listen::Places, workers::Seat,
+    Slot, Target, Upstreams, Workers, files::Files, listen::Places, workers::Seat,
 };
 use raw::{Wire, header};
 
@@ -259,7 +259,8 @@ impl Fleet {
     fn pooled_by(&self, index: usize) -> usize {
         let generations = self.0.generations.lock().unwrap();
         let slot = &generations.last().unwrap().slot;
-        crate::pool::Pool::of(slot, self.0.service.protocol, Seat { index, of: 1 }).idle()
+        crate::pool::Pool::of(slot, self.0.service.protocol, Seat { index, of: 1 }, &Files::new(1))
+            .idle()
     }
 }
 

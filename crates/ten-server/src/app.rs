@@ -16,9 +16,12 @@ use std::{
     time::Duration,
 };
 
-use rustix::net::Shutdown;
+use rustix::{
+    net::Shutdown,
+    process::{Resource, getrlimit},
+};
 
-use ten_domain::{AccessLog, Config, RouteTable};
+use ten_domain::{AccessLog, Config, OpenFiles, RouteTable};
 use ten_logs::Logs;
 use ten_proxy::{AccessLogger, Drain, DrainSignal, Drained, ErrorPages, Proxy, Workers};
 use ten_runtime::HostEnvironment;
@@ -71,6 +74,8 @@ impl App {
         let logs = Logs::new();
         let ground = ground(&config, &birth, HostEnvironment::default());
         let ground = ground.map_err(FrontError::Layout)?;
+        let limit = getrlimit(Resource::Nofile).current;
+        let files = OpenFiles(limit.unwrap_or(u64::MAX));
         let beginning = Beginning {
             config: Arc::clone(&config),
             ground,
@@ -81,6 +86,7 @@ impl App {
             store: store.clone(),
             keeper: boot.keeper,
             logs: logs.clone(),
+            files,
         };
         let fleet = Fleet::start(beginning, launches);
 

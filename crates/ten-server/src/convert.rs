@@ -178,6 +178,9 @@ pub(crate) fn denied(denied: Denied) -> Problem {
             .with_hint("`ten ps -a` lists what is known; `ten spawn` makes a new one"),
         Denied::TooManyRunning { service, .. } => problem(ProblemType::TooManyRunning)
             .with_hint(format!("stop one, or raise max_instances in [service.{service}]")),
+        Denied::TooManyFiles { .. } => problem(ProblemType::TooManyRunning).with_hint(
+            "stop one, or raise the hard limit of open files (LimitNOFILE=) to twelve for each that is to run",
+        ),
         Denied::TooManyKnown { service, .. } => problem(ProblemType::TooManyKnown)
             .with_hint(format!("`ten rm` one, or raise max_known in [service.{service}]")),
         Denied::NotStarted { instance, .. } => problem(ProblemType::NotStarted)

@@ -7,14 +7,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ten_domain::{OnDemand, Refusal, ServiceName, ServiceSpec};
+use ten_domain::{OnDemand, OpenFiles, Refusal, ServiceName, ServiceSpec};
 
 use crate::Denied;
 
 /// How many instances each service has.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Census {
     of: HashMap<ServiceName, Count>,
+    with_process: usize,
+    /// With a process, of all services: for no more are there open files.
+    most: usize,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -24,6 +27,11 @@ struct Count {
 }
 
 impl Census {
+    /// Nobody yet.
+    pub(crate) fn new(files: OpenFiles) -> Self {
+        Self { of: HashMap::new(), with_process: 0, most: files.instances().max(1) }
+    }
+
     pub(crate) fn became_known(&mut self, service: &ServiceName) {
         self.count(service).known += 1;
     }
@@ -34,15 +42,17 @@ impl Census {
 
     pub(crate) fn got_process(&mut self, service: &ServiceName) {
         self.count(service).with_process += 1;
+        self.with_process += 1;
     }
 
     pub(crate) fn lost_process(&mut self, service: &ServiceName) {
         self.count(service).with_process -= 1;
+        self.with_process -= 1;
     }
 
     /// Whether any instance of any service has a process.
     pub(crate) fn any_process(&self) -> bool {
-        self.of.values().any(|count| count.with_process > 0)
+        self.with_process > 0
     }
 
     fn count(&mut self, service: &ServiceName) -> &mut Count {
@@ -68,7 +78,7 @@ impl Census {
             return Err(Refusal::Asleep);
         }
         let full = self.get(&spec.name).with_process >= spec.max_instances;
-        if full { Err(Refusal::TooManyRunning) } else { Ok(()) }
+        if full || self.with_process >= self.most { Err(Refusal::TooManyRunning) } else { Ok(()) }
     }
 
     /// Whether an operator may make an instance known that was not.
@@ -85,6 +95,9 @@ impl Census {
         let limit = spec.max_instances;
         if self.get(&spec.name).with_process >= limit {
             return Err(Denied::TooManyRunning { service: spec.name.clone(), limit });
+        }
+        if self.with_process >= self.most {
+            return Err(Denied::TooManyFiles { limit: self.most });
         }
         Ok(())
     }
@@ -157,6 +170,23 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_more_run_than_there_are_open_files_for() {
+        let specs =
+            ["a", "b"].map(|name| ServiceSpec { max_instances: 9, ..ServiceSpec::plain(name) });
+        let mut census = Census::new(OpenFiles(36));
+        for spec in specs.iter().cycle().take(3) {
+            assert_eq!(census.request_starts(spec), Ok(()));
+            assert!(census.operator_starts(spec).is_ok());
+            census.got_process(&spec.name);
+        }
+        assert_eq!(census.request_starts(&specs[0]), Err(Refusal::TooManyRunning));
+        let denied = census.operator_starts(&specs[1]);
+        assert!(matches!(denied, Err(Denied::TooManyFiles { limit: 3 })), "{denied:?}");
+        census.lost_process(&specs[0].name);
+        assert_eq!(census.request_starts(&specs[1]), Ok(()));
+    }
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()

@@ -30,7 +30,7 @@ use std::{
     sync::Arc,
 };
 
-use ten_domain::{Config, InstanceName, ServiceName, ServiceSpec, Weight};
+use ten_domain::{Config, InstanceName, OpenFiles, ServiceName, ServiceSpec, Weight};
 use ten_logs::Logs;
 use ten_runtime::Ground;
 use ten_store::Origin;
@@ -141,6 +141,8 @@ pub(crate) struct Parts {
     pub(crate) scribe: Scribe,
     pub(crate) data: Arc<Data>,
     pub(crate) logs: Logs,
+    /// How many files the server may have open.
+    pub(crate) files: OpenFiles,
 }
 
 #[derive(Debug)]
@@ -171,10 +173,10 @@ impl Driver {
         let per_minute = parts.config.settings.proxy.max_new_instances_per_ip;
         let known = parts.published.all().len();
         let mut driver = Self {
-            parts,
             instances: HashMap::with_capacity(known),
             launches: HashMap::new(),
-            census: Census::default(),
+            census: Census::new(parts.files),
+            parts,
             newcomers: Newcomers::new(per_minute),
             ports,
             timers: DelayQueue::new(),

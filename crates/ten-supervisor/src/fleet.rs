@@ -6,7 +6,8 @@ mod data;
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use ten_domain::{
-    Config, InstanceName, Listen, OnDemand, Refusal, ServiceName, ServiceSpec, Target, Weight,
+    Config, InstanceName, Listen, OnDemand, OpenFiles, Refusal, ServiceName, ServiceSpec, Target,
+    Weight,
 };
 use ten_logs::Logs;
 use ten_runtime::Ground;
@@ -62,6 +63,8 @@ pub struct Beginning {
     pub keeper: Keeper,
     /// Where output goes.
     pub logs: Logs,
+    /// For instances and for clients.
+    pub files: OpenFiles,
 }
 
 /// What the store remembers, as readers see it. What many have in common, they share.
@@ -81,8 +84,8 @@ fn asleep(config: &Config, known: Vec<KnownInstance>) -> Vec<Arc<Entry>> {
 impl Fleet {
     /// Starts the driver. `events` is what the warden has to say about launches.
     pub fn start(beginning: Beginning, events: mpsc::Receiver<WardenEvent>) -> Self {
-        let Beginning { config, ground, warden, next_launch, living, known, store, keeper, logs } =
-            beginning;
+        let Beginning { config, ground, warden, next_launch, living, .. } = beginning;
+        let Beginning { known, store, keeper, logs, files, .. } = beginning;
         let published = Arc::new(Published::new(&config, asleep(&config, known)));
         let scribe = Scribe::start(store);
         let (mailbox, commands) = mpsc::channel(MAILBOX);
@@ -98,6 +101,7 @@ impl Fleet {
             scribe: scribe.clone(),
             data: Arc::clone(&data),
             logs,
+            files,
         };
         let mut driver = Driver::new(parts, notices);
         driver.adopt(living);

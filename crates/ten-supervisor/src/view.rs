@@ -70,6 +70,12 @@ pub enum Denied {
         /// The limit.
         limit: usize,
     },
+    /// As many run as there are open files for.
+    #[error("{limit} instances run already, as many as the limit of open files allows")]
+    TooManyFiles {
+        /// How many.
+        limit: usize,
+    },
     /// `max_known` is reached.
     #[error("{limit} instances of {service} are known already (max_known)")]
     TooManyKnown {

@@ -23,7 +23,7 @@ use std::{
 };
 
 use rustix::process::{Resource, getrlimit};
-use ten_domain::ProxySettings;
+use ten_domain::{OpenFiles, ProxySettings};
 use tokio::{
     net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -32,21 +32,19 @@ use tokio::{
 
 use self::guest::SPARED;
 pub(super) use self::guest::{Guest, dismissed};
+use crate::{complaint::Complaint, files::Files};
 
-/// Descriptors of this process that are not for clients.
-const FD_RESERVE: u64 = ProxySettings::RESERVED_FILES;
 /// How many are closed at once. Finding them is a look at every connection, so this is not done
 /// for each newcomer anew (nginx closes up to 32 as well).
 const LEAVING: usize = 32;
 /// How long a request waits for a place that others leave: longer than they are [`SPARED`].
 const ROOM_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often at most the same complaint is logged.
-const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The places for clients.
 #[derive(Debug)]
 pub(crate) struct Places {
     room: Arc<Semaphore>,
+    files: Arc<Files>,
     most_per_network: usize,
     taken: Mutex<Taken>,
     full: Complaint,
@@ -97,19 +95,20 @@ pub(crate) enum Crowded {
 }
 
 impl Places {
-    /// As many as `settings` allow, and as have descriptors: each client may need a second one,
-    /// for the connection to an instance.
+    /// As many as `settings` allow, and as have descriptors.
     pub(crate) fn new(settings: &ProxySettings) -> Arc<Self> {
-        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let most = most(settings.max_connections, files);
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let most = OpenFiles(limit).clients().clamp(1, Semaphore::MAX_PERMITS);
+        let most = most.min(settings.max_connections);
         if most < settings.max_connections {
             tracing::warn!(
-                "max_connections is {most} instead of {}: the limit of open files is {files}",
+                "max_connections is {most} instead of {}: the limit of open files is {limit}",
                 settings.max_connections
             );
         }
         Arc::new(Self {
             room: Arc::new(Semaphore::new(most)),
+            files: Files::new(most),
             most_per_network: settings.max_connections_per_ip,
             taken: Mutex::default(),
             full: Complaint::default(),
@@ -156,6 +155,10 @@ impl Places {
         taken.guests.insert(number, Arc::clone(&guest));
         drop(taken);
         Ok(Place { places: Arc::clone(self), number, network, guest, _room: room })
+    }
+
+    pub(super) fn files(&self) -> &Files {
+        &self.files
     }
 
     fn refuse(&self, crowded: Crowded) -> Crowded {
@@ -220,6 +223,11 @@ impl Place {
         Ok(Further { _joined: joined, _room: room })
     }
 
+    /// The descriptors that it has a share of.
+    pub(super) fn files(&self) -> &Arc<Files> {
+        &self.places.files
+    }
+
     pub(super) fn guest(&self) -> &Arc<Guest> {
         &self.guest
     }
@@ -261,36 +269,6 @@ impl Taken {
     }
 }
 
-/// Something that may happen very often and is said seldom.
-#[derive(Debug, Default)]
-struct Complaint(Mutex<Complaints>);
-
-#[derive(Debug, Default)]
-struct Complaints {
-    last: Option<Instant>,
-    /// How often since the last one.
-    times: u64,
-}
-
-impl Complaint {
-    /// It has happened again. How often since it was last said, if it is to be said now.
-    fn due(&self) -> Option<u64> {
-        let mut complaints = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        complaints.times += 1;
-        if complaints.last.is_some_and(|last| last.elapsed() < COMPLAINT_INTERVAL) {
-            return None;
-        }
-        complaints.last = Some(Instant::now());
-        Some(std::mem::take(&mut complaints.times))
-    }
-}
-
-/// How many clients can be served with a limit of `files` open files.
-fn most(wanted: usize, files: u64) -> usize {
-    let possible = usize::try_from(files.saturating_sub(FD_RESERVE) / 2).unwrap_or(usize::MAX);
-    wanted.min(possible).clamp(1, Semaphore::MAX_PERMITS)
-}
-
 /// Whose address it is: an IPv6 client has a whole /64 to itself (RFC 6177).
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -304,13 +282,6 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn clients_leave_descriptors_for_the_rest() {
-        assert_eq!(most(10_000, u64::MAX), 10_000);
-        assert_eq!(most(10_000, 1024), 384);
-        assert_eq!(most(10_000, 100), 1);
-    }
 
     #[test]
     fn an_ipv6_client_is_its_prefix() {

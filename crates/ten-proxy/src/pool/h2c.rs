@@ -22,11 +22,12 @@ mod exchange;
 mod upload;
 
 use std::{
+    fmt,
     future::{Future, poll_fn},
     io,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker, ready},
@@ -46,6 +47,7 @@ pub(crate) use self::{
 };
 use crate::{
     Lease, connect,
+    files::{self, Files, Keeper},
     turn::{self, Turn},
     wire::Wire,
 };
@@ -70,13 +72,13 @@ const MAX_RESET: usize = 1024;
 /// opens a connection already.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections to one process, of one worker. The locks are for the compiler and for order:
-/// only that worker's thread ever takes them.
-#[derive(Default)]
+/// Connections to one process, of one worker. Nobody else takes the lock, but to close what is
+/// idle where descriptors are few.
 pub(crate) struct Pool {
     connections: Mutex<Vec<Connection>>,
     /// Held by whoever opens a connection: the others want the same one.
     opening: tokio::sync::Mutex<()>,
+    files: Arc<Files>,
 }
 
 /// A connection with room for requests.
@@ -115,10 +117,34 @@ impl Connection {
     }
 }
 
+impl Keeper for Pool {
+    fn close_idle(&self) -> usize {
+        self.connections().extract_if(.., |connection| connection.in_use() == 0).count()
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").finish_non_exhaustive()
+    }
+}
+
 impl Pool {
+    pub(super) fn new(files: &Arc<Files>) -> Arc<Self> {
+        let (connections, opening) = (Mutex::default(), tokio::sync::Mutex::default());
+        let pool = Arc::new(Self { connections, opening, files: Arc::clone(files) });
+        let keeper: Weak<Self> = Arc::downgrade(&pool);
+        files.kept_by(keeper);
+        pool
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Room for a request on the first connection that has it.
     pub(super) fn take(&self) -> Option<Sender> {
-        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = self.connections();
         connections.retain_mut(Connection::is_open);
         connections.iter().find(|connection| connection.has_room()).map(Connection::sender)
     }
@@ -133,11 +159,12 @@ impl Pool {
         if let Some(sender) = self.take() {
             return Ok(sender);
         }
-        let requests = greet(connect::connect(lease).await?).await?;
+        let counted = self.files.count();
+        let requests = greet(connect::connect(lease, &self.files).await?, counted).await?;
         let connection = Connection { requests, line: Arc::default() };
         // Given out whatever the peer allows: one that allows no stream yet may do so later.
         let sender = connection.sender();
-        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = self.connections();
         if connections.len() < MAX_CONNECTIONS {
             connections.push(connection);
         }
@@ -146,7 +173,7 @@ impl Pool {
 
     #[cfg(test)]
     pub(super) fn idle(&self) -> usize {
-        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = self.connections();
         connections.retain_mut(Connection::is_open);
         connections.iter().filter(|connection| connection.in_use() == 0).count()
     }
@@ -154,9 +181,9 @@ impl Pool {
 
 /// Begins a connection and waits until the peer has shown that it speaks HTTP/2. A task of its
 /// own drives the connection from then on; it ends when nobody can send on it any more.
-async fn greet(wire: Wire) -> io::Result<SendRequest<Bytes>> {
+async fn greet(wire: Wire, counted: files::Counted) -> io::Result<SendRequest<Bytes>> {
     let turn = Turn::default();
-    let socket = Socket { wire, turn: turn.clone() };
+    let socket = Socket { wire, turn: turn.clone(), _counted: counted };
     let (requests, mut connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
@@ -201,6 +228,7 @@ fn no_greeting(error: h2::Error) -> io::Error {
 struct Socket {
     wire: Wire,
     turn: Turn,
+    _counted: files::Counted,
 }
 
 impl AsyncRead for Socket {

@@ -19,6 +19,7 @@
 //! on a new connection closes the idle ones.
 
 use std::{
+    fmt,
     future::poll_fn,
     io,
     sync::{
@@ -38,6 +39,7 @@ use crate::{
     buffer::Buffer,
     check::BadResponse,
     connect,
+    files::{self, Files, Keeper},
     forward::Message,
     framing::{Framing, Next},
     head::{Response, ResponseScan},
@@ -56,19 +58,31 @@ const MAX_IDLE: usize = 512;
 const UNUSED_FOR: Duration = Duration::from_secs(2);
 
 /// A worker's idle connections to one process.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Pool {
     worker: usize,
     all: Arc<All>,
 }
 
 /// Those of all workers.
-#[derive(Default)]
 struct All {
     /// Each is used by its own worker, and may be emptied by others.
     idle: Box<[Mutex<Idle>]>,
     /// Connections in all, tunnels apart.
     open: Arc<AtomicU32>,
+    files: Arc<Files>,
+}
+
+impl Keeper for All {
+    fn close_idle(&self) -> usize {
+        self.idle.iter().map(|idle| lock(idle).clear()).sum()
+    }
+}
+
+impl fmt::Debug for All {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("All").finish_non_exhaustive()
+    }
 }
 
 /// Those of one worker, the last used last.
@@ -88,6 +102,12 @@ impl Idle {
         let connection = self.connections.pop();
         self.unused = self.unused.min(self.connections.len());
         connection
+    }
+
+    /// Closes all; how many.
+    fn clear(&mut self) -> usize {
+        self.unused = 0;
+        self.connections.drain(..).len()
     }
 
     /// Closes what was not used since it was last asked this. Whether anything is left.
@@ -118,10 +138,11 @@ fn lock(idle: &Mutex<Idle>) -> MutexGuard<'_, Idle> {
 /// A connection, in use or idle.
 pub(crate) struct Connection {
     wire: Wire,
-    _counted: Counted,
+    _of_process: Counted,
+    _of_all: files::Counted,
 }
 
-/// One of all that are open. It holds none of the others: they are to end with their process.
+/// One of all to its process that are open. It holds none of the others: they are to end with their process.
 struct Counted(Arc<AtomicU32>);
 
 impl Drop for Counted {
@@ -132,10 +153,25 @@ impl Drop for Counted {
 
 impl Pool {
     /// One for each worker.
-    pub(super) fn for_all(workers: usize) -> impl Iterator<Item = Self> {
-        let idle = (0..workers).map(|_| Mutex::default()).collect();
-        let all = Arc::new(All { idle, open: Arc::default() });
+    pub(super) fn for_all(
+        workers: usize,
+        files: &Arc<Files>,
+    ) -> impl Iterator<Item = Self> + use<> {
+        let Self { all, .. } = Self::with(workers, files);
+        let keeper: Weak<All> = Arc::downgrade(&all);
+        files.kept_by(keeper);
         (0..workers).map(move |worker| Self { worker, all: Arc::clone(&all) })
+    }
+
+    /// One that keeps none.
+    pub(super) fn none(files: &Arc<Files>) -> Self {
+        Self::with(0, files)
+    }
+
+    fn with(workers: usize, files: &Arc<Files>) -> Self {
+        let idle = (0..workers).map(|_| Mutex::default()).collect();
+        let all = Arc::new(All { idle, open: Arc::default(), files: Arc::clone(files) });
+        Self { worker: 0, all }
     }
 
     /// The connection that was used last and still works.
@@ -152,7 +188,10 @@ impl Pool {
             // Each that is in use has a request: where they are too many, one is idle.
             self.close_one();
         }
-        Ok(Connection { wire: connect::connect(lease).await?, _counted: counted })
+        let files = &self.all.files;
+        let of_all = files.count();
+        let wire = connect::connect(lease, files).await?;
+        Ok(Connection { wire, _of_process: counted, _of_all: of_all })
     }
 
     fn own(&self) -> Option<MutexGuard<'_, Idle>> {
@@ -181,11 +220,7 @@ impl Pool {
 
     /// Closes all idle connections.
     pub(super) fn close_idle(&self) {
-        for idle in &self.all.idle {
-            let mut idle = lock(idle);
-            idle.connections.clear();
-            idle.unused = 0;
-        }
+        self.all.close_idle();
     }
 
     /// Takes the connection of an answer back, if that was read to its end and nothing came
@@ -385,13 +420,16 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_kept_for_a_process_ends_with_it() {
-        let pool = Pool::for_all(2).next().unwrap();
+        let files = Files::new(1);
+        let pool = Pool::for_all(2, &files).next().unwrap();
         let (stream, other) = UnixStream::pair().unwrap();
         pool.all.open.fetch_add(1, Relaxed);
         let counted = Counted(Arc::clone(&pool.all.open));
-        lock(&pool.all.idle[1])
-            .connections
-            .push(Connection { wire: stream.into(), _counted: counted });
+        lock(&pool.all.idle[1]).connections.push(Connection {
+            wire: stream.into(),
+            _of_process: counted,
+            _of_all: files.count(),
+        });
         let (kept, open) = (Arc::downgrade(&pool.all), Arc::clone(&pool.all.open));
         drop(pool);
         assert!(kept.upgrade().is_none());

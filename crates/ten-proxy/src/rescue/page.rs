@@ -8,6 +8,9 @@ use http::StatusCode;
 
 /// When to come back where nothing better is known: a queue or a limit may have room in a second.
 const SOON: Duration = Duration::from_secs(1);
+/// When to come back for what is not over by itself: an operator has to see to it, or what is slow
+/// or broken needs a while.
+const LATER: Duration = Duration::from_secs(30);
 
 /// In what state the instance was (SPEC 4), for a client's programmer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,11 @@ impl Page {
         self
     }
 
+    const fn later(mut self) -> Self {
+        self.retry_after = Some(LATER);
+        self
+    }
+
     const fn closing(mut self) -> Self {
         self.closes = true;
         self
@@ -73,7 +81,7 @@ impl Page {
 }
 
 /// Every page.
-pub(crate) const ALL: [&Page; 21] = [
+pub(crate) const ALL: [&Page; 22] = [
     &TARGET_TOO_LONG,
     &HEADERS_TOO_LARGE,
     &MALFORMED_REQUEST,
@@ -89,6 +97,7 @@ pub(crate) const ALL: [&Page; 21] = [
     &FAILED,
     &QUEUE_FULL,
     &BUSY,
+    &NO_FILES,
     &TOO_MANY_RUNNING,
     &TOO_MANY_NEW,
     &CROWDED,
@@ -183,7 +192,8 @@ pub(crate) const ASLEEP: Page = Page::new(
     "asleep",
     "Asleep",
     "This address sleeps, and requests do not wake it.",
-);
+)
+.later();
 
 /// For a browser whose wake takes a while; it comes back by itself.
 pub(crate) const WAKING: Page = Page::new(
@@ -209,7 +219,8 @@ pub(crate) const FAILED: Page = Page::new(
     "failed",
     "Out of order",
     "It failed to start several times and waits for its operator.",
-);
+)
+.later();
 
 pub(crate) const QUEUE_FULL: Page = Page::new(
     StatusCode::SERVICE_UNAVAILABLE,
@@ -226,6 +237,15 @@ pub(crate) const BUSY: Page = Page::new(
     "busy",
     "Busy",
     "It had no room for this request in time. Try again shortly.",
+)
+.soon();
+
+pub(crate) const NO_FILES: Page = Page::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    State::Unknown,
+    "no-open-files",
+    "Busy",
+    "The server had no room for this request in time. Try again shortly.",
 )
 .soon();
 
@@ -271,7 +291,8 @@ pub(crate) const BAD_GATEWAY: Page = Page::new(
     "bad-gateway",
     "Bad gateway",
     "It did not give a usable answer.",
-);
+)
+.soon();
 
 pub(crate) const TIMEOUT: Page = Page::new(
     StatusCode::GATEWAY_TIMEOUT,
@@ -279,7 +300,8 @@ pub(crate) const TIMEOUT: Page = Page::new(
     "timeout",
     "Too slow",
     "It did not answer in time.",
-);
+)
+.later();
 
 #[cfg(test)]
 mod tests {

@@ -15,10 +15,10 @@ async fn each_refusal_has_its_answer() {
     let secs = Duration::from_secs;
     for (refusal, status, state, retry_after) in [
         (Refusal::Unknown, "404", "unknown", None),
-        (Refusal::Asleep, "503", "asleep", None),
+        (Refusal::Asleep, "503", "asleep", Some("30")),
         (Refusal::NotReady { retry_after: secs(7) }, "503", "waking", Some("7")),
         (Refusal::NotReady { retry_after: Duration::from_millis(1) }, "503", "waking", Some("1")),
-        (Refusal::Failed, "503", "failed", None),
+        (Refusal::Failed, "503", "failed", Some("30")),
         (Refusal::QueueFull, "503", "waking", Some("1")),
         (Refusal::TooManyRunning, "503", "asleep", Some("1")),
         (Refusal::ShuttingDown, "503", "unknown", Some("1")),
@@ -81,8 +81,9 @@ async fn a_full_backlog_of_a_unix_socket_is_waited_for() {
     bind(&listener, &SocketAddrUnix::new(&path).unwrap()).unwrap();
     listen(&listener, 0).unwrap();
     let lease = World::before(vec![Address::Unix(path)]).fleet.any().await;
-    let first = connect::connect(&lease).await.unwrap_or_else(|error| panic!("{error}"));
-    let mut second = std::pin::pin!(connect::connect(&lease));
+    let files = Files::new(1);
+    let first = connect::connect(&lease, &files).await.unwrap_or_else(|error| panic!("{error}"));
+    let mut second = std::pin::pin!(connect::connect(&lease, &files));
     tokio::select! {
         biased;
         _ = &mut second => panic!("the backlog has room"),

@@ -77,13 +77,18 @@ fn open_files(services: Services<'_>, server: Option<u32>) -> Check {
         .0
         .map_or(ten_domain::ProxySettings::DEFAULT, |config| config.settings.proxy.clone());
     let wanted = proxy.max_connections;
-    let needed = 2 * wanted as u64 + ten_domain::ProxySettings::RESERVED_FILES;
+    let needed = ten_domain::OpenFiles::for_clients(wanted).0;
     match hard.parse::<u64>() {
-        Ok(hard) if hard < needed => Check::missing(
+        Ok(hard) if ten_domain::OpenFiles(hard).clients() < wanted => Check::missing(
             "open files",
             format!("the hard limit is {hard}; max_connections = {wanted} needs {needed}, so fewer are let in"),
         )
         .fix(format!("LimitNOFILE={needed} in the systemd unit, or `ulimit -Hn {needed}` as root")),
-        _ => Check::works("open files", format!("the hard limit is {hard}")),
+        Ok(hard) => {
+            let instances = ten_domain::OpenFiles(hard).instances();
+            let said = format!("the hard limit is {hard}, so {instances} instances may run");
+            Check::works("open files", said)
+        }
+        Err(_) => Check::works("open files", format!("the hard limit is {hard}")),
     }
 }

@@ -73,6 +73,7 @@ fn every_denial_has_a_status_and_a_way_out() {
         (Denied::UnknownService(service.clone()), 404),
         (Denied::UnknownInstance(instance.clone()), 404),
         (Denied::TooManyRunning { service: service.clone(), limit: 3 }, 409),
+        (Denied::TooManyFiles { limit: 3 }, 409),
         (Denied::TooManyKnown { service, limit: 3 }, 409),
         (Denied::NotStarted { instance: instance.clone(), reason: "exit 1".into() }, 502),
         (Denied::Superseded(instance), 409),

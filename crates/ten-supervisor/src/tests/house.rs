@@ -168,6 +168,7 @@ impl House {
             store: store.clone(),
             keeper: keeper(folder.path()),
             logs: Logs::new(),
+            files: OpenFiles(1 << 20),
         };
         let fleet = Fleet::start(beginning, seen);
         Self { fleet, folder, config, store, world }
