@@ -1,7 +1,7 @@
 //! The proxies that stand side by side, each before the same two upstreams.
 //!
 //! Each does what ten does by default: it keeps connections to the upstream, streams bodies both
-//! ways, says `X-Forwarded-*` and `X-Request-Id`, and writes no access log. Each has one port
+//! ways, says `X-Forwarded-*` and `X-Request-Id`, and writes no access log unless that is asked for. Each has one port
 //! for the upstream on a Unix socket and one for the upstream on a TCP port.
 
 use std::{
@@ -91,10 +91,12 @@ pub(crate) struct Origin {
     ten: Ten,
     /// The socket's path, and host and port.
     addresses: [String; 2],
+    /// Where access logs are written, if they are.
+    logs: Option<TempDir>,
 }
 
 impl Origin {
-    pub(crate) fn start() -> Result<Self, Failure> {
+    pub(crate) fn start(access_log: bool) -> Result<Self, Failure> {
         let binary = env::current_exe().map(|path| path.with_file_name("origin"));
         let binary = binary.map_err(|source| Failure::Path { path: "origin".into(), source })?;
         let section = |upstream: Upstream| {
@@ -105,7 +107,17 @@ impl Origin {
             )
         };
         let config = section(Upstream::Socket) + &section(Upstream::Port);
-        let ten = Ten::with_config(&config).start();
+        let folder =
+            || TempDir::new().map_err(|source| Failure::Path { path: env::temp_dir(), source });
+        let logs = access_log.then(folder).transpose()?;
+        let ten = match &logs {
+            Some(folder) => {
+                Ten::with_config(&format!("[settings]\naccess_log = \"text\"\n{config}"))
+                    .access_log(folder.path().join("ten"))
+            }
+            None => Ten::with_config(&config),
+        };
+        let ten = ten.start();
         let admin = Admin::of(&ten);
         let wake = |upstream: Upstream| {
             let mut stream = tcp(ten.address())
@@ -116,7 +128,7 @@ impl Origin {
             Ok(address.strip_prefix("unix:").unwrap_or(&address).to_owned())
         };
         let addresses = [wake(Upstream::Socket)?, wake(Upstream::Port)?];
-        Ok(Self { ten, addresses })
+        Ok(Self { ten, addresses, logs })
     }
 
     /// ten itself. Its front is what requests pass through; the warden sees none of them.
@@ -140,7 +152,13 @@ impl Origin {
         let (socket, port, h2) = (free_port(kind)?, free_port(kind)?, free_port(kind)?);
         let config = folder.path().join("config");
         let ports = [socket, port, h2].map(|address| address.port());
-        let text = kind.config(folder.path(), ports, &self.addresses);
+        let mut text = kind.config(folder.path(), ports, &self.addresses);
+        if let Some(folder) = &self.logs {
+            // Gathered, as ten does.
+            let path = folder.path().join("nginx");
+            let log = format!("access_log {} combined buffer=64k flush=1s", path.display());
+            text = text.replace("access_log off", &log);
+        }
         fs::write(&config, text)
             .map_err(|source| Failure::Path { path: config.clone(), source })?;
         let log = folder.path().join("log");

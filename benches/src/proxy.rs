@@ -51,6 +51,8 @@ pub struct Plan {
     pub only: String,
     /// Only beside nginx and the floor.
     pub nginx_alone: bool,
+    /// With an access log, beside nginx alone.
+    pub access_log: bool,
 }
 
 /// One peer in one case: medians of its turns.
@@ -105,11 +107,12 @@ pub(crate) struct Row {
 /// Where a peer does not start, or a request through nginx or ten fails: a measurement with holes
 /// is none. Another peer that fails has no figures in that case.
 pub fn measure(plan: &Plan) -> Result<Report, Failure> {
-    let origin = Origin::start()?;
+    let origin = Origin::start(plan.access_log)?;
     let mut peers = vec![origin.other(Kind::Nginx)?.ok_or(Failure::NoNginx)?, origin.ten()];
     let mut missing = Vec::new();
-    let others =
-        [Kind::Floor].into_iter().chain(Kind::OTHERS.into_iter().filter(|_| !plan.nginx_alone));
+    let floor = (!plan.access_log).then_some(Kind::Floor);
+    let alone = plan.nginx_alone || plan.access_log;
+    let others = floor.into_iter().chain(Kind::OTHERS.into_iter().filter(|_| !alone));
     for kind in others {
         match origin.other(kind)? {
             Some(peer) => peers.push(peer),

@@ -21,6 +21,9 @@ struct Args {
     /// Leaves haproxy and caddy out
     #[arg(long)]
     nginx_alone: bool,
+    /// Has ten and nginx write an access log to a file, in the combined format; leaves the others out
+    #[arg(long)]
+    access_log: bool,
     /// Writes the result there too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -33,8 +36,9 @@ fn main() -> ExitCode {
 fn run(args: Args) -> Result<(), Failure> {
     build::build()?;
     let machine = machine::describe();
-    let Args { rounds, seconds, only, nginx_alone, json } = args;
-    let plan = proxy::Plan { rounds: rounds as usize, seconds, only, nginx_alone };
+    let Args { rounds, seconds, only, nginx_alone, access_log, json } = args;
+    let rounds = rounds as usize;
+    let plan = proxy::Plan { rounds, seconds, only, nginx_alone, access_log };
     let report = proxy::measure(&plan)?;
     print!("{machine}\n\n{report}");
     if let Some(path) = json {

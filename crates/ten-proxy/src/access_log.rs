@@ -28,7 +28,7 @@ use rustix::{
 use ten_domain::AccessLog;
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::{Exchange, Observer};
+use crate::{Exchange, Observer, buffer};
 
 /// Most bytes of lines that wait for the writer: some 4,000 lines.
 pub const MAX_WAITING_LINES: usize = 1 << 20;
@@ -64,6 +64,21 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nobody leaves it half changed.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a line, or counts it as lost.
+    fn add(&self, line: &[u8]) {
+        let mut waiting = self.lock();
+        if waiting.closed || waiting.lines.len() + line.len() > MAX_WAITING_LINES {
+            waiting.lost += 1;
+            return;
+        }
+        let was_empty = waiting.lines.is_empty();
+        waiting.lines.extend_from_slice(line);
+        drop(waiting);
+        if was_empty {
+            self.changed.notify_one();
+        }
     }
 
     /// Waits for lines and takes them into `lines`, which is empty; with how many were lost
@@ -133,21 +148,15 @@ struct Lines {
 
 impl Observer for Lines {
     fn observe(&self, exchange: &Exchange) {
-        let mut waiting = self.queue.lock();
-        let Waiting { lines, lost, closed } = &mut *waiting;
-        let (was_empty, before) = (lines.is_empty(), lines.len());
+        // All workers share the queue: it is locked for no more than a copy.
+        let mut line = buffer::take();
         match self.format {
-            AccessLog::Off => return,
-            AccessLog::Text => line::text(exchange, lines),
-            AccessLog::Json => line::json(exchange, lines),
+            AccessLog::Off => {}
+            AccessLog::Text => line::text(exchange, &mut line),
+            AccessLog::Json => line::json(exchange, &mut line),
         }
-        if *closed || lines.len() > MAX_WAITING_LINES {
-            lines.truncate(before);
-            *lost += 1;
-        } else if was_empty {
-            drop(waiting);
-            self.queue.changed.notify_one();
-        }
+        self.queue.add(&line);
+        buffer::give(line);
     }
 }
 

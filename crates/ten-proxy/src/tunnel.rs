@@ -17,7 +17,7 @@ mod frames;
 mod parting;
 
 use self::{flow::Flow, frames::Frames, parting::Parting};
-use crate::{DrainSignal, Lease, buffer::Buffer, record::Recording, wire::Wire};
+use crate::{DrainSignal, Lease, buffer::Buffer, listen::Terms, record::Recording, wire::Wire};
 
 /// The status code that says that an endpoint goes away, "such as a server going down"
 /// (RFC 6455, section 7.4.1). To the instance it is the client that goes.
@@ -35,16 +35,17 @@ pub(crate) struct Switch<L> {
 }
 
 /// Carries what both sides say until both have ended. `client` comes with what it has said
-/// already. Once `drain` begins, or the instance's own, both sides are told goodbye.
+/// already, and with how long it is waited for while it takes nothing. Once `drain` begins, or the
+/// instance's own, both sides are told goodbye.
 pub(crate) async fn run<L: Lease>(
-    client: (Wire, Buffer),
+    client: (Wire, Buffer, Terms),
     instance: Switch<L>,
     mut drain: DrainSignal,
 ) {
     let Switch { protocol, wire, rest, recording, lease } = instance;
     let websocket = protocol.eq_ignore_ascii_case(b"websocket");
     let frames = || if websocket { Frames::default() } else { Frames::unknown() };
-    let (client, said) = client;
+    let (client, said, terms) = client;
     let parting = Parting::default();
     let up = Flow::new(
         (client.clone(), said),
@@ -54,6 +55,7 @@ pub(crate) async fn run<L: Lease>(
         &parting,
     );
     let down = Flow::new((wire, rest), client, frames(), close(GOING_AWAY), &parting);
+    let down = down.within(terms);
     let flows = async { tokio::try_join!(up.run(), down.run()) };
     let reason = async {
         tokio::select! {

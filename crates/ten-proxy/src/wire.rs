@@ -9,10 +9,11 @@ use std::{
     io::{self, ErrorKind::WouldBlock, IoSlice},
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::BufMut;
-use rustix::net::Shutdown;
+use rustix::net::{Shutdown, sockopt};
 use tokio::{
     io::Interest,
     net::{TcpStream, UnixStream},
@@ -141,6 +142,12 @@ impl Wire {
     pub(crate) fn is_quiet(&self) -> bool {
         let read = either!(self, stream => stream.try_read(&mut [0]));
         read.is_err_and(|error| error.kind() == WouldBlock)
+    }
+
+    /// Has its end be a reset, so that nobody takes it for the end of what was written.
+    pub(crate) fn resets(&self) -> io::Result<()> {
+        let now = Some(Duration::ZERO);
+        Ok(either!(self, stream => sockopt::set_socket_linger(stream, now))?)
     }
 
     /// Says that nothing more will be written.

@@ -46,6 +46,7 @@ pub struct Ten {
     path: PathBuf,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    access_log: Option<PathBuf>,
     history: History,
     footprint: Footprint,
     server: Option<Server>,
@@ -76,12 +77,17 @@ impl Ten {
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(match &self.access_log {
+                Some(path) => fs::File::create(path).expect("a file").into(),
+                None => Stdio::piped(),
+            })
             .stderr(Stdio::piped())
             .spawn()
             .expect("ten starts");
         self.history.add("test", format_args!("starts ten serve as {}", child.id()));
-        self.history.add_lines("ten", child.stdout.take().expect("piped"));
+        if let Some(stdout) = child.stdout.take() {
+            self.history.add_lines("ten", stdout);
+        }
         self.history.add_lines("ten", child.stderr.take().expect("piped"));
         let address = self.announced(&mut child, from);
         self.footprint.add_port(address.port());

@@ -40,7 +40,7 @@ pub(crate) const PROXY: &[Key] = &[
         "body_timeout",
         PATIENCE,
         Default::Number(DEFAULT.body_timeout.as_secs() as i64),
-        "Seconds of patience with a client that sends or reads a body too slowly.",
+        "Seconds of patience with a client that sends or reads a body, or reads what a WebSocket brings, too slowly.",
     ),
     key(
         "min_body_rate",

@@ -1,17 +1,19 @@
 //! The two spellings of an exchange. Nothing of a client's text can end a line, leave its quotes
 //! or reach a terminal as a control character: what might is written as its number.
 
-use std::{borrow::Cow, fmt::Arguments, io::Write, time::Duration};
+use std::{borrow::Cow, cell::RefCell, fmt::Arguments, io::Write, time::Duration};
 
 use http::HeaderValue;
+use jiff::Timestamp;
 
 use crate::Exchange;
 
 /// Adds the line of the combined format as nginx and Apache write it, and four fields more: the
 /// instance, the milliseconds of its wake and of the whole, the request's id.
 pub(super) fn text(exchange: &Exchange, out: &mut Vec<u8>) {
-    let began = exchange.began.strftime("%d/%b/%Y:%H:%M:%S +0000");
-    put(out, format_args!("{} - - [{began}] \"", exchange.peer));
+    put(out, format_args!("{} - - [", exchange.peer));
+    second(exchange.began, out);
+    out.extend_from_slice(b" +0000] \"");
     match &exchange.line {
         Some(line) => {
             escaped(line.method.as_str().as_bytes(), out);
@@ -67,6 +69,20 @@ pub(super) fn json(exchange: &Exchange, out: &mut Vec<u8>) {
     out.extend_from_slice(b"}\n");
 }
 
+/// As the combined format has it. Those of one second are spelled once by each thread.
+fn second(time: Timestamp, out: &mut Vec<u8>) {
+    thread_local! {
+        static LAST: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    }
+    LAST.with_borrow_mut(|(second, spelled)| {
+        if *second != time.as_second() {
+            (*second, *spelled) =
+                (time.as_second(), time.strftime("%d/%b/%Y:%H:%M:%S").to_string());
+        }
+        out.extend_from_slice(spelled.as_bytes());
+    });
+}
+
 fn put(out: &mut Vec<u8>, text: Arguments<'_>) {
     // Writing to memory does not fail.
     let _ = out.write_fmt(text);
@@ -86,12 +102,19 @@ fn quoted(value: Option<&HeaderValue>, out: &mut Vec<u8>) {
 
 /// As nginx escapes: quotes, backslashes, and all that is not printable ASCII, as `\xXX`.
 fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
-    for &byte in bytes {
-        match byte {
-            b'"' | b'\\' | ..b' ' | 0x7f.. => put(out, format_args!("\\x{byte:02X}")),
-            _ => out.push(byte),
-        }
+    for (plain, odd) in runs(bytes) {
+        out.extend_from_slice(plain);
+        odd.iter().for_each(|byte| put(out, format_args!("\\x{byte:02X}")));
     }
+}
+
+/// Runs of bytes that may stand in quotes as they are, and of those behind each that may not.
+fn runs(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let is_odd = |byte: &u8| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\');
+    bytes.chunk_by(move |a, b| is_odd(b) || !is_odd(a)).map(move |run| {
+        let odd = run.iter().position(is_odd).unwrap_or(run.len());
+        run.split_at(odd)
+    })
 }
 
 fn header(value: Option<&HeaderValue>) -> Option<Cow<'_, str>> {
@@ -104,11 +127,14 @@ fn header(value: Option<&HeaderValue>) -> Option<Cow<'_, str>> {
 fn string(name: &str, text: Option<Cow<'_, str>>, out: &mut Vec<u8>) {
     let Some(text) = text else { return };
     put(out, format_args!(",\"{name}\":\""));
-    for unit in text.encode_utf16() {
-        match u8::try_from(unit) {
-            Ok(byte @ (b'"' | b'\\')) => out.extend([b'\\', byte]),
-            Ok(byte @ b' '..=b'~') => out.push(byte),
-            _ => put(out, format_args!("\\u{unit:04x}")),
+    for (plain, odd) in runs(text.as_bytes()) {
+        out.extend_from_slice(plain);
+        // Whole characters: no byte of one that is not ASCII is printable.
+        for unit in String::from_utf8_lossy(odd).encode_utf16() {
+            match u8::try_from(unit) {
+                Ok(byte @ (b'"' | b'\\')) => out.extend([b'\\', byte]),
+                _ => put(out, format_args!("\\u{unit:04x}")),
+            }
         }
     }
     out.push(b'"');

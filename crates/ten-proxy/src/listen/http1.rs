@@ -32,7 +32,7 @@ use super::{
 use crate::{
     Management, Proxy, Upstreams,
     alarm::Alarm,
-    body::{Broke, Outgoing, Sink},
+    body::{Broke, Form, Outgoing, Sink},
     head::Request,
     interim::Interims,
     reply::Reply,
@@ -229,7 +229,7 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
         if let Some(switch) = reply.take_switch() {
             let rest = self.reader.take().map(|reader| reader.into_rest()).unwrap_or_default();
             let (wire, drain) = (self.writer.wire.clone(), self.client.drain.clone());
-            tunnel::run((wire, rest), switch, drain).await;
+            tunnel::run((wire, rest, self.writer.terms), switch, drain).await;
             return Ok(After::Ended);
         }
         drop(reply);
@@ -267,7 +267,12 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
             }
             sent => sent,
         });
-        sent.await.map_err(Broke::into_io)?;
+        let sent = sent.await;
+        if form == Form::Plain && matches!(sent, Err(Broke::Source(_))) {
+            // To a client of HTTP/1.0 the end of the connection is the end of the answer. This is none.
+            self.writer.wire.resets()?;
+        }
+        sent.map_err(Broke::into_io)?;
         Ok(keeps)
     }
 }

@@ -382,3 +382,32 @@ async fn a_client_that_breaks_off_frees_its_instance() {
     assert_eq!(instance.rest().await, "");
     fleet.in_use(0).await;
 }
+
+/// The client stays connected and takes nothing of what it is sent.
+#[tokio::test]
+async fn a_client_that_takes_nothing_holds_no_instance() {
+    const SHORT: Duration = Duration::from_millis(300);
+    let address = instance(|mut wire| async move {
+        wire.head().await.unwrap();
+        wire.write(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        )
+        .await;
+        let frame = [&[0x82, 126, 4, 0][..], &[b'x'; 1024]].concat();
+        while wire.0.write_all(&frame).await.is_ok() {}
+    })
+    .await;
+    let settings =
+        ProxySettings { body_timeout: SHORT, min_body_rate: 0, ..ProxySettings::DEFAULT };
+    let world = World::allowing(settings, vec![address]);
+    let mut client = world.client().await;
+    client.write(format!("{GET}{UPGRADE}\r\n")).await;
+    client.head().await.unwrap();
+    // While it takes some, it stays.
+    let began = tokio::time::Instant::now();
+    while began.elapsed() < 3 * SHORT {
+        soon(client.0.read_exact(&mut [0; 1 << 16])).await.unwrap();
+    }
+    world.fleet.in_use(1).await;
+    world.fleet.in_use(0).await;
+}

@@ -11,6 +11,9 @@
 //! What is read is written before more is read, so a side that takes nothing slows the other
 //! down, and one buffer is all that a direction ever holds. While it is idle, it holds none.
 //!
+//! A client that takes nothing of what it is sent is waited for as long as in the middle of a body:
+//! it would hold the instance for ever. An instance has what time it likes.
+//!
 //! A source that breaks takes the tunnel with it: it would not take anything either. A sink
 //! that breaks does not: it may have said a last thing before it closed, which its own direction
 //! still carries. What is sent to it meanwhile is thrown away, because closing a socket with
@@ -18,13 +21,17 @@
 
 use std::{
     future::poll_fn,
-    io,
+    io::{self, IoSlice},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use super::{frames::Frames, parting::Parting};
-use crate::{buffer::Buffer, wire::Wire};
+use crate::{
+    buffer::Buffer,
+    listen::{Patience, Terms},
+    wire::Wire,
+};
 
 /// Longest wait for a side's own Close after it was sent one, and for the end of a side that
 /// still sends to one that is gone.
@@ -36,6 +43,8 @@ pub(super) struct Flow<'a> {
     /// Read and not yet passed on. Without memory while nothing comes.
     buffer: Buffer,
     sink: Wire,
+    /// How long the sink is waited for, where that has an end.
+    patience: Option<(Patience, Terms)>,
     frames: Frames,
     /// What the sink is told at the parting.
     goodbye: Vec<u8>,
@@ -60,13 +69,18 @@ impl<'a> Flow<'a> {
         goodbye: Vec<u8>,
         parting: &'a Parting,
     ) -> Self {
-        Self { from, buffer, sink, frames, goodbye, parting }
+        Self { from, buffer, sink, patience: None, frames, goodbye, parting }
+    }
+
+    /// Waits for its sink no longer than these terms say.
+    pub(super) fn within(self, terms: Terms) -> Self {
+        Self { patience: Some((Patience::default(), terms)), ..self }
     }
 
     /// Runs to the end of this direction.
     ///
     /// # Errors
-    /// If the source breaks.
+    /// If the source breaks, or the sink has taken nothing for as long as it may.
     pub(super) async fn run(mut self) -> io::Result<()> {
         let ended = match self.pass().await? {
             End::Source => self.sink.end_writing(),
@@ -95,11 +109,31 @@ impl<'a> Flow<'a> {
             while passed < got && !self.parts() {
                 passed += self.frames.step(&self.buffer[passed..]);
             }
-            let written = self.sink.write_all(&self.buffer[..passed]).await;
-            self.buffer.consume(passed);
-            if let Err(error) = written {
-                return Ok(End::Sink(error));
+            while passed > 0 {
+                match poll_fn(|cx| self.poll_write(passed, cx)).await {
+                    Ok(written) => {
+                        self.buffer.consume(written);
+                        passed -= written;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(error),
+                    Err(error) => {
+                        self.buffer.consume(passed);
+                        return Ok(End::Sink(error));
+                    }
+                }
             }
+        }
+    }
+
+    fn poll_write(&mut self, count: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let written = self.sink.poll_write(cx, &[IoSlice::new(&self.buffer[..count])]);
+        let written = written.map(|written| match written {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            written => written,
+        });
+        match &mut self.patience {
+            Some((patience, terms)) => patience.with(0, *terms, cx, written),
+            None => written,
         }
     }
 

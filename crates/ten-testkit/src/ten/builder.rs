@@ -1,6 +1,6 @@
 //! What a server is started with.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use super::Ten;
 use crate::{binaries, history::History, leftovers::Footprint};
@@ -14,6 +14,7 @@ pub struct Builder {
     config: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    access_log: Option<PathBuf>,
 }
 
 impl Builder {
@@ -26,6 +27,12 @@ impl Builder {
     /// One more variable in the server's environment.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Has its stdout, which is the access log, written to a file instead of to what the test tells.
+    pub fn access_log(mut self, path: impl Into<PathBuf>) -> Self {
+        self.access_log = Some(path.into());
         self
     }
 
@@ -50,8 +57,8 @@ impl Builder {
         let config = self.config.replace(TENANT, &binaries::tenant_binary().to_string_lossy());
         let footprint = Footprint::new(&path, &config);
         let history = History::new();
-        let Self { args, env, .. } = self;
-        let ten = Ten { folder, path, args, env, history, footprint, server: None };
+        let Self { args, env, access_log, .. } = self;
+        let ten = Ten { folder, path, args, env, access_log, history, footprint, server: None };
         ten.write_config(&config);
         ten
     }
@@ -64,6 +71,6 @@ impl Ten {
     /// A service that keeps the default `socket` must have a name that no other test uses:
     /// that path is the same for every server of the machine.
     pub fn with_config(config: &str) -> Builder {
-        Builder { config: config.into(), args: Vec::new(), env: Vec::new() }
+        Builder { config: config.into(), args: Vec::new(), env: Vec::new(), access_log: None }
     }
 }
