@@ -11,7 +11,7 @@
 use std::{
     io::{self, Read, Write},
     process::{Child, Command, Stdio},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use ten_conformance::{memory, service};
@@ -47,13 +47,13 @@ fn run(mut command: Command) -> Child {
     command.spawn().expect("curl is installed: cargo xtask test sees to it")
 }
 
-/// Sends `LENGTH` bytes of which no two pieces are the same; their sum, and what was answered.
-fn upload(ten: &Ten, version: &str) -> (Checksum, String) {
+/// A client that sends `LENGTH` bytes of which no two pieces are the same, and their sum in the end.
+fn sending(ten: &Ten, version: &str) -> (Child, JoinHandle<io::Result<Checksum>>) {
     let mut command = curl(ten, version, "/body");
     command.args(["--request", "POST", "--upload-file", "-"]).stdin(Stdio::piped());
     let mut client = run(command);
     let mut body = client.stdin.take().expect("piped");
-    let writing = thread::spawn(move || -> io::Result<Checksum> {
+    let writing = thread::spawn(move || {
         let (mut sum, mut piece) = (Checksum::default(), vec![b'x'; PIECE]);
         for number in 0..LENGTH / PIECE {
             piece[..8].copy_from_slice(&number.to_be_bytes());
@@ -62,10 +62,32 @@ fn upload(ten: &Ten, version: &str) -> (Checksum, String) {
         }
         Ok(sum)
     });
+    (client, writing)
+}
+
+/// The sum of what was sent, and what was answered.
+fn upload(ten: &Ten, version: &str) -> (Checksum, String) {
+    let (client, writing) = sending(ten, version);
     let done = client.wait_with_output().expect("curl runs");
     assert!(done.status.success(), "{version}: {}", done.status);
     let sum = writing.join().expect("no panic").expect("curl takes all of it");
     (sum, String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+/// The sum of what was sent, and that of what came back.
+fn back(ten: &Ten, version: &str) -> (Checksum, Checksum) {
+    let (mut client, writing) = sending(ten, version);
+    let mut answer = client.stdout.take().expect("piped");
+    let (mut sum, mut piece) = (Checksum::default(), [0; PIECE]);
+    loop {
+        match answer.read(&mut piece).expect("curl's output") {
+            0 => break,
+            got => sum.add(&piece[..got]),
+        }
+    }
+    let status = client.wait().expect("curl runs");
+    assert!(status.success(), "{version}: {status}");
+    (writing.join().expect("no panic").expect("curl takes all of it"), sum)
 }
 
 /// Reads an answer of as many bytes, each of which is to be an `x`; how many came.
@@ -103,6 +125,22 @@ fn pass(version: &str) {
     let down = growth(&ten, before);
     println!("{version}: {before} KiB before, {up} more after the upload, {down} in the end");
     assert!(down < MOST_GROWTH_KIB, "{version}: {up} KiB more by the upload, {down} in the end");
+}
+
+/// nghttp2's server gives back what it was sent.
+#[test]
+fn a_gigabyte_to_an_h2c_instance_and_back() {
+    let command = "/usr/sbin/nghttpd --no-tls --echo-upload --address 127.0.0.1 {port}";
+    let ten = Ten::with_config(&service("large", command, "protocol = \"h2c\"\nlisten = \"port\""));
+    let ten = ten.start();
+    let before = memory::resident_kib(&ten);
+    for version in ["--http1.1", "--http2-prior-knowledge"] {
+        let (sent, came) = back(&ten, version);
+        assert_eq!(came, sent, "{version}");
+        let more = growth(&ten, before);
+        println!("{version}: {before} KiB before, {more} more");
+        assert!(more < MOST_GROWTH_KIB, "{version}: {more} KiB more");
+    }
 }
 
 #[test]

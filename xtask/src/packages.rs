@@ -9,7 +9,7 @@ use std::{
 use crate::{failure::Failure, python, shell};
 
 /// Program, package, what for.
-const NEEDED: [(&str, &str, &str); 18] = [
+const NEEDED: [(&str, &str, &str); 19] = [
     ("cc", "build-essential", "compiles SQLite and links everything"),
     ("python3", "python3", "runs the example tenants"),
     ("kill", "procps", "tests stop and continue processes"),
@@ -24,6 +24,7 @@ const NEEDED: [(&str, &str, &str); 18] = [
     ("curl", "curl", "sends and takes bodies of a gigabyte"),
     ("haproxy", "haproxy", "says with the PROXY protocol who the client is"),
     ("nghttp", "nghttp2-client", "speaks HTTP/2 as others understand it"),
+    ("nghttpd", "nghttp2-server", "answers in HTTP/2 as others understand it"),
     ("node", "nodejs", "a real server as a tenant"),
     ("slowhttptest", "slowhttptest", "plays thousands of slow clients"),
     ("varnishtest", "varnish", "runs the scripts about framing and keep-alive"),

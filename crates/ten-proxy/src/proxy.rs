@@ -113,7 +113,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
         let peer = origin.address;
         let mut recording = Recording::begin(&self.0.observers, peer, request, &id);
         let (origin, asked) = (&origin, &asked);
-        let exchange = Exchange { proxy: self, client, request, origin, asked, interims };
+        let exchange = Serving { proxy: self, client, request, origin, asked, interims };
         let answer = match refused {
             Some(fault) => Err(fault),
             None => exchange.route(upload, &mut recording).await,
@@ -127,7 +127,7 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
 }
 
 /// One request on its way.
-struct Exchange<'a, U, M> {
+struct Serving<'a, U, M> {
     proxy: &'a Proxy<U, M>,
     client: &'a Client,
     request: &'a Request,
@@ -136,7 +136,7 @@ struct Exchange<'a, U, M> {
     interims: &'a Interims,
 }
 
-impl<U: Upstreams, M: Management> Exchange<'_, U, M> {
+impl<U: Upstreams, M: Management> Serving<'_, U, M> {
     fn upstreams(&self) -> &U {
         &self.proxy.0.upstreams
     }

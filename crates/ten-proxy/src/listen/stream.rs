@@ -99,18 +99,18 @@ pub(super) async fn serve<U: Upstreams, M: Management>(
     if ended {
         return;
     }
-    let mut outgoing = Outgoing { stream: to_client, patience: Patience::default(), terms };
-    let sent = poll_fn(|cx| match outgoing.poll(&mut reply, cx) {
+    let mut sending = Sending { stream: to_client, patience: Patience::default(), terms };
+    let sent = poll_fn(|cx| match sending.poll(&mut reply, cx) {
         Poll::Pending => {
             inbox.gather(cx);
             reply.poll_rest(cx).map_err(|error| (Reason::CANCEL, error))?;
-            outgoing.stream.poll_reset(cx).map(|_| Ok(()))
+            sending.stream.poll_reset(cx).map(|_| Ok(()))
         }
         sent => sent,
     });
     if let Err((reason, error)) = sent.await {
         tracing::debug!(%error, "an answer broke off");
-        outgoing.stream.send_reset(reason);
+        sending.stream.send_reset(reason);
     }
 }
 
@@ -164,13 +164,13 @@ fn send_ahead(respond: &mut SendResponse<Bytes>, interim: &Interim) {
 }
 
 /// The body of an answer on its way.
-struct Outgoing {
+struct Sending {
     stream: SendStream<Bytes>,
     patience: Patience,
     terms: Terms,
 }
 
-impl Outgoing {
+impl Sending {
     /// Sends what there is. Ready when all was sent, or the client takes no more of it.
     fn poll<L>(
         &mut self,

@@ -86,7 +86,7 @@ async fn lengths_and_encodings() {
 
 /// What hyper would resolve by itself, and somebody in front of us may resolve differently.
 #[tokio::test]
-async fn what_hyper_tolerates() {
+async fn what_lenient_servers_tolerate() {
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: b.api.example.com\r\n\r\n";
     for framing in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked",

@@ -2,7 +2,7 @@
 //! and headers.
 //!
 //! Each property is tried on some thousand inputs; `PROPTEST_CASES=1000000` tries as many as
-//! that. What reads bytes has its properties beside it: `listen/framing`,
+//! that. What reads bytes has its properties beside it: `framing`,
 //! `listen/opening/proxy_protocol`, `tunnel/frames`.
 
 mod bytes;
