@@ -168,13 +168,22 @@ impl Warden {
         let sweeper = self.places.folders.sweeper();
         let own = inits.chain(servants).chain(sweeper);
         let known: HashSet<_> = own.chain(self.strangers.iter().copied()).collect();
-        let mut left = false;
-        for pid in procfs::children(me).into_iter().filter(|pid| !known.contains(pid)) {
-            kill_orphan(pid);
-            let reaped = waitpid(Pid::from_raw(pid.cast_signed()), WaitOptions::NOHANG);
-            left |= matches!(reaped, Ok(None));
+        loop {
+            let orphans = procfs::children(me).into_iter().filter(|pid| !known.contains(pid));
+            let (mut reaped, mut left) = (false, false);
+            for pid in orphans {
+                kill_orphan(pid);
+                match waitpid(Pid::from_raw(pid.cast_signed()), WaitOptions::NOHANG) {
+                    Ok(None) => left = true,
+                    Ok(Some(_)) => reaped = true,
+                    Err(errno) => tracing::debug!(%errno, pid, "not ours to reap"),
+                }
+            }
+            // Who has died has left us its own children, after we were asked for ours.
+            if left || !reaped {
+                return left;
+            }
         }
-        left
     }
 }
 
