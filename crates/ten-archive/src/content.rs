@@ -13,6 +13,9 @@ use rustix::{
 };
 use tar::{EntryType, GnuExtSparseHeader, Header};
 
+/// What a disk gives as a whole or not at all, in bytes.
+const BLOCK: u64 = 4096;
+
 /// A part of a file that is no hole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Piece {
@@ -21,7 +24,8 @@ struct Piece {
 }
 
 /// The contents of a file as long as it was when it was looked at. Where it has become shorter
-/// meanwhile, zeros are read.
+/// meanwhile, or cannot be read, there are zeros: the size of what follows is said already, and one bad
+/// block of a disk must not cost all the rest.
 #[derive(Debug)]
 pub(crate) struct Content {
     file: File,
@@ -31,13 +35,21 @@ pub(crate) struct Content {
     before: io::Cursor<Vec<u8>>,
     /// The piece that is being read, and how much of it was.
     at: (usize, u64),
+    /// Why some of it could not be read.
+    broken: Option<io::Error>,
 }
 
 impl Content {
     /// Looks where a file has holes.
     pub(crate) fn of(file: File, size: u64) -> Result<Self, Errno> {
         let pieces = pieces(&file, size)?;
-        Ok(Self { file, size, pieces, before: io::Cursor::default(), at: (0, 0) })
+        let before = io::Cursor::default();
+        Ok(Self { file, size, pieces, before, at: (0, 0), broken: None })
+    }
+
+    /// Why there are zeros in it in place of what could not be read, if there are.
+    pub(crate) fn broken(self) -> Option<io::Error> {
+        self.broken
     }
 
     /// Describes it in the header of its entry.
@@ -90,12 +102,21 @@ impl Read for Content {
             }
             let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(into.len());
             let into = &mut into[..wanted];
-            let read = match self.file.read_at(into, piece.offset + self.at.1)? {
-                0 => {
+            let at = piece.offset + self.at.1;
+            let read = match self.file.read_at(into, at) {
+                Ok(0) => {
                     into.fill(0);
                     wanted
                 }
-                read => read,
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+                Err(error) => {
+                    // What is behind the block may be whole.
+                    let bad = wanted.min((BLOCK - at % BLOCK) as usize);
+                    into[..bad].fill(0);
+                    self.broken.get_or_insert(error);
+                    bad
+                }
             };
             self.at.1 += read as u64;
             return Ok(read);
@@ -129,4 +150,22 @@ fn pieces(file: &File, size: u64) -> Result<Vec<Piece>, Errno> {
         at = to;
     }
     Ok(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_zeros_and_told() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, &[b'x'; 10_000]).unwrap();
+        let closed = File::options().write(true).open(file.path()).unwrap();
+        let mut read = Vec::new();
+        let mut content = Content::of(closed, 10_000).unwrap();
+        content.describe(&mut Header::new_gnu());
+        content.read_to_end(&mut read).unwrap();
+        assert_eq!(read, [0; 10_000]);
+        assert_eq!(Errno::from_io_error(&content.broken().unwrap()), Some(Errno::BADF));
+    }
 }

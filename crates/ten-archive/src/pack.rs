@@ -106,7 +106,8 @@ impl<W: Write> Packer<W> {
             };
             let mut header = header(&fstat(&folder)?, EntryType::Directory);
             self.tar.append_data(&mut header, &inside, io::empty())?;
-            for entry in Dir::read_from(&folder)? {
+            let entries = Dir::read_from(&folder);
+            for entry in self.unless_gone(entries, &inside).into_iter().flatten() {
                 let entry = match entry {
                     Ok(entry) => entry,
                     Err(errno) => {
@@ -196,9 +197,14 @@ impl<W: Write> Packer<W> {
         }
         let size = content.metadata()?.len();
         let mut header = header(&stat, EntryType::Regular);
-        let mut content = Content::of(content, size)?;
+        let content = Content::of(content, size);
+        let Some(mut content) = self.unless_gone(content, inside) else { return Ok(()) };
         content.describe(&mut header);
-        self.tar.append_data(&mut header, inside, content)
+        self.tar.append_data(&mut header, inside, &mut content)?;
+        if let Some(error) = content.broken() {
+            self.lose(inside, format!("some of it cannot be read and is zeros here: {error}"));
+        }
+        Ok(())
     }
 
     /// What is gone, or something else by now, is not missing.

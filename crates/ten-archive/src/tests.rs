@@ -220,6 +220,16 @@ fn nothing_is_ever_written_outside() {
         assert!(house.unpack(&archive).is_err(), "{case:?}");
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{case:?}");
     }
+    // What stands for the instance's folder itself.
+    for (kind, link) in [(Symlink, aim), (Regular, "")] {
+        fs::remove_dir_all(house.at("back")).unwrap();
+        fs::create_dir(house.at("back")).unwrap();
+        let mut tar = tar::Builder::new(Vec::new());
+        add(&mut tar, "0", kind, link);
+        let archive = zstd::encode_all(Cursor::new(tar.into_inner().unwrap()), 1).unwrap();
+        assert!(house.unpack(&archive).is_err(), "{kind:?}");
+        assert_eq!(fs::read_dir(house.at("back")).unwrap().count(), 0, "{kind:?}");
+    }
     assert!(house.unpack(b"no archive").is_err());
     let (whole, _) = house.pack();
     assert!(house.unpack(&whole[..whole.len() / 2]).is_err());

@@ -44,7 +44,12 @@ pub fn unpack(input: impl Read, into: &Path, folders: usize) -> Result<(), Unpac
         let foreign = |why| UnpackError::Foreign { path: path.clone(), why };
         let at = place(&path, into, folders).map_err(foreign)?;
         let mode = entry.header().mode()? & 0o777;
-        match entry.header().entry_type() {
+        let kind = entry.header().entry_type();
+        if path.components().count() == 1 && kind != EntryType::Directory {
+            // The instance's folder itself: what it leads to would become the instance's.
+            return Err(foreign("stands for a folder and is none"));
+        }
+        match kind {
             EntryType::Directory => {
                 fs::create_dir(&at)?;
                 closed.push((at, mode));

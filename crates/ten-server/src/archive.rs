@@ -148,8 +148,10 @@ impl Archives {
         // The keeper's is the only one left, so its end is the archive's.
         drop(theirs);
         let archive = pipe::Receiver::from_owned_fd(ours)?;
+        let cancel = Some(pending.cancel()?);
         let ended = tokio::task::spawn_blocking(move || pending.wait());
-        let packing = Packing { name: name.clone(), archive, ended, trailers, _place: place };
+        let packing =
+            Packing { name: name.clone(), archive, ended, trailers, cancel, _place: place };
         packing.into_body().await
     }
 
@@ -203,13 +205,24 @@ async fn feed(
 /// What an archiver said, or why it failed, once it has ended.
 type Ended = JoinHandle<io::Result<Result<Vec<String>, String>>>;
 
-/// An archive on its way out.
+/// An archive on its way out. Dropped before its end, because its client has left, it takes the
+/// archiver with it, whatever that waits for.
 struct Packing {
     name: InstanceName,
     archive: pipe::Receiver,
     ended: Ended,
     trailers: bool,
+    cancel: Option<Cancel>,
     _place: OwnedSemaphorePermit,
+}
+
+impl Drop for Packing {
+    fn drop(&mut self) {
+        // It is over already, or nobody wants it.
+        if let Some(cancel) = self.cancel.take() {
+            cancel.cancel();
+        }
+    }
 }
 
 /// What comes next of an archive.
