@@ -125,6 +125,11 @@ pub enum User {
     Name(String),
 }
 
+impl User {
+    /// The uids that ten gives to instances and fronts: nobody else is to have one of them.
+    pub const OF_TEN: std::ops::Range<u32> = 0x7000_0000..0x8000_0000;
+}
+
 /// A path of the host that an instance sees through its walls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bind {

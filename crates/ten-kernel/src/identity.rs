@@ -3,6 +3,7 @@
 mod others;
 
 use std::{
+    hash::{BuildHasher, Hasher, RandomState},
     os::{fd::OwnedFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
 };
@@ -170,7 +171,7 @@ fn own(plan: &LaunchPlan, ledger: &Path) -> Result<u32, Failure> {
             Err(Errno::NOENT) => highest_beside(ledger),
             Err(errno) => return Err(errno),
         };
-        let next = if OWN.contains(&highest) { highest + 1 } else { OWN.start };
+        let next = if OWN.contains(&highest) { highest + 1 } else { first() };
         if !OWN.contains(&next) {
             return Err(Errno::USERS);
         }
@@ -180,6 +181,13 @@ fn own(plan: &LaunchPlan, ledger: &Path) -> Result<u32, Failure> {
         Ok(next)
     })();
     next.map_err(failed)
+}
+
+/// Where a server begins to give them out: somewhere in the lower half, so that the instances of two
+/// servers on one host, which hide nothing of each other's, are strangers.
+fn first() -> u32 {
+    let half = u64::from(OWN.end - OWN.start) / 2;
+    OWN.start + (RandomState::new().build_hasher().finish() % half) as u32
 }
 
 /// The highest owner of a folder two levels below the ledger's: `{data_dir}/{service}/{id}`.

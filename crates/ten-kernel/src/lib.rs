@@ -75,8 +75,8 @@ pub use probe::{
     try_way_out,
 };
 pub use quota::{
-    Mechanism, SCRATCH as SCRATCH_IN_IMAGE, Seen, discard_bare, look_into, mechanism, mkfs,
-    storage_used,
+    Mechanism, SCRATCH as SCRATCH_IN_IMAGE, Seen, discard_bare, has_image, look_into, mechanism,
+    mkfs, storage_used,
 };
 pub use reach::{reach_socket, reach_socket_below};
 pub use regular::open_regular;

@@ -34,7 +34,7 @@ use crate::{
     report::Reporter,
 };
 
-pub use image::{SCRATCH, Seen, discard_bare, look_into, mkfs};
+pub use image::{SCRATCH, Seen, discard_bare, has_image, look_into, mkfs};
 
 /// Bytes of a limit that allow one more file. Files are counted too, as an empty one takes
 /// room that no limit of bytes sees; it is what mke2fs(8) would make for a disk of that size.

@@ -226,7 +226,16 @@ pub fn plan(
         return Err(PlanError::Workdir { path: places.workdir });
     }
     let argv: Vec<String> = spec.argv.iter().map(|arg| places.expand(arg)).collect();
-    let program = program::find(&argv[0], &places.workdir, &env)?;
+    let storage = storage(ground, spec, name, &places.folders);
+    let program = match program::find(&argv[0], &places.workdir, &env) {
+        // What is in an image is seen from inside alone, where execve(2) says whether it is there.
+        Err(PlanError::ProgramUnusable { path, .. })
+            if places.owns(&path) && ten_kernel::has_image(&storage) =>
+        {
+            path
+        }
+        found => found?,
+    };
     // A command found in PATH may be a tool that needs more of its home than this folder.
     let folder = program.parent().filter(|_| argv[0].contains('/'));
     let walls = walls::raise(ground, spec, name, &places, folder)?;
@@ -244,7 +253,7 @@ pub fn plan(
         env: env.into_iter().collect(),
         workdir: places.workdir.clone(),
         folders: created,
-        storage: Some(storage(ground, spec, name, &places.folders)),
+        storage: Some(storage),
         scratch: walls.scratch,
         socket: Some(walls.socket),
         activation: spec.listen == Listen::Activation,

@@ -2,10 +2,10 @@
 //! write to.
 
 use std::{
-    fs::DirBuilder,
+    fs::{self, DirBuilder, Permissions},
     hash::{DefaultHasher, Hash, Hasher},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -28,6 +28,7 @@ pub(crate) fn folder(data_dir: &Path) -> PathBuf {
 pub(crate) fn prepare(data_dir: &Path) -> io::Result<PathBuf> {
     let folder = folder(data_dir);
     DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    close(data_dir)?;
     for name in EARLIER {
         let (from, to) = (data_dir.join(name), folder.join(name));
         match renameat_with(CWD, &from, CWD, &to, RenameFlags::NOREPLACE) {
@@ -39,6 +40,21 @@ pub(crate) fn prepare(data_dir: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(folder)
+}
+
+/// Keeps strangers of this host out of the data dir, which somebody else may have made: the walls of
+/// another server's instances do not hide it.
+fn close(data_dir: &Path) -> io::Result<()> {
+    const STRANGERS: u32 = 0o007;
+    let mode = fs::metadata(data_dir)?.permissions().mode();
+    if mode & STRANGERS == 0 {
+        return Ok(());
+    }
+    tracing::info!("{} is closed to other users (chmod o-rwx)", data_dir.display());
+    fs::set_permissions(data_dir, Permissions::from_mode(mode & !STRANGERS)).map_err(|error| {
+        let text = format!("{} is open to other users: {error}", data_dir.display());
+        io::Error::new(error.kind(), text)
+    })
 }
 
 /// Gives all of it to the front's user, where ten is root and so has one.
@@ -65,9 +81,18 @@ pub(crate) fn hash(data_dir: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
+
+    #[test]
+    fn strangers_are_kept_out() {
+        let data = tempfile::tempdir().unwrap();
+        for (before, after) in [(0o755, 0o750), (0o701, 0o700), (0o700, 0o700), (0o770, 0o770)] {
+            fs::set_permissions(data.path(), Permissions::from_mode(before)).unwrap();
+            prepare(data.path()).unwrap();
+            let mode = fs::metadata(data.path()).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, after, "{before:o}");
+        }
+    }
 
     #[test]
     fn what_an_earlier_version_kept_is_brought_in_once() {

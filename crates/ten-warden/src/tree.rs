@@ -23,7 +23,7 @@ use std::{
 use rustix::process::Signal;
 use ten_kernel::{
     CgroupError, CgroupTree, Child, Door, Failure, KILL_ORDER, Leaf, Link, Report, ReportEnd,
-    SCRATCH_IN_IMAGE, Watch, discard_bare, reach_socket, reach_socket_below,
+    SCRATCH_IN_IMAGE, Storage, Watch, discard_bare, reach_socket, reach_socket_below,
 };
 
 pub(crate) use self::launch::LaunchError;
@@ -81,8 +81,8 @@ pub(crate) struct Tree {
     bare: bool,
     scratch: Option<PathBuf>,
     socket: Option<PathBuf>,
-    /// Where the image of its data would be.
-    image_home: Option<PathBuf>,
+    /// What of its data may be in an image; unknown where it was adopted.
+    storage: Option<Storage>,
     init: Child,
     report: ReportEnd,
     cgroup: Option<Leaf>,
@@ -292,8 +292,8 @@ impl Tree {
 
     fn remove_traces(&mut self, places: &Places) {
         self.watch = None;
-        if let (Some(meter), Some(home)) = (self.ends.meter.get(), &self.image_home)
-            && let Err(error) = discard_bare(meter, home)
+        if let (Some(meter), Some(storage)) = (self.ends.meter.get(), &self.storage)
+            && let Err(error) = discard_bare(meter, storage)
         {
             tracing::warn!(tree = self.name, %error, "cannot tell whether its image is empty");
         }

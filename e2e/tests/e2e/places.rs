@@ -307,3 +307,29 @@ fn without_root_a_linked_data_dir_is_hidden_too() {
     let said = ten.cli(&["backup", "app:a", &disk.path().join("a.tar.zst").display().to_string()]);
     assert!(said.contains("is backed up in"), "{said}");
 }
+
+/// The walls of one server's instances know nothing of the other's data folder.
+#[test]
+fn two_servers_on_one_host_are_strangers() {
+    if !has_root() {
+        return;
+    }
+    let servers = [(); 2].map(|()| {
+        let mut ten = Ten::with_config(&config(&app("", ""))).prepare();
+        // Made by somebody, and open to everybody.
+        let (disk, real) = behind_a_link(&ten);
+        ten.start();
+        let note = real.join("app/alice/note");
+        write(&ten, "alice.app", &note, "secret");
+        (ten, disk, note)
+    });
+    let owners = servers.each_ref().map(|(_, _, note)| fs::metadata(note).unwrap().uid());
+    assert_ne!(owners[0], owners[1]);
+    for (here, there) in [(0, 1), (1, 0)] {
+        let (ten, _, own) = &servers[here];
+        let (_, _, others) = &servers[there];
+        assert_eq!(read(ten, "alice.app", own), (200, "secret".into()));
+        assert_eq!(read(ten, "alice.app", others).0, 403);
+        assert_eq!(read(ten, "alice.app", others.parent().unwrap()).0, 403);
+    }
+}

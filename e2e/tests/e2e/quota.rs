@@ -273,6 +273,36 @@ fn a_config_that_changes_moves_no_byte_out_of_reach() {
     assert_eq!(fs::metadata(more(&ten, "a").join("big")).unwrap().len(), 3 * MIB);
 }
 
+/// A program in the instance's own folder goes into the image with it, and is found there.
+#[test]
+fn a_program_in_its_own_folder_starts_from_an_image() {
+    let own = |quota: &str| {
+        let tenant = ten_testkit::tenant_binary().display().to_string();
+        config(quota).replace("@tenant", &tenant).replace(&tenant, "{instance_dir}/app")
+    };
+    let mut ten = Ten::with_config(&own("")).prepare();
+    fs::create_dir_all(folder(&ten, "a")).unwrap();
+    fs::copy(ten_testkit::tenant_binary(), folder(&ten, "a").join("app")).unwrap();
+    ten.start();
+    if !images_work(&ten) {
+        return;
+    }
+    for quota in ["", "storage_quota_mb = 200", "storage_quota_mb = 100"] {
+        ten.stop();
+        ten.write_config(&own(quota));
+        ten.start();
+        for _ in 0..2 {
+            assert!(ask(&ten, "a", "/pid").starts_with("200 "), "{quota}");
+            done(&ten.cli(&["stop", "app:a", "--keep-data"]));
+        }
+        assert_eq!(image(&ten, "a").exists(), !quota.is_empty());
+    }
+    // What is not there, the start says.
+    assert!(ask(&ten, "b", "/pid").starts_with("503 "));
+    let health = ten.cli(&["health", "app:b"]);
+    assert!(format!("{health:?}").contains("/b/app"), "{health:?}");
+}
+
 /// Whatever a tenant puts into its folders, usage, backup and removal see it for what it is.
 #[test]
 fn whatever_is_hoarded_confuses_nobody() {

@@ -230,7 +230,8 @@ pub(super) const SERVICE: &[Key] = &[
     key("bandwidth_mbps", COUNT, Default::Absent, "Network traffic it may cause.").later(),
     key(
         "storage_quota_mb",
-        COUNT,
+        // An image and what its filesystem needs is a file, and ext4 has none of 16 TiB.
+        Kind::Integer { min: 1, max: 15_000_000 },
         Default::Absent,
         "MiB of disk that its folders may take together.",
     ),

@@ -24,6 +24,15 @@ pub(super) fn user(m: &mut Meaning<'_>, section: &Section, isolation: Isolation)
         "dynamic" => User::Dynamic,
         other => other.parse().map_or_else(|_| User::Name(other.into()), User::Uid),
     };
+    if let User::Uid(uid) = user
+        && User::OF_TEN.contains(&uid)
+    {
+        m.mistakes.push(
+            Mistake::at(text.span.clone(), format!("{uid} is not a user of its own"))
+                .label("ten gives these to instances: some other one has it, or will")
+                .help("\"dynamic\" is a user for each instance; or name one of this host"),
+        );
+    }
     // Without walls it would have to pass through ten's own folders to reach its own.
     if isolation == Isolation::Process {
         m.mistakes.push(

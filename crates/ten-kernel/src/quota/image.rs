@@ -22,8 +22,12 @@ mod fill;
 mod look;
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::{
+        fd::{AsFd, AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -75,8 +79,13 @@ const BLOCKS_LOW: u64 = 1024 + 0x4;
 const BLOCKS_HIGH: u64 = 1024 + 0x150;
 const RESIZE: u64 = 0x4008_6610;
 
-/// Entries that are looked at to find out whether an image holds anything but folders.
-const BARE_ENTRIES: usize = 64;
+/// Made by mke2fs(8) at the top of every filesystem.
+const LOST_AND_FOUND: &str = "lost+found";
+
+/// Whether the data of a tree are in an image, as far as can be told.
+pub fn has_image(storage: &Storage) -> bool {
+    is_there(storage).unwrap_or(false)
+}
 
 pub(super) fn is_there(storage: &Storage) -> Result<bool, Errno> {
     match fs::symlink_metadata(storage.home.join(IMAGE)) {
@@ -235,41 +244,51 @@ fn bound(device: &Loop, root: &OwnedFd, limit: u64) -> Result<(), Errno> {
     fs::write(knob, withheld.to_string()).map_err(|why| errno(&why))
 }
 
-/// Removes an image in which there is nothing but folders, once its tree has ended: what never
-/// wrote costs nothing. `meter` is what was handed over of it.
-pub fn discard_bare(meter: &OwnedFd, home: &Path) -> std::io::Result<()> {
+/// Removes an image in which there is nothing but what ten itself has made, once its tree has ended:
+/// what never wrote costs nothing. `meter` is what was handed over of it.
+pub fn discard_bare(meter: &OwnedFd, storage: &Storage) -> std::io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = openat(meter, ".", flags, Mode::empty())?;
-    let image = home.join(IMAGE);
-    if !image.exists() || !are_bare(&root, &mut { BARE_ENTRIES }, true)? {
+    let image = storage.home.join(IMAGE);
+    let own = |path: &PathBuf| path.strip_prefix(&storage.data_dir).map(Path::to_path_buf);
+    let own: Vec<PathBuf> = storage.folders.iter().filter_map(|path| own(path).ok()).collect();
+    if !image.exists() || !holds_only(&root, Path::new(""), &own)? {
         return Ok(());
     }
     fs::remove_file(image)?;
     // Whatever else is there, stays.
-    let _ = fs::remove_dir(home);
+    let _ = fs::remove_dir(&storage.home);
     Ok(())
 }
 
-/// Whether there are only folders in a folder, and few of them.
-fn is_bare(folder: &OwnedFd) -> Result<bool, Errno> {
-    are_bare(folder, &mut { BARE_ENTRIES }, false)
-}
-
-/// `but_scratch` leaves out what is in a scratch folder here.
-fn are_bare(folder: &OwnedFd, left: &mut usize, but_scratch: bool) -> Result<bool, Errno> {
+/// Whether there is nothing in a folder of an image but `own`, which are empty, and what they
+/// lie in.
+fn holds_only(folder: &OwnedFd, path: &Path, own: &[PathBuf]) -> Result<bool, Errno> {
     for entry in Dir::read_from(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        let is_scratch = but_scratch && name.to_bytes() == SCRATCH.as_bytes();
-        if [c".", c".."].contains(&name) || is_scratch {
+        let at = path.join(OsStr::from_bytes(name.to_bytes()));
+        // The one is emptied by every start, the other is mke2fs(8)'s.
+        let is_ours = [SCRATCH, LOST_AND_FOUND].iter().any(|ours| at == Path::new(ours));
+        if [c".", c".."].contains(&name) || is_ours {
             continue;
         }
-        if *left == 0 || entry.file_type() != FileType::Directory {
+        let leads = own.iter().any(|own| own.starts_with(&at));
+        if !leads || entry.file_type() != FileType::Directory {
             return Ok(false);
         }
-        *left -= 1;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        if !are_bare(&openat(folder, name, flags, Mode::empty())?, left, false)? {
+        if !holds_only(&openat(folder, name, flags, Mode::empty())?, &at, own)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether nothing is in a folder.
+fn is_empty(folder: &OwnedFd) -> Result<bool, Errno> {
+    for entry in Dir::read_from(folder)? {
+        if ![c".", c".."].contains(&entry?.file_name()) {
             return Ok(false);
         }
     }

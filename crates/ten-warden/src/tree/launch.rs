@@ -129,7 +129,7 @@ impl Tree {
             bare: plan.walls == Walls::Bare,
             scratch: plan.scratch.clone(),
             socket: plan.socket.clone(),
-            image_home: plan.storage.as_ref().map(|storage| storage.home.clone()),
+            storage: plan.storage.clone(),
             init,
             report,
             cgroup,

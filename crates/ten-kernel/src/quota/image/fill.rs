@@ -24,7 +24,7 @@ use rustix::{
 };
 
 use super::{
-    BEFORE, DRAFT, IMAGE, data_dir, errno, failed, is_bare, is_there, length, make_home,
+    BEFORE, DRAFT, IMAGE, data_dir, errno, failed, is_empty, is_there, length, make_home,
     open_folder, plain,
 };
 use crate::{
@@ -82,7 +82,7 @@ pub(super) fn make(storage: &Storage, reporter: &Reporter) -> Result<bool, Failu
     let mut filled = Vec::new();
     for path in &storage.folders {
         let Some(folder) = plain(storage, &data, path)? else { continue };
-        if !is_bare(&folder).map_err(failed(path))? {
+        if !is_empty(&folder).map_err(failed(path))? {
             filled.push((path, folder));
         }
     }

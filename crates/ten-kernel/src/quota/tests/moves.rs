@@ -250,18 +250,23 @@ fn many_start_at_once() {
 #[test]
 fn what_never_wrote_costs_nothing() {
     let Some(house) = House::new() else { return };
-    let home = house.storage(None).home;
+    let storage = house.storage(None);
     let write = |held: &Held| fs::write(at(held, 1).join("file"), "").unwrap();
-    let remove = |held: &Held| fs::remove_file(at(held, 1).join("file")).unwrap();
-    for (act, stays) in [(&write as &(dyn Fn(&Held) + Sync), true), (&remove, false)] {
+    let make = |held: &Held| {
+        fs::remove_file(at(held, 1).join("file")).unwrap();
+        fs::create_dir(at(held, 1).join("folder")).unwrap();
+    };
+    let remove = |held: &Held| fs::remove_dir(at(held, 1).join("folder")).unwrap();
+    for (act, stays) in [(&write as &(dyn Fn(&Held) + Sync), true), (&make, true), (&remove, false)]
+    {
         let meter = house.within(Some(MIB), |held| {
             act(&held);
             held.meter.unwrap()
         });
-        discard_bare(&meter, &home).unwrap();
-        assert_eq!(house.image().exists(), stays, "even an empty file is data");
+        discard_bare(&meter, &storage).unwrap();
+        assert_eq!(house.image().exists(), stays, "even what is empty is data");
     }
-    assert!(!home.exists());
+    assert!(!storage.home.exists());
     house.nothing_is_left();
 }
 
