@@ -2,7 +2,7 @@ use std::{fs, path::Path, time::Duration};
 
 use http_body_util::BodyExt as _;
 use ten_warden::{FrontCommand, Keeper, Keeping, Planner};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::*;
 
@@ -95,7 +95,7 @@ async fn a_client_that_leaves_takes_its_archiver_with_it() {
     let until = async |condition: &dyn Fn() -> bool| {
         let soon = timeout(Duration::from_secs(10), async {
             while !condition() {
-                sleep(Duration::from_millis(5)).await;
+                tokio::task::yield_now().await;
             }
         });
         soon.await.expect("in time");
