@@ -381,8 +381,9 @@ fn a_terminal_is_one() {
             "expect '/dev/pts/'",
             "expect '33 77'",
             "expect '=xterm-test='",
-            // Ctrl-C is for the command, and the shell around it goes on.
-            "type 'echo be\"\"gun; sleep 1000\\n'",
+            // Ctrl-C is for the command, and the shell around it goes on. It is the command itself that
+            // says that it has the terminal.
+            "type 'sh -c \"printf be%sn gu; exec sleep 1000\"\\n'",
             "expect 'begun'",
             "type '\\x03'",
             "type 'echo ended with $?\\n'",
