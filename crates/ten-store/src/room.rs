@@ -9,11 +9,15 @@ use rustix::{fs::statvfs, process::geteuid};
 /// database where it is the turn of a checkpoint.
 const ROOM_BYTES: u64 = 64 * 1024;
 
-/// Whether there is less left for this process than a transaction may take. A disk that does
-/// not say, or has no limit, is not full.
+/// Files that what the fact is about may take: a folder with its record, or an entry of the trash.
+const ROOM_FILES: u64 = 4;
+
+/// Whether there is less left for this process than a transaction may take, or than what it is about.
+/// A disk that does not say, or has no limit, is not full.
 pub(crate) fn is_used_up(database: &Path) -> bool {
     let Ok(disk) = statvfs(database) else { return false };
     // Some blocks are for root alone (statvfs(3): f_bavail).
     let blocks = if geteuid().is_root() { disk.f_bfree } else { disk.f_bavail };
-    disk.f_blocks > 0 && blocks.saturating_mul(disk.f_frsize) < ROOM_BYTES
+    let no_bytes = disk.f_blocks > 0 && blocks.saturating_mul(disk.f_frsize) < ROOM_BYTES;
+    no_bytes || disk.f_files > 0 && disk.f_ffree < ROOM_FILES
 }

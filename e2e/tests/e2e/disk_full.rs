@@ -3,8 +3,9 @@
 
 use std::{
     cell::Cell,
+    ffi::CStr,
     fs::{self, File},
-    io::Write,
+    io::{ErrorKind, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
@@ -26,13 +27,21 @@ struct Disk(TempDir, Cell<u32>);
 impl Disk {
     /// `None`, with the reason, where this user may not mount.
     fn mount() -> Option<Self> {
+        Self::mount_with(c"size=16m,mode=755")
+    }
+
+    /// One that has room, but for few files.
+    fn mount_few_files() -> Option<Self> {
+        Self::mount_with(c"size=64m,nr_inodes=300,mode=755")
+    }
+
+    fn mount_with(options: &CStr) -> Option<Self> {
         if !geteuid().is_root() {
             let _ = writeln!(std::io::stderr(), "SKIP only root may mount a disk");
             return None;
         }
         let folder = tempfile::Builder::new().prefix("ten-disk-").tempdir().unwrap();
-        let options = Some(c"size=16m,mode=755");
-        mount("tmpfs", folder.path(), "tmpfs", MountFlags::NODEV, options).unwrap();
+        mount("tmpfs", folder.path(), "tmpfs", MountFlags::NODEV, Some(options)).unwrap();
         Some(Self::at(folder))
     }
 
@@ -70,9 +79,25 @@ impl Disk {
         self.0.path()
     }
 
+    fn ballast(&self) -> PathBuf {
+        self.path().join(format!("ballast-{}", self.1.replace(self.1.get() + 1)))
+    }
+
+    /// Takes every file that is left.
+    fn fill_with_files(&self) -> Ballast {
+        let path = self.ballast();
+        if fs::create_dir(&path).is_ok() {
+            let mut names = 0..;
+            while names.next().is_some_and(|name| File::create(path.join(name.to_string())).is_ok())
+            {
+            }
+        }
+        Ballast(path)
+    }
+
     /// Takes every byte that is left.
     fn fill(&self) -> Ballast {
-        let path = self.path().join(format!("ballast-{}", self.1.replace(self.1.get() + 1)));
+        let path = self.ballast();
         let mut file = File::create(&path).unwrap();
         for size in [64 * 1024, 4096, 1] {
             let block = vec![1; size];
@@ -95,7 +120,14 @@ struct Ballast(PathBuf);
 
 impl Drop for Ballast {
     fn drop(&mut self) {
-        fs::remove_file(&self.0).expect("the ballast can be removed");
+        let removed = match self.0.is_dir() {
+            true => fs::remove_dir_all(&self.0),
+            false => fs::remove_file(&self.0),
+        };
+        match removed {
+            Err(error) if error.kind() != ErrorKind::NotFound => panic!("ballast stays: {error}"),
+            _ => {}
+        }
     }
 }
 
@@ -225,11 +257,47 @@ fn a_full_disk_stops_what_must_be_stored_and_nothing_else() {
     assert_eq!(names(&ten), after);
 }
 
+/// Of services.
+const KINDS: [&str; 3] = ["", "isolation = \"process\"", "listen = \"activation\""];
+
 /// Who has not run before is not held guilty, and starts when there is room.
 #[test]
 fn who_has_run_wakes_on_a_full_disk() {
     let Some(disk) = Disk::mount() else { return };
-    wakes_while_full(&disk);
+    wakes_while_full(&disk, Disk::fill, &KINDS);
+}
+
+#[test]
+fn who_has_run_wakes_on_a_disk_without_another_file() {
+    let Some(disk) = Disk::mount_few_files() else { return };
+    // A Unix socket is a file that only a start can make.
+    wakes_while_full(&disk, Disk::fill_with_files, &KINDS[..2]);
+}
+
+/// There is room, and no file for it.
+#[test]
+fn a_disk_without_another_file_stops_what_needs_one_and_loses_nothing() {
+    let Some(disk) = Disk::mount_few_files() else { return };
+    let ten = Ten::with_config(&app("", "")).start();
+    let note = ten.data_dir().join("app/awake/note");
+    let write = format!("/write?path={}&text=mine", note.display());
+    assert_eq!(ten.get("awake.app.localhost", &write).status, 200);
+    let before = known(&ten);
+    let ballast = disk.fill_with_files();
+    assert_eq!(ten.get("awake.app.localhost", "/").text(), "app:awake");
+    for command in
+        [&["spawn", "app:new"][..], &["stop", "app:awake"], &["rm", "app:awake"], &["token-gen"]]
+    {
+        refused(&ten.cli(command));
+    }
+    assert_eq!(ten.get("new.app.localhost", "/").status, 503);
+    assert_eq!(known(&ten), before);
+    done(&ten.cli(&["stop", "app:awake", "--keep-data"]));
+    drop(ballast);
+    ten.wait_until("both wake", PATIENCE, || {
+        ["awake", "new"].iter().all(|id| ten.get(&format!("{id}.app.localhost"), "/").status == 200)
+    });
+    assert_eq!(fs::read_to_string(&note).unwrap(), "mine");
 }
 
 #[test]
@@ -238,16 +306,16 @@ fn who_has_run_wakes_on_a_full_disk_of_blocks() {
         return drop(writeln!(std::io::stderr(), "SKIP only root may mount a disk"));
     }
     let Some(disk) = Disk::mount_blocks() else { return };
-    wakes_while_full(&disk);
+    wakes_while_full(&disk, Disk::fill, &KINDS);
 }
 
-fn wakes_while_full(disk: &Disk) {
-    for keys in ["", "isolation = \"process\"", "listen = \"activation\""] {
+fn wakes_while_full(disk: &Disk, fill: fn(&Disk) -> Ballast, kinds: &[&str]) {
+    for keys in kinds {
         let settings = "[settings]\nbackoff_base_ms = 10\nbackoff_max_ms = 20\nmax_restarts = 2\n";
         let args = if keys.contains("activation") { "--listen activation" } else { "" };
         let ten = Ten::with_config(&(settings.to_owned() + &app(args, keys))).start();
         let hosts = ["a", "b", "c"].map(|id| format!("{id}.app.localhost"));
-        let ballast = disk.fill();
+        let ballast = fill(disk);
         for _ in 0..5 {
             let answer = ten.get(&hosts[0], "/");
             assert!([502, 503].contains(&answer.status), "{}: {}", answer.status, answer.text());
@@ -259,7 +327,7 @@ fn wakes_while_full(disk: &Disk) {
             });
             done(&ten.cli(&["stop", &format!("app:{id}"), "--keep-data"]));
         }
-        let mut ballast = vec![disk.fill()];
+        let mut ballast = vec![fill(disk)];
         for round in 0..10 {
             for host in &hosts {
                 assert_eq!(ten.get(host, "/").status, 200, "{keys}, round {round}");
@@ -268,7 +336,7 @@ fn wakes_while_full(disk: &Disk) {
                 done(&ten.cli(&["stop", &format!("app:{id}"), "--keep-data"]));
             }
             // Whatever that has freed is taken by somebody else.
-            ballast.push(disk.fill());
+            ballast.push(fill(disk));
         }
     }
 }
