@@ -1,8 +1,9 @@
 //! The environment of one instance, built from nothing.
 
-use std::{collections::BTreeMap, ffi::OsString};
+use std::{collections::BTreeMap, ffi::OsString, io};
 
-use ten_domain::{InstanceName, ServiceSpec};
+use ten_domain::{InstanceName, ServiceSpec, User};
+use ten_kernel::HostUser;
 
 use crate::{Ground, PlanError, person::Person, places::Places};
 
@@ -12,10 +13,13 @@ const PASSED: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"];
 /// The PATH of an instance where ten itself has none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// ten's own environment, as text. A variable that is not UTF-8 cannot be named in a config
-/// and is not part of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HostEnvironment(BTreeMap<String, String>);
+/// ten's own environment, as text, and users of its host. A variable that is not UTF-8 cannot be named
+/// in a config and is not part of it.
+#[derive(Debug, Clone, Default)]
+pub struct HostEnvironment {
+    variables: BTreeMap<String, String>,
+    pub(crate) users: Vec<(User, HostUser)>,
+}
 
 impl HostEnvironment {
     /// Takes what is text from a process's environment.
@@ -23,12 +27,42 @@ impl HostEnvironment {
         let text = |(name, value): (OsString, OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Self(variables.into_iter().filter_map(text).collect())
+        let variables = variables.into_iter().filter_map(text).collect();
+        Self { variables, users: Vec::new() }
+    }
+
+    /// Looks up the users that services name. That may take as long as whoever keeps them likes
+    /// (nsswitch.conf(5)), so it is for the start of a server and not for that of an instance. Who is
+    /// not found is looked for again each time.
+    pub fn knowing_users_of<'a>(
+        mut self,
+        services: impl IntoIterator<Item = &'a ServiceSpec>,
+    ) -> Self {
+        for spec in services {
+            if let Some(user) = &spec.user
+                && let Ok(Some(found)) = self.user(user)
+            {
+                self.users.push((user.clone(), found));
+            }
+        }
+        self
+    }
+
+    /// The user of the host that is meant, if there is one.
+    pub(crate) fn user(&self, user: &User) -> io::Result<Option<HostUser>> {
+        if let Some((_, known)) = self.users.iter().find(|(known, _)| known == user) {
+            return Ok(Some(known.clone()));
+        }
+        Ok(match user {
+            User::Inherit | User::Dynamic => None,
+            User::Uid(uid) => HostUser::with_uid(*uid)?,
+            User::Name(name) => HostUser::named(name)?,
+        })
     }
 
     /// The value of a variable.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.variables.get(name).map(String::as_str)
     }
 }
 
@@ -47,7 +81,7 @@ pub(crate) fn build(
     };
     let mut env: BTreeMap<String, String> = ground
         .environment
-        .0
+        .variables
         .iter()
         .filter(|(name, _)| passes(name))
         .map(|(name, value)| (name.clone(), value.clone()))

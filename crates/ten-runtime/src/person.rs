@@ -42,7 +42,7 @@ impl Person {
                     name: Some(String::new()),
                 });
             }
-            Some(User::Uid(uid)) => HostUser::with_uid(*uid).map(|found| {
+            Some(user @ User::Uid(uid)) => ground.environment.user(user).map(|found| {
                 Some(found.unwrap_or_else(|| HostUser {
                     name: String::new(),
                     uid: *uid,
@@ -51,13 +51,11 @@ impl Person {
                     home: instance_dir.into(),
                 }))
             }),
-            Some(User::Name(name)) => HostUser::named(name),
+            Some(user @ User::Name(_)) => ground.environment.user(user),
         };
         let named = |user: &Option<User>| user.as_ref().map_or_else(String::new, word);
-        let found = found.map_err(|source| PlanError::UserLookup {
-            user: named(&spec.user),
-            source: source.into(),
-        })?;
+        let found =
+            found.map_err(|source| PlanError::UserLookup { user: named(&spec.user), source })?;
         let found = found.ok_or_else(|| PlanError::UserUnknown { user: named(&spec.user) })?;
         let HostUser { name, uid, gid, groups, home } = found;
         let user = ten_kernel::User::Named { uid, gid, groups };

@@ -180,3 +180,17 @@ fn what_cannot_be_started_is_said_so() {
     long.socket = Template::parse(&format!("/tmp/{}/{{id}}.sock", "x".repeat(40))).unwrap();
     assert!(matches!(plan_of(&long, &name), Err(PlanError::SocketTooLong { .. })));
 }
+
+/// Before anything starts: whoever keeps users may take its time.
+#[test]
+fn users_are_looked_up_beforehand() {
+    let called = |user: User| ServiceSpec { user: Some(user), ..spec(Isolation::Namespace) };
+    let nobody = User::Name("nobody".into());
+    let services = [called(nobody.clone()), called(User::Name("no-such-user".into()))];
+    let mut known = HostEnvironment::new([]).knowing_users_of(&services);
+    assert_eq!(known.user(&nobody).unwrap().unwrap().name, "nobody");
+    assert_eq!(known.users.len(), 1, "who is missing may come yet");
+    // It is not asked for again.
+    known.users[0].1.home = "/as/it/was".into();
+    assert_eq!(known.user(&nobody).unwrap().unwrap().home, "/as/it/was");
+}

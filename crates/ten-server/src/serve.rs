@@ -143,7 +143,8 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
         domain,
     };
     let note = serde_json::to_vec(&birth).map_err(ServeError::Note)?;
-    let environment = HostEnvironment::new(std::env::vars_os());
+    let services = config.services.values().map(AsRef::as_ref);
+    let environment = HostEnvironment::new(std::env::vars_os()).knowing_users_of(services);
     let private_networks = private_networks(&config);
     let ground = ground(&config, &birth, environment).map_err(ServeError::Layout)?;
     let planner: Arc<dyn ten_warden::Planner> = Arc::new(Planner { ground, config });

@@ -182,7 +182,7 @@ pub(super) const SERVICE: &[Key] = &[
         Kind::User,
         Default::Absent,
         "The user it runs as: a name, a uid, \"inherit\" (ten's own) or \"dynamic\" (one of its \
-         own for each instance). Absent: dynamic where ten is root and there are walls.",
+         own for each instance). Looked up when the server starts. Absent: dynamic where ten is root and there are walls.",
     ),
     key(
         "bind",
