@@ -4,6 +4,7 @@ use std::{
     ffi::c_void,
     os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd},
     panic::{AssertUnwindSafe, catch_unwind},
+    ptr,
 };
 
 use rustix::{
@@ -128,6 +129,8 @@ pub(crate) fn fork(
 
 /// Room for what runs between clone and execve, and for what a panic has to say there.
 const STACK: usize = 256 * 1024;
+/// A page, however large this machine has them.
+const GUARD: usize = 64 * 1024;
 /// What the shell uses for a command that cannot be executed.
 pub(crate) const NOT_EXECUTED: i32 = 126;
 
@@ -137,17 +140,50 @@ pub(crate) const NOT_EXECUTED: i32 = 126;
 /// here, as what `then` has returned. All else that a process has is its own from the beginning:
 /// descriptors, signals, working folder, limits.
 pub(crate) fn execute<E>(then: impl FnOnce() -> E) -> Result<(Pid, Option<E>), Errno> {
-    let mut stack = Vec::<u128>::with_capacity(STACK / size_of::<u128>());
-    let top = stack.spare_capacity_mut().as_mut_ptr_range().end;
+    let stack = Stack::new()?;
     let mut shared = Shared { then: Some(then), kept: None };
     let entry = enter_of(&shared);
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: the stack is aligned, large enough and nobody else's; it and `shared` outlive the
-    // child's use of them, because the kernel resumes this thread only when the child has left
-    // this memory.
-    let pid = unsafe { libc::clone(entry, top.cast(), flags, (&raw mut shared).cast()) };
+    // SAFETY: the stack is aligned and nobody else's, and what goes beyond it faults; it and
+    // `shared` outlive the child's use of them, because the kernel resumes this thread only when
+    // the child has left this memory.
+    let pid = unsafe { libc::clone(entry, stack.top(), flags, (&raw mut shared).cast()) };
     let pid = Pid::from_raw(pid).filter(|_| pid > 0).ok_or_else(last_errno)?;
     Ok((pid, shared.kept))
+}
+
+/// Memory for a stack, above some that nobody may touch: the memory below is another process's.
+struct Stack(*mut c_void);
+
+impl Stack {
+    const LENGTH: usize = STACK + GUARD;
+
+    fn new() -> Result<Self, Errno> {
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: new memory, wherever the kernel likes.
+        let memory = unsafe { libc::mmap(ptr::null_mut(), Self::LENGTH, protection, flags, -1, 0) };
+        if memory == libc::MAP_FAILED {
+            return Err(last_errno());
+        }
+        let stack = Self(memory);
+        // SAFETY: the lowest pages of what was just mapped, which nothing uses yet.
+        match unsafe { libc::mprotect(memory, GUARD, libc::PROT_NONE) } {
+            0 => Ok(stack),
+            _ => Err(last_errno()),
+        }
+    }
+
+    fn top(&self) -> *mut c_void {
+        self.0.wrapping_byte_add(Self::LENGTH)
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new` with this length, and nobody runs on it any more.
+        unsafe { libc::munmap(self.0, Self::LENGTH) };
+    }
 }
 
 struct Shared<F, E> {
