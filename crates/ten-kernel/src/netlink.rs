@@ -97,7 +97,8 @@ impl Netlink {
     }
 
     /// Has the messages carried out in their order, and all of them answered; the first that
-    /// is refused is the error, with its place among them.
+    /// is refused is the error, with its place among them. No answer is left to be taken for one of
+    /// the next messages.
     pub(crate) fn carry_out(&self, messages: &[Message]) -> Result<(), (usize, Errno)> {
         let mut bytes = Vec::new();
         for (index, Message { kind, flags, body }) in messages.iter().enumerate() {
@@ -112,12 +113,20 @@ impl Netlink {
         send(&self.0, &bytes, SendFlags::empty()).map_err(|errno| (0, errno))?;
         let mut due = messages.iter().filter(|m| m.flags & libc::NLM_F_ACK as u16 != 0).count();
         let mut room = [0; ROOM];
-        while due > 0 {
-            let (got, _) =
-                recv(&self.0, &mut room[..], RecvFlags::empty()).map_err(|errno| (0, errno))?;
+        let mut refused = None;
+        // What is refused is answered although nobody wants to know, and may end all of the rest. The
+        // kernel has said everything when `send` returns.
+        while due > 0 || refused.is_some() {
+            let got = match (recv(&self.0, &mut room[..], RecvFlags::empty()), refused) {
+                (Ok((got, _)), _) => got,
+                (Err(Errno::AGAIN), Some(refused)) => return Err(refused),
+                (Err(errno), _) => return Err((0, errno)),
+            };
             let mut rest = &room[..got];
             while let Some((answer, next)) = split(rest) {
-                answered(answer)?;
+                if let Err(this) = answered(answer) {
+                    refused.get_or_insert(this);
+                }
                 due = due.saturating_sub(1);
                 rest = next;
             }
@@ -171,6 +180,21 @@ mod tests {
         let (at, errno) = socket.carry_out(&[nobody]).unwrap_err();
         assert_eq!(at, 0);
         assert!(matches!(errno, Errno::NODEV | Errno::PERM), "{errno}");
+    }
+
+    #[test]
+    fn no_answer_is_left_for_the_next() {
+        let socket = Netlink::routes().unwrap();
+        let ack = libc::NLM_F_ACK as u16;
+        let nobody = || Message::new(libc::RTM_DELLINK, ack, &link_header(i32::MAX));
+        // Answered without being asked to.
+        let silent = Message::new(libc::RTM_DELLINK, 0, &link_header(i32::MAX));
+        let (at, _) = socket.carry_out(&[nobody(), silent, nobody(), nobody()]).unwrap_err();
+        assert_eq!(at, 0);
+        for _ in 0..3 {
+            let unknown = Message::new(libc::RTM_GETLINK + 1000, ack, &link_header(1));
+            assert_eq!(socket.carry_out(&[unknown]), Err((0, Errno::OPNOTSUPP)));
+        }
     }
 
     fn link_header(index: i32) -> [u8; 16] {
