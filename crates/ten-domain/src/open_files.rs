@@ -18,7 +18,7 @@ impl OpenFiles {
     const OF_FRONT: u64 = 5;
 
     /// How many instances may run at a time. Their starts never want for files, however many clients
-    /// there are, and half of the files are nobody's but the clients'.
+    /// there are.
     pub const fn instances(self) -> usize {
         (self.0 / (2 * Self::OF_WARDEN)) as usize
     }

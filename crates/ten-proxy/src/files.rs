@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::io::Errno;
@@ -28,6 +28,7 @@ pub(crate) struct Files {
     most: usize,
     keepers: Mutex<Vec<Weak<dyn Keeper>>>,
     few: Complaint,
+    swept: Mutex<Option<Instant>>,
 }
 
 /// Who keeps connections that nobody uses.
@@ -49,8 +50,8 @@ impl Drop for Counted {
 impl Files {
     /// Room for `most` connections.
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        let (open, keepers) = (AtomicUsize::new(0), Mutex::default());
-        Arc::new(Self { open, most, keepers, few: Complaint::default() })
+        let (open, keepers, swept) = (AtomicUsize::new(0), Mutex::default(), Mutex::default());
+        Arc::new(Self { open, most, keepers, few: Complaint::default(), swept })
     }
 
     /// From now on asks `keeper` to close what is idle, when room is wanted.
@@ -71,10 +72,20 @@ impl Files {
         Counted(Arc::clone(self))
     }
 
-    /// Closes those that nobody uses; how many there were.
+    /// Closes those that nobody uses; how many there were. None where that was just done: many may
+    /// ask at a time, and it is a look at every pool.
     pub(crate) fn close_idle(&self) -> usize {
-        let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
-        let keepers: Vec<_> = keepers.iter().filter_map(Weak::upgrade).collect();
+        {
+            let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+            if swept.is_some_and(|swept| swept.elapsed() < PAUSE) {
+                return 0;
+            }
+            *swept = Some(Instant::now());
+        }
+        let keepers: Vec<_> = {
+            let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+            keepers.iter().filter_map(Weak::upgrade).collect()
+        };
         keepers.iter().map(|keeper| keeper.close_idle()).sum()
     }
 

@@ -21,7 +21,7 @@ use crate::{
     body::{Broke, Source},
     buffer::Buffer,
     check::BadResponse,
-    files::Files,
+    files::{self, Files},
     forward::Message,
     head::Response,
     upload::{Upload, UploadError},
@@ -249,9 +249,9 @@ impl Answer {
     }
 
     /// The connection of an answer that switches protocols, and what has come behind it.
-    pub(crate) fn into_wire(self) -> Option<(Wire, Buffer)> {
+    pub(crate) fn into_tunnel(self) -> Option<(Wire, Buffer, files::Counted)> {
         match self {
-            Self::Http1(answer) => Some(answer.into_wire()),
+            Self::Http1(answer) => Some(answer.into_tunnel()),
             Self::H2c(_) => None,
         }
     }

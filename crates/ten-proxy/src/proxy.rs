@@ -313,7 +313,8 @@ fn reply<L: Lease>(
     let Some(protocol) = switched else {
         return Ok(Reply::passed(head, Download::new(answer, uploading, pool, lease)));
     };
-    let (wire, rest) = answer.into_wire().ok_or(BadResponse::Upgrade)?;
-    let switch = Switch { protocol, wire, rest, lease, recording: Recording::default() };
+    let (wire, rest, counted) = answer.into_tunnel().ok_or(BadResponse::Upgrade)?;
+    let recording = Recording::default();
+    let switch = Switch { protocol, wire, rest, counted, recording, lease };
     Ok(Reply::switched(head, switch))
 }

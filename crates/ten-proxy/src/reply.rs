@@ -213,6 +213,14 @@ impl<L> Reply<L> {
         }
     }
 
+    /// Whether nothing else than the end of the connection tells a client where it ends.
+    pub(crate) fn ends_with_connection(&self, request: &Request) -> bool {
+        request.version == Version::Http10
+            && !self.is_bodiless(request.is_head())
+            && !self.tells_length()
+            && self.left().is_none()
+    }
+
     /// How much is still to come, if that is known and is no more than an instance says.
     pub(crate) fn left(&self) -> Option<u64> {
         match &self.body {

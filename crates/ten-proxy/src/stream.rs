@@ -36,7 +36,7 @@ struct Arrivals {
 ///
 /// To h2 each that waits costs as much as 256 bytes, however small it is, and past some memory for
 /// all of a connection that ends. So whoever drives an exchange gathers them, whatever the body
-/// waits for.
+/// waits for. h2 wakes the one task that has asked last: the body is to be read by the same one.
 pub(crate) struct Inbox(Weak<Mutex<Arrivals>>);
 
 impl Inbox {

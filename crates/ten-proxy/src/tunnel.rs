@@ -17,7 +17,9 @@ mod frames;
 mod parting;
 
 use self::{flow::Flow, frames::Frames, parting::Parting};
-use crate::{DrainSignal, Lease, buffer::Buffer, listen::Terms, record::Recording, wire::Wire};
+use crate::{
+    DrainSignal, Lease, buffer::Buffer, files, listen::Terms, record::Recording, wire::Wire,
+};
 
 /// The status code that says that an endpoint goes away, "such as a server going down"
 /// (RFC 6455, section 7.4.1). To the instance it is the client that goes.
@@ -29,6 +31,8 @@ pub(crate) struct Switch<L> {
     pub(crate) wire: Wire,
     /// What it has said already.
     pub(crate) rest: Buffer,
+    /// Its connection is one of all that are open.
+    pub(crate) counted: files::Counted,
     /// Before the lease: the use ends after it was told.
     pub(crate) recording: Recording,
     pub(crate) lease: L,
@@ -42,7 +46,7 @@ pub(crate) async fn run<L: Lease>(
     instance: Switch<L>,
     mut drain: DrainSignal,
 ) {
-    let Switch { protocol, wire, rest, recording, lease } = instance;
+    let Switch { protocol, wire, rest, counted, recording, lease } = instance;
     let websocket = protocol.eq_ignore_ascii_case(b"websocket");
     let frames = || if websocket { Frames::default() } else { Frames::unknown() };
     let (client, said, terms) = client;
@@ -66,7 +70,7 @@ pub(crate) async fn run<L: Lease>(
     if let Err(error) = parting.begins_with(reason, flows).await {
         tracing::debug!(%error, "tunnel broken off");
     }
-    drop((recording, lease));
+    drop((counted, recording, lease));
 }
 
 /// A Close frame as a server sends it (RFC 6455, sections 5.2 and 5.5.1).

@@ -21,6 +21,9 @@ use std::{
 
 /// Bytes that are read in one turn, to within one read.
 const TURN: usize = 64 << 10;
+/// What a frame counts beside its bytes: h2 keeps the memory that so many of them have ever taken at
+/// one time until the connection ends.
+const FRAME: usize = 256;
 
 /// For h2, which is to end no connection for small frames of bodies.
 pub(crate) const UNCOUNTED: usize = usize::MAX;
@@ -44,8 +47,8 @@ impl Turn {
         Poll::Pending
     }
 
-    /// So many bytes were read.
-    pub(crate) fn read(&self, bytes: usize) {
-        self.0.fetch_add(bytes, Relaxed);
+    /// So many bytes were read, with the beginnings of so many frames.
+    pub(crate) fn read(&self, bytes: usize, frames: usize) {
+        self.0.fetch_add(bytes + frames * FRAME, Relaxed);
     }
 }

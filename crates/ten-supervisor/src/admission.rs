@@ -50,6 +50,12 @@ impl Census {
         self.with_process -= 1;
     }
 
+    /// Whether as many have a process as there are open files for. Says also of one that restarts,
+    /// who asks nobody whether it may.
+    pub(crate) fn is_full(&self) -> bool {
+        self.with_process >= self.most
+    }
+
     /// Whether any instance of any service has a process.
     pub(crate) fn any_process(&self) -> bool {
         self.with_process > 0
@@ -78,7 +84,7 @@ impl Census {
             return Err(Refusal::Asleep);
         }
         let full = self.get(&spec.name).with_process >= spec.max_instances;
-        if full || self.with_process >= self.most { Err(Refusal::TooManyRunning) } else { Ok(()) }
+        if full || self.is_full() { Err(Refusal::TooManyRunning) } else { Ok(()) }
     }
 
     /// Whether an operator may make an instance known that was not.
@@ -96,7 +102,7 @@ impl Census {
         if self.get(&spec.name).with_process >= limit {
             return Err(Denied::TooManyRunning { service: spec.name.clone(), limit });
         }
-        if self.with_process >= self.most {
+        if self.is_full() {
             return Err(Denied::TooManyFiles { limit: self.most });
         }
         Ok(())

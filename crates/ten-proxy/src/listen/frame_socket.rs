@@ -89,8 +89,9 @@ impl AsyncRead for FrameSocket {
             let start = buf.filled().len();
             let room = buf.remaining();
             ready!(this.wire.poll_fill(cx, buf, room))?;
-            this.turn.read(buf.filled().len() - start);
+            let before = this.frames.seen();
             let passed = this.frames.scan(&buf.filled()[start..]);
+            this.turn.read(passed, this.frames.seen() - before);
             buf.set_filled(start + passed);
             this.end_flood();
             // Nothing more after the last frame would read as the end of the connection.

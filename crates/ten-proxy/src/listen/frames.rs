@@ -66,6 +66,8 @@ pub(super) struct Frames {
     since: Instant,
     /// Bytes to the client since its last free PING.
     sent: usize,
+    /// Frames so far.
+    seen: usize,
     flooded: bool,
 }
 
@@ -73,7 +75,8 @@ impl Frames {
     /// A connection whose first `skip` bytes, the preface, are no frame.
     pub(super) fn after(skip: usize, budget: Budget) -> Self {
         let (left, since) = (budget.at_once, Instant::now());
-        Self { head: [0; HEAD], known: 0, skip, budget, left, since, sent: 0, flooded: false }
+        let head = [0; HEAD];
+        Self { head, known: 0, skip, budget, left, since, sent: 0, seen: 0, flooded: false }
     }
 
     /// Reads on. How many of `bytes` may pass: all, or those up to the end of the frame that
@@ -102,12 +105,18 @@ impl Frames {
         self.sent = self.sent.saturating_add(bytes);
     }
 
+    /// How many frames have begun.
+    pub(super) fn seen(&self) -> usize {
+        self.seen
+    }
+
     /// Whether nothing may pass any more.
     pub(super) fn ended(&self) -> bool {
         self.flooded && self.skip == 0 && self.known == 0
     }
 
     fn frame(&mut self) {
+        self.seen += 1;
         let [a, b, c, kind, flags, ..] = self.head;
         let length = u32::from_be_bytes([0, a, b, c]);
         self.skip = length as usize;

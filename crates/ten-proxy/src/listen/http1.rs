@@ -32,7 +32,7 @@ use super::{
 use crate::{
     Management, Proxy, Upstreams,
     alarm::Alarm,
-    body::{Broke, Form, Outgoing, Sink},
+    body::{Broke, Outgoing, Sink},
     head::Request,
     interim::Interims,
     reply::Reply,
@@ -252,6 +252,7 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
         keeps: bool,
     ) -> io::Result<bool> {
         self.writer.answers += 1;
+        let unbounded = reply.ends_with_connection(request);
         let (mut head, form, keeps) = reply.begin_http1(request, keeps);
         if !self.writer.ahead.is_empty() {
             head.splice(..0, std::mem::take(&mut self.writer.ahead));
@@ -268,8 +269,8 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
             sent => sent,
         });
         let sent = sent.await;
-        if form == Form::Plain && matches!(sent, Err(Broke::Source(_))) {
-            // To a client of HTTP/1.0 the end of the connection is the end of the answer. This is none.
+        if unbounded && matches!(sent, Err(Broke::Source(_))) {
+            // The end of the connection would be the end of the answer.
             self.writer.wire.resets()?;
         }
         sent.map_err(Broke::into_io)?;

@@ -44,6 +44,8 @@ const ROOM_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(crate) struct Places {
     room: Arc<Semaphore>,
+    /// Held by whoever waits for room: one at a time has others dismissed for it, in their order.
+    waiting: tokio::sync::Mutex<()>,
     files: Arc<Files>,
     most_per_network: usize,
     taken: Mutex<Taken>,
@@ -108,6 +110,7 @@ impl Places {
         }
         Arc::new(Self {
             room: Arc::new(Semaphore::new(most)),
+            waiting: tokio::sync::Mutex::default(),
             files: Files::new(most),
             most_per_network: settings.max_connections_per_ip,
             taken: Mutex::default(),
@@ -118,6 +121,10 @@ impl Places {
 
     /// Room for one more, made where there is none.
     pub(super) async fn room(&self) -> OwnedSemaphorePermit {
+        if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
+            return room;
+        }
+        let _first = self.waiting.lock().await;
         loop {
             if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
                 return room;
@@ -168,9 +175,14 @@ impl Places {
         crowded
     }
 
-    /// Dismisses some of those that have been silent longest; how many.
+    /// Dismisses some of those that have been silent longest; how many. None while some who were
+    /// dismissed have not left: their places are as good as free.
     fn make_room(&self, now: Instant) -> usize {
         let taken = self.taken();
+        let goes = |guest: &Arc<Guest>| guest.is_leaving() && guest.silence().is_some();
+        if taken.guests.values().any(goes) {
+            return 0;
+        }
         let silent = |guest| Some((Guest::silent_since(guest)?, guest));
         let mut silent: Vec<(Instant, &Guest)> =
             taken.guests.values().map(AsRef::as_ref).filter_map(silent).collect();

@@ -39,7 +39,10 @@ use h2::{
     Ping,
     client::{Builder, SendRequest},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, timeout_at},
+};
 
 pub(crate) use self::{
     exchange::{Answer, Sender},
@@ -151,16 +154,15 @@ impl Pool {
 
     /// Room on a new connection: one's own, or one that another has opened meanwhile.
     pub(super) async fn open(&self, lease: &impl Lease) -> io::Result<Sender> {
-        tokio::time::timeout(GREETING_TIMEOUT, self.open_in_turn(lease)).await?
-    }
-
-    async fn open_in_turn(&self, lease: &impl Lease) -> io::Result<Sender> {
-        let _turn = self.opening.lock().await;
+        let end = Instant::now() + GREETING_TIMEOUT;
+        let _turn = timeout_at(end, self.opening.lock()).await?;
         if let Some(sender) = self.take() {
             return Ok(sender);
         }
         let counted = self.files.count();
-        let requests = greet(connect::connect(lease, &self.files).await?, counted).await?;
+        // Which has an end of its own, and says what it has waited for.
+        let wire = connect::connect(lease, &self.files).await?;
+        let requests = timeout_at(end, greet(wire, counted)).await??;
         let connection = Connection { requests, line: Arc::default() };
         // Given out whatever the peer allows: one that allows no stream yet may do so later.
         let sender = connection.sender();
@@ -240,7 +242,8 @@ impl AsyncRead for Socket {
         ready!(self.turn.poll_read(cx));
         let (before, room) = (memory.filled().len(), memory.remaining());
         let filled = ready!(self.wire.poll_fill(cx, memory, room)).map(drop);
-        self.turn.read(memory.filled().len() - before);
+        // An instance's frames are as many as it likes: how many it has, nobody counts.
+        self.turn.read(memory.filled().len() - before, 0);
         Poll::Ready(filled)
     }
 }

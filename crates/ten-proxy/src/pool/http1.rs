@@ -374,9 +374,11 @@ impl Answer {
         self.framing.has_ended()
     }
 
-    /// The connection, once it carries another protocol.
-    pub(super) fn into_wire(self) -> (Wire, Buffer) {
-        (self.connection.wire.clone(), self.buffer)
+    /// The connection, once it carries another protocol. Of those to its process it is none then: they
+    /// are for requests.
+    pub(super) fn into_tunnel(self) -> (Wire, Buffer, files::Counted) {
+        let Connection { wire, _of_all: counted, .. } = self.connection;
+        (wire, self.buffer, counted)
     }
 }
 

@@ -115,7 +115,11 @@ impl<'a> Flow<'a> {
                         self.buffer.consume(written);
                         passed -= written;
                     }
-                    Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(error),
+                    Err(error)
+                        if self.patience.is_some() && error.kind() == io::ErrorKind::TimedOut =>
+                    {
+                        return Err(error);
+                    }
                     Err(error) => {
                         self.buffer.consume(passed);
                         return Ok(End::Sink(error));

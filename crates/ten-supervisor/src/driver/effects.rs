@@ -47,6 +47,13 @@ impl Driver {
     }
 
     fn launch(&mut self, name: &InstanceName) {
+        if self.census.is_full() {
+            // Others have come while it was down. That is not its fault.
+            if let Some(instance) = self.instances.get_mut(name) {
+                instance.last_failure = Some("as many run as there are open files for".into());
+            }
+            return self.pending.push_back((name.clone(), Event::NoRoom));
+        }
         if let Err(reason) = self.try_launch(name) {
             if let Some(instance) = self.instances.get_mut(name) {
                 instance.last_failure = Some(reason.into());
