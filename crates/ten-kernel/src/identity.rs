@@ -167,8 +167,9 @@ fn own(plan: &LaunchPlan, ledger: &Path) -> Result<u32, Failure> {
     }
     let next = (|| {
         let highest = match rustix::fs::lstat(ledger) {
-            Ok(meta) => meta.st_uid,
-            Err(Errno::NOENT) => highest_beside(ledger),
+            Ok(meta) if OWN.contains(&meta.st_uid) => meta.st_uid,
+            // Lost, or just made by somebody who came no further.
+            Ok(_) | Err(Errno::NOENT) => highest_beside(ledger),
             Err(errno) => return Err(errno),
         };
         let next = if OWN.contains(&highest) { highest + 1 } else { first() };

@@ -59,7 +59,7 @@ pub use command::{
 pub use descendants::kill_orphan;
 pub use door::{Door, Wanted, take_socket};
 pub use exec::{fork_servant, spawn};
-pub use failure::{Failure, Step};
+pub use failure::{Failure, Step, with_causes};
 pub use fifo::{Fifo, make_fifo, open_fifo};
 pub use heap::give_back_free_heap;
 pub use identity::hand_over;

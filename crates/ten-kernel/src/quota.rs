@@ -129,6 +129,12 @@ fn below<'a>(storage: &Storage, folder: &'a Path) -> Result<&'a Path, Failure> {
         .map_err(|_| Failure::on(Step::Storage, folder)(Errno::XDEV))
 }
 
+/// Opens a folder, and no link to one.
+fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    open(path, flags, Mode::empty())
+}
+
 /// Opens a folder for itself alone, for statvfs(3).
 fn meter(folder: &OwnedFd) -> Result<OwnedFd, Errno> {
     openat(folder, ".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())

@@ -227,15 +227,7 @@ pub fn plan(
     }
     let argv: Vec<String> = spec.argv.iter().map(|arg| places.expand(arg)).collect();
     let storage = storage(ground, spec, name, &places.folders);
-    let program = match program::find(&argv[0], &places.workdir, &env) {
-        // What is in an image is seen from inside alone, where execve(2) says whether it is there.
-        Err(PlanError::ProgramUnusable { path, .. })
-            if places.owns(&path) && ten_kernel::has_image(&storage) =>
-        {
-            path
-        }
-        found => found?,
-    };
+    let program = find(&argv[0], &places, &env, &storage)?;
     // A command found in PATH may be a tool that needs more of its home than this folder.
     let folder = program.parent().filter(|_| argv[0].contains('/'));
     let walls = walls::raise(ground, spec, name, &places, folder)?;
@@ -261,6 +253,29 @@ pub fn plan(
         walls: walls.walls,
         limits: limits(&spec.limits),
     })
+}
+
+/// The file that a command means. What is in an image is seen from inside alone, where execve(2) says
+/// whether it is there.
+fn find(
+    command: &str,
+    places: &places::Places,
+    env: &BTreeMap<String, String>,
+    storage: &Storage,
+) -> Result<PathBuf, PlanError> {
+    let error = match program::find(command, &places.workdir, env) {
+        Err(error) if ten_kernel::has_image(storage) => error,
+        found => return found,
+    };
+    let hidden = match &error {
+        PlanError::ProgramUnusable { path, .. } => Some(path.clone()),
+        PlanError::ProgramNotFound { path, .. } => {
+            let mut folders = path.split(':').map(|folder| places.workdir.join(folder));
+            folders.find(|folder| places.owns(folder)).map(|folder| folder.join(command))
+        }
+        _ => None,
+    };
+    hidden.filter(|path| places.owns(path)).ok_or(error)
 }
 
 /// The same without a look at the host.
@@ -311,7 +326,10 @@ pub fn why_not(
     let own = own.map(|own| places.workdir.join(own));
     let folder = own.as_ref().and_then(|own| own.parent());
     let view = walls::raise(ground, spec, name, &places, folder).ok()?.view;
-    let program = match program::find(command, &places.workdir, &env) {
+    let storage = storage(ground, spec, name, &places.folders);
+    let program = match find(command, &places, &env, &storage) {
+        // Nothing is known of what is in there.
+        Ok(program) if places.owns(&program) && ten_kernel::has_image(&storage) => return None,
         Ok(program) => program,
         Err(error) => return Some(error),
     };

@@ -76,7 +76,7 @@ pub fn archive(what: &Archive) -> ExitCode {
         Archive::Unpack { into, folders } => {
             ten_kernel::seclude(std::slice::from_ref(into)).map_err(secluded).and_then(|()| {
                 let unpacked = ten_archive::unpack(io::stdin().lock(), into, *folders);
-                unpacked.map(|()| Vec::new()).map_err(|error| with_causes(&error))
+                unpacked.map(|()| Vec::new()).map_err(|error| ten_kernel::with_causes(&error))
             })
         }
     };
@@ -99,7 +99,7 @@ fn pack(scratch: &Path, storage: &Storage) -> Result<Vec<String>, String> {
     ten_kernel::seclude(&reachable).map_err(secluded)?;
     let left_out = ten_archive::pack(&seen.folders, scratch, io::stdout().lock());
     let lines = left_out.map(|all| all.iter().map(ToString::to_string).collect());
-    lines.map_err(|error| with_causes(&error))
+    lines.map_err(|error| ten_kernel::with_causes(&error))
 }
 
 fn secluded(error: io::Error) -> String {
@@ -109,16 +109,6 @@ fn secluded(error: io::Error) -> String {
         }
         _ => format!("cannot give up the rest of the file tree: {error}"),
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// How many archives are made and read at a time.
@@ -148,10 +138,16 @@ impl Archives {
         // The keeper's is the only one left, so its end is the archive's.
         drop(theirs);
         let archive = pipe::Receiver::from_owned_fd(ours)?;
-        let cancel = Some(pending.cancel()?);
+        let cancel = Unwanted(Some(pending.cancel()?));
         let ended = tokio::task::spawn_blocking(move || pending.wait());
-        let packing =
-            Packing { name: name.clone(), archive, ended, trailers, cancel, _place: place };
+        let packing = Packing {
+            name: name.clone(),
+            archive,
+            ended,
+            trailers,
+            _cancel: cancel,
+            _place: place,
+        };
         packing.into_body().await
     }
 
@@ -166,6 +162,7 @@ impl Archives {
         let pending = import.unpack(&theirs)?;
         drop(theirs);
         let cancel = pending.cancel()?;
+        let _unwanted = Unwanted(Some(pending.cancel()?));
         let ended = tokio::task::spawn_blocking(move || pending.wait());
         let input = pipe::Sender::from_owned_fd(ours)?;
         let fed = feed(archive.into_data_stream(), input, cancel).await;
@@ -212,14 +209,16 @@ struct Packing {
     archive: pipe::Receiver,
     ended: Ended,
     trailers: bool,
-    cancel: Option<Cancel>,
+    _cancel: Unwanted,
     _place: OwnedSemaphorePermit,
 }
 
-impl Drop for Packing {
+/// Ends an archiver when it is dropped: it has ended already, or nobody wants it any more.
+struct Unwanted(Option<Cancel>);
+
+impl Drop for Unwanted {
     fn drop(&mut self) {
-        // It is over already, or nobody wants it.
-        if let Some(cancel) = self.cancel.take() {
+        if let Some(cancel) = self.0.take() {
             cancel.cancel();
         }
     }

@@ -131,6 +131,7 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     let run_dir = data_dir.join(RUN_DIR).join(boot_id.get(..8).unwrap_or(&boot_id));
     let state_failed = |source| ServeError::State { path: state::folder(&data_dir), source };
     let state_dir = state::prepare(&data_dir).map_err(state_failed)?;
+    state::close(&data_dir, &config).map_err(state_failed)?;
     state::hand_over(&data_dir).map_err(state_failed)?;
     let birth = Birth {
         config_path: source.path().into(),

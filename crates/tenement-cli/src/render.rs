@@ -38,9 +38,15 @@ pub(crate) fn span(millis: u64) -> String {
     }
 }
 
-/// Bytes as people say them, rounded up, in the unit of `memory_limit_mb`.
+/// Bytes as people say them, rounded up, in the unit of `memory_limit_mb` where there is one whole.
 pub(crate) fn size(bytes: u64) -> String {
-    format!("{}MB", bytes.div_ceil(1024 * 1024))
+    const KB: u64 = 1024;
+    const MB: u64 = 1024 * KB;
+    match bytes {
+        0..KB => format!("{bytes}B"),
+        KB..MB => format!("{}KB", bytes.div_ceil(KB)),
+        _ => format!("{}MB", bytes.div_ceil(MB)),
+    }
 }
 
 fn unless_zero(number: u64, unit: char) -> String {

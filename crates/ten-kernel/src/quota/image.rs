@@ -47,6 +47,7 @@ pub use self::{
 use super::{
     Held, below,
     loops::{Loop, errno},
+    open_folder,
 };
 use crate::{
     beneath::{self, Place},
@@ -251,7 +252,9 @@ pub fn discard_bare(meter: &OwnedFd, storage: &Storage) -> std::io::Result<()> {
     let root = openat(meter, ".", flags, Mode::empty())?;
     let image = storage.home.join(IMAGE);
     let own = |path: &PathBuf| path.strip_prefix(&storage.data_dir).map(Path::to_path_buf);
-    let own: Vec<PathBuf> = storage.folders.iter().filter_map(|path| own(path).ok()).collect();
+    let mut own: Vec<PathBuf> = storage.folders.iter().filter_map(|path| own(path).ok()).collect();
+    // What e2fsck(8) has found goes there.
+    own.push(LOST_AND_FOUND.into());
     if !image.exists() || !holds_only(&root, Path::new(""), &own)? {
         return Ok(());
     }
@@ -268,9 +271,9 @@ fn holds_only(folder: &OwnedFd, path: &Path, own: &[PathBuf]) -> Result<bool, Er
         let entry = entry?;
         let name = entry.file_name();
         let at = path.join(OsStr::from_bytes(name.to_bytes()));
-        // The one is emptied by every start, the other is mke2fs(8)'s.
-        let is_ours = [SCRATCH, LOST_AND_FOUND].iter().any(|ours| at == Path::new(ours));
-        if [c".", c".."].contains(&name) || is_ours {
+        // Every start empties it.
+        let is_scratch = at == Path::new(SCRATCH);
+        if [c".", c".."].contains(&name) || is_scratch {
             continue;
         }
         let leads = own.iter().any(|own| own.starts_with(&at));
@@ -279,6 +282,24 @@ fn holds_only(folder: &OwnedFd, path: &Path, own: &[PathBuf]) -> Result<bool, Er
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         if !holds_only(&openat(folder, name, flags, Mode::empty())?, &at, own)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether there are only folders in a folder, of whatever depth.
+fn has_no_files(folder: &OwnedFd) -> Result<bool, Errno> {
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if [c".", c".."].contains(&name) {
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if entry.file_type() != FileType::Directory
+            || !has_no_files(&openat(folder, name, flags, Mode::empty())?)?
+        {
             return Ok(false);
         }
     }
@@ -306,11 +327,6 @@ fn make_home(home: &Path) -> Result<OwnedFd, Errno> {
     home.parent().map_or(Ok(()), make)?;
     make(home)?;
     open_folder(home)
-}
-
-fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
 }
 
 /// Opens a folder of the plan; `None` where it is missing.

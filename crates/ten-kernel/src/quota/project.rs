@@ -18,7 +18,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Held, below, files, meter};
+use super::{Held, below, files, meter, open_folder};
 use crate::{
     beneath,
     child::last_errno,
@@ -104,7 +104,7 @@ pub(super) fn is_enforced(folder: &OwnedFd) -> bool {
 
 /// Bounds all folders together; the scratch folder too, or it would be a place without a limit.
 pub(super) fn hold(plan: &LaunchPlan, storage: &Storage, limit: u64) -> Result<Held, Failure> {
-    let data = folder_at(&storage.data_dir).map_err(failed(&storage.data_dir))?;
+    let data = open_folder(&storage.data_dir).map_err(failed(&storage.data_dir))?;
     let mut folders = Vec::new();
     for path in storage.folders.iter().chain(&plan.scratch) {
         let opened = beneath::folder(&data, below(storage, path)?).map_err(failed(path))?;
@@ -134,7 +134,7 @@ pub(super) fn hold(plan: &LaunchPlan, storage: &Storage, limit: u64) -> Result<H
 /// Takes a limit away that was set here before.
 pub(super) fn lift(storage: &Storage) -> Result<(), Failure> {
     let Some(first) = storage.folders.first() else { return Ok(()) };
-    let folder = folder_at(first).map_err(failed(first))?;
+    let folder = open_folder(first).map_err(failed(first))?;
     match project_of(&folder).map_err(failed(first))? {
         Some(number) if is_enforced(&folder) => {
             set_limit(&folder, blank(number)).map_err(failed(first))
@@ -145,11 +145,6 @@ pub(super) fn lift(storage: &Storage) -> Result<(), Failure> {
 
 fn failed(path: &Path) -> impl FnOnce(Errno) -> Failure {
     Failure::on(Step::StorageProject, path)
-}
-
-fn folder_at(path: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty())
 }
 
 /// The number that a folder has from us, if it has one.

@@ -22,7 +22,7 @@ async fn packed(
         archive: pipe::Receiver::from_owned_fd(ours).unwrap(),
         ended: tokio::spawn(async { Ok(end) }),
         trailers,
-        cancel: None,
+        _cancel: Unwanted(None),
         _place: place,
     };
     packing.into_body().await.unwrap()
@@ -86,7 +86,7 @@ async fn a_client_that_leaves_takes_its_archiver_with_it() {
     let packing = Packing {
         name: "api:prod".parse().unwrap(),
         archive: pipe::Receiver::from_owned_fd(ours).unwrap(),
-        cancel: Some(pending.cancel().unwrap()),
+        _cancel: Unwanted(Some(pending.cancel().unwrap())),
         ended: tokio::task::spawn_blocking(move || pending.wait()),
         trailers: true,
         _place: place,

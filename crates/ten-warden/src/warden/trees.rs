@@ -27,7 +27,8 @@ impl Warden {
         let tree = match launched {
             Ok(tree) => tree,
             Err(error) => {
-                let (reason, disk_full) = (with_causes(&error), error.is_for_want_of_room());
+                let (reason, disk_full) =
+                    (ten_kernel::with_causes(&error), error.is_for_want_of_room());
                 return self.tell(&ToFront::LaunchFailed { launch, reason, disk_full });
             }
         };
@@ -185,15 +186,4 @@ impl Warden {
             }
         }
     }
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

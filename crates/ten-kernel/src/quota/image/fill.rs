@@ -24,8 +24,8 @@ use rustix::{
 };
 
 use super::{
-    BEFORE, DRAFT, IMAGE, data_dir, errno, failed, is_empty, is_there, length, make_home,
-    open_folder, plain,
+    BEFORE, DRAFT, IMAGE, data_dir, errno, failed, has_no_files, is_empty, is_there, length,
+    make_home, open_folder, plain,
 };
 use crate::{
     beneath::Place,
@@ -87,9 +87,15 @@ pub(super) fn make(storage: &Storage, reporter: &Reporter) -> Result<bool, Failu
         }
     }
     if is_there(storage).map_err(failed(&storage.home))? {
-        // Which of the two is right, nobody here can know.
-        return match filled.first() {
-            Some((path, _)) => Err(Failure::on(Step::StorageTwice, path)(Errno::EXIST)),
+        // Which of the two is right, nobody here can know. Folders alone were left there before.
+        let mut twice = None;
+        for (path, folder) in &filled {
+            if !has_no_files(folder).map_err(failed(path))? {
+                twice = Some(path);
+            }
+        }
+        return match twice {
+            Some(path) => Err(Failure::on(Step::StorageTwice, path)(Errno::EXIST)),
             None if storage.home.join(BEFORE).exists() => {
                 reporter.say(&Report::Preparing);
                 finish(storage).map(|()| false)

@@ -1,7 +1,10 @@
 //! That data are in one place, whole, whatever happens on the way there.
 
 use std::{
-    os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink},
+    },
     process::Command,
 };
 
@@ -256,8 +259,17 @@ fn what_never_wrote_costs_nothing() {
         fs::remove_file(at(held, 1).join("file")).unwrap();
         fs::create_dir(at(held, 1).join("folder")).unwrap();
     };
-    let remove = |held: &Held| fs::remove_dir(at(held, 1).join("folder")).unwrap();
-    for (act, stays) in [(&write as &(dyn Fn(&Held) + Sync), true), (&make, true), (&remove, false)]
+    let top = |held: &Held| {
+        let meter = held.meter.as_ref().unwrap().as_raw_fd();
+        PathBuf::from(format!("/proc/self/fd/{meter}/lost+found/#12"))
+    };
+    let find = |held: &Held| {
+        fs::remove_dir(at(held, 1).join("folder")).unwrap();
+        fs::write(top(held), "what e2fsck found").unwrap();
+    };
+    let remove = |held: &Held| fs::remove_file(top(held)).unwrap();
+    for (act, stays) in
+        [(&write as &(dyn Fn(&Held) + Sync), true), (&make, true), (&find, true), (&remove, false)]
     {
         let meter = house.within(Some(MIB), |held| {
             act(&held);
