@@ -96,13 +96,14 @@ impl Census {
         Ok(())
     }
 
-    /// Whether an operator may start an instance that has no process.
-    pub(crate) fn operator_starts(&self, spec: &ServiceSpec) -> Result<(), Denied> {
+    /// Whether an operator may start an instance; one that `runs` already, in the place of its own
+    /// process. That finds a place unless more were adopted than there are open files for now.
+    pub(crate) fn operator_starts(&self, spec: &ServiceSpec, runs: bool) -> Result<(), Denied> {
         let limit = spec.max_instances;
-        if self.get(&spec.name).with_process >= limit {
+        if !runs && self.get(&spec.name).with_process >= limit {
             return Err(Denied::TooManyRunning { service: spec.name.clone(), limit });
         }
-        if self.is_full() {
+        if self.with_process - usize::from(runs) >= self.most {
             return Err(Denied::TooManyFiles { limit: self.most });
         }
         Ok(())
@@ -184,12 +185,18 @@ mod tests {
         let mut census = Census::new(OpenFiles(36));
         for spec in specs.iter().cycle().take(3) {
             assert_eq!(census.request_starts(spec), Ok(()));
-            assert!(census.operator_starts(spec).is_ok());
+            assert!(census.operator_starts(spec, false).is_ok());
             census.got_process(&spec.name);
         }
         assert_eq!(census.request_starts(&specs[0]), Err(Refusal::TooManyRunning));
-        let denied = census.operator_starts(&specs[1]);
+        let denied = census.operator_starts(&specs[1], false);
         assert!(matches!(denied, Err(Denied::TooManyFiles { limit: 3 })), "{denied:?}");
+        assert!(census.operator_starts(&specs[1], true).is_ok());
+        // Adopted, from a server that had more open files.
+        census.got_process(&specs[1].name);
+        let denied = census.operator_starts(&specs[1], true);
+        assert!(matches!(denied, Err(Denied::TooManyFiles { limit: 3 })), "{denied:?}");
+        census.lost_process(&specs[1].name);
         census.lost_process(&specs[0].name);
         assert_eq!(census.request_starts(&specs[1]), Ok(()));
     }

@@ -175,21 +175,19 @@ impl Places {
         crowded
     }
 
-    /// Dismisses some of those that have been silent longest; how many. None while some who were
-    /// dismissed have not left: their places are as good as free.
+    /// Dismisses some of those that have been silent longest; how many. As many fewer as are about
+    /// to leave: their places are as good as free.
     fn make_room(&self, now: Instant) -> usize {
         let taken = self.taken();
-        let goes = |guest: &Arc<Guest>| guest.is_leaving() && guest.silence().is_some();
-        if taken.guests.values().any(goes) {
-            return 0;
-        }
+        let leaving = taken.guests.values().filter(|guest| guest.is_about_to_leave(now)).count();
+        let most = LEAVING.saturating_sub(leaving);
         let silent = |guest| Some((Guest::silent_since(guest)?, guest));
         let mut silent: Vec<(Instant, &Guest)> =
             taken.guests.values().map(AsRef::as_ref).filter_map(silent).collect();
         silent.retain(|(since, _)| now.duration_since(*since) >= SPARED);
-        if silent.len() > LEAVING {
-            silent.select_nth_unstable_by_key(LEAVING, |(since, _)| *since);
-            silent.truncate(LEAVING);
+        if silent.len() > most {
+            silent.select_nth_unstable_by_key(most, |(since, _)| *since);
+            silent.truncate(most);
         }
         silent.iter().for_each(|(_, guest)| guest.dismiss());
         silent.len()

@@ -195,3 +195,53 @@ async fn an_upload_in_drips_is_given_up() {
     assert!(client.head().await.unwrap().starts_with("HTTP/1.1 408"));
     world.fleet.in_use(0).await;
 }
+
+/// Who was dismissed and does not go is one of those that keep others out, and no more than that.
+#[tokio::test]
+async fn one_that_does_not_leave_keeps_nobody_from_leaving() {
+    const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    // Windows as large as can be (RFC 9113, sections 6.5.2 and 6.9.1), of a client that reads nothing.
+    const WIDE: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff";
+    const WIDER: &[u8] = b"\0\0\x04\x08\0\0\0\0\0\x7f\xff\0\0";
+    const SIZE: usize = 60_000;
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
+    let (address, _) = answering((head + &"x".repeat(SIZE)).leak()).await;
+    // No silence ends by itself.
+    let settings = ProxySettings {
+        max_connections: 110,
+        head_timeout: PATIENCE * 10,
+        body_timeout: PATIENCE * 10,
+        ..ProxySettings::DEFAULT
+    };
+    let world = World::allowing(settings, vec![address]);
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let mut stuck = Wire(socket.connect(world.proxy).await.unwrap());
+    let mut asked = [HELLO, WIDE, WIDER].concat();
+    for number in 0..100u32 {
+        // GET, http, the path / and an authority (RFC 7541, appendix A).
+        let block = [&b"\x82\x86\x84\x41\x11"[..], b"a.api.example.com"].concat();
+        asked.extend([0, 0, block.len() as u8, 1, 5]);
+        asked.extend((2 * number + 1).to_be_bytes());
+        asked.extend(block);
+    }
+    stuck.write(asked).await;
+    soon(async {
+        while world.fleet.given() < 100 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    world.fleet.in_use(0).await;
+    let mut silent = Vec::new();
+    for _ in 0..109 {
+        silent.push(world.client().await);
+    }
+    let mut newcomers = Vec::new();
+    for _ in 0..40 {
+        let mut client = world.client().await;
+        client.write(format!("{GET}\r\n")).await;
+        assert!(client.head().await.unwrap().starts_with("HTTP/1.1 200"));
+        newcomers.push(client);
+    }
+}

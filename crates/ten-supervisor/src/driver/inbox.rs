@@ -156,8 +156,9 @@ impl Driver {
         let spec = self.spec(name).ok_or_else(unknown)?;
         let known = self.instances.get(name);
         let starts = matches!(verb, Verb::Spawn { .. } | Verb::Restart | Verb::Enter);
-        if starts && known.is_none_or(|instance| instance.process.is_none()) {
-            self.census.operator_starts(&spec)?;
+        if starts {
+            let runs = known.is_some_and(|instance| instance.process.is_some());
+            self.census.operator_starts(&spec, runs)?;
         }
         match verb {
             _ if known.is_some() => Ok(()),

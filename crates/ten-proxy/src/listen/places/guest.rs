@@ -46,6 +46,8 @@ pub(in crate::listen) struct Guest {
     heard: AtomicBool,
     /// Its place is needed.
     leaving: AtomicBool,
+    /// Since when: milliseconds after it came.
+    dismissed: AtomicU64,
     told: Notify,
 }
 
@@ -59,6 +61,7 @@ impl Guest {
             silence: AtomicU64::new(1),
             heard: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            dismissed: AtomicU64::new(0),
             told: Notify::new(),
         }
     }
@@ -106,8 +109,16 @@ impl Guest {
 
     /// Dismisses it, because its place is needed.
     pub(super) fn dismiss(&self) {
+        self.dismissed.store(self.came.elapsed().as_millis() as u64, Relaxed);
         self.leaving.store(true, Relaxed);
         self.told.notify_one();
+    }
+
+    /// Whether its place is as good as free: it was dismissed in its silence, and not so long ago that
+    /// something must keep it, such as a client of HTTP/2 that does not take what it was answered.
+    pub(super) fn is_about_to_leave(&self, now: Instant) -> bool {
+        let dismissed = self.came + Duration::from_millis(self.dismissed.load(Relaxed));
+        self.is_leaving() && self.silence().is_some() && now.duration_since(dismissed) < SPARED
     }
 
     pub(in crate::listen) fn is_leaving(&self) -> bool {
