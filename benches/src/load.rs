@@ -1,6 +1,6 @@
 //! wrk and h2load, and what they report.
 
-use std::{fs, io::Write as _, net::SocketAddr, process::Command};
+use std::{fs, io::Write as _, process::Command};
 
 use crate::Failure;
 
@@ -42,16 +42,16 @@ pub(crate) struct Load {
 /// Streams of a connection at one time.
 const STREAMS: &str = "10";
 
-/// Runs the load with one thread for so long. `Err` holds its report where any request failed.
+/// Runs the load against this server with one thread for so long. `Err` holds its report where any request failed.
 pub(crate) fn run(
-    address: SocketAddr,
+    url: &str,
     host: &str,
     ask: Ask,
     connections: usize,
     seconds: u32,
 ) -> Result<Result<Load, String>, Failure> {
     if ask == Ask::Streams {
-        return run_h2load(address, host, connections, seconds);
+        return run_h2load(url, host, connections, seconds);
     }
     let mut wrk = Command::new("wrk");
     wrk.args(["--threads", "1", "--latency", "--timeout", "20"]);
@@ -64,13 +64,13 @@ pub(crate) fn run(
         wrk.arg("--script").arg(script.path());
     }
     let path = if ask == Ask::Download { "10MB" } else { "" };
-    let output = wrk.arg(format!("http://{address}/{path}")).output().map_err(Failure::Wrk)?;
+    let output = wrk.arg(format!("{url}/{path}")).output().map_err(Failure::Wrk)?;
     let report = String::from_utf8_lossy(&output.stdout).into_owned();
     Ok(parse(&report).ok_or(report))
 }
 
 fn run_h2load(
-    address: SocketAddr,
+    url: &str,
     host: &str,
     connections: usize,
     seconds: u32,
@@ -83,7 +83,7 @@ fn run_h2load(
         .args(["--header", &format!(":authority: {host}")])
         .arg("--log-file")
         .arg(log.path())
-        .arg(format!("http://{address}/"))
+        .arg(format!("{url}/"))
         .output()
         .map_err(Failure::H2load)?;
     let report = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -60,6 +60,9 @@ pub(crate) struct Peer {
     pub(crate) port: SocketAddr,
     /// Where it takes requests for the upstream on a socket over HTTP/2, if it does.
     pub(crate) h2: Option<SocketAddr>,
+    /// Where it does over TLS, in either version, and the processes that those pass through.
+    pub(crate) tls: Option<SocketAddr>,
+    pub(crate) tls_pids: Vec<u32>,
     /// Held for their ends.
     _process: Option<Process>,
     _folder: Option<TempDir>,
@@ -89,6 +92,8 @@ impl Drop for Process {
 /// reach the same two processes without it.
 pub(crate) struct Origin {
     ten: Ten,
+    /// The same with TLS, before processes of its own.
+    secure: Ten,
     /// The socket's path, and host and port.
     addresses: [String; 2],
     /// Where access logs are written, if they are.
@@ -118,6 +123,8 @@ impl Origin {
             None => Ten::with_config(&config),
         };
         let ten = ten.start();
+        let host = Upstream::Socket.host();
+        let secure = Ten::with_config(&section(Upstream::Socket)).https(&[&host]).start();
         let admin = Admin::of(&ten);
         let wake = |upstream: Upstream| {
             let mut stream = tcp(ten.address())
@@ -128,7 +135,7 @@ impl Origin {
             Ok(address.strip_prefix("unix:").unwrap_or(&address).to_owned())
         };
         let addresses = [wake(Upstream::Socket)?, wake(Upstream::Port)?];
-        Ok(Self { ten, addresses, logs })
+        Ok(Self { ten, secure, addresses, logs })
     }
 
     /// ten itself. Its front is what requests pass through; the warden sees none of them.
@@ -139,6 +146,8 @@ impl Origin {
             socket: self.ten.address(),
             port: self.ten.address(),
             h2: Some(self.ten.address()),
+            tls: Some(self.secure.address()),
+            tls_pids: self.secure.front().into_iter().collect(),
             _process: None,
             _folder: None,
         }
@@ -149,10 +158,12 @@ impl Origin {
         let Some(program) = kind.program() else { return Ok(None) };
         let folder =
             TempDir::new().map_err(|source| Failure::Path { path: env::temp_dir(), source })?;
-        let (socket, port, h2) = (free_port(kind)?, free_port(kind)?, free_port(kind)?);
+        let [socket, port, h2, tls] = [(); 4].map(|()| free_port(kind));
+        let (socket, port, h2, tls) = (socket?, port?, h2?, tls?);
         let config = folder.path().join("config");
-        let ports = [socket, port, h2].map(|address| address.port());
-        let mut text = kind.config(folder.path(), ports, &self.addresses);
+        let ports = [socket, port, h2, tls].map(|address| address.port());
+        let identity = [self.secure.certificate(), self.secure.key()];
+        let mut text = kind.config(folder.path(), ports, &self.addresses, &identity);
         if let Some(folder) = &self.logs {
             // Gathered, as ten does.
             let path = folder.path().join("nginx");
@@ -188,6 +199,8 @@ impl Origin {
         let pids = workers().map_err(|source| Failure::Usage { peer, pid, source })?;
         Ok(Some(Peer {
             name: kind.name(),
+            tls: Some(tls).filter(|_| kind == Kind::Nginx),
+            tls_pids: pids.clone(),
             pids,
             socket,
             port,
@@ -242,8 +255,15 @@ impl Kind {
         }
     }
 
-    fn config(self, folder: &Path, ports: [u16; 3], [socket, tcp]: &[String; 2]) -> String {
-        let [a, b, h2] = ports;
+    fn config(
+        self,
+        folder: &Path,
+        ports: [u16; 4],
+        [socket, tcp]: &[String; 2],
+        [chain, key]: &[PathBuf; 2],
+    ) -> String {
+        let [a, b, h2, tls] = ports;
+        let (chain, key) = (chain.display(), key.display());
         let folder = folder.display();
         match self {
             // A pool at least as large as the concurrency: with a smaller one nginx reconnects
@@ -264,6 +284,9 @@ impl Kind {
                  upstream b {{ server {tcp}; keepalive 512; keepalive_requests 1000000000; }}\n\
                  server {{ listen 127.0.0.1:{a}; location / {{ proxy_pass http://a; }} }}\n\
                  server {{ listen 127.0.0.1:{h2} http2; location / {{ proxy_pass http://a; }} }}\n\
+                 server {{ listen 127.0.0.1:{tls} ssl http2; location / {{ proxy_pass http://a; }}\n\
+                 ssl_certificate {chain}; ssl_certificate_key {key};\n\
+                 ssl_protocols TLSv1.2 TLSv1.3; }}\n\
                  server {{ listen 127.0.0.1:{b}; location / {{ proxy_pass http://b; }} }}\n}}\n"
             ),
             Self::Floor => format!("{a} {socket}\n{b} {tcp}\n"),

@@ -21,22 +21,49 @@ pub(crate) struct Case {
     ask: Ask,
     upstream: Upstream,
     connections: usize,
+    tls: bool,
 }
 
 /// Small answers first: they are what the budget is about.
-const CASES: [Case; 7] = [
-    Case { ask: Ask::Small, upstream: Upstream::Socket, connections: 32 },
-    Case { ask: Ask::Small, upstream: Upstream::Socket, connections: 256 },
-    Case { ask: Ask::Small, upstream: Upstream::Port, connections: 32 },
-    Case { ask: Ask::Small, upstream: Upstream::Port, connections: 256 },
-    Case { ask: Ask::Streams, upstream: Upstream::Socket, connections: 32 },
-    Case { ask: Ask::Download, upstream: Upstream::Socket, connections: 32 },
-    Case { ask: Ask::Upload, upstream: Upstream::Socket, connections: 32 },
+const CASES: [Case; 12] = [
+    plain(Ask::Small, Upstream::Socket, 32),
+    plain(Ask::Small, Upstream::Socket, 256),
+    plain(Ask::Small, Upstream::Port, 32),
+    plain(Ask::Small, Upstream::Port, 256),
+    plain(Ask::Streams, Upstream::Socket, 32),
+    plain(Ask::Download, Upstream::Socket, 32),
+    plain(Ask::Upload, Upstream::Socket, 32),
+    tls(Ask::Small, 32),
+    tls(Ask::Small, 256),
+    tls(Ask::Streams, 32),
+    tls(Ask::Download, 32),
+    tls(Ask::Upload, 32),
 ];
+
+const fn plain(ask: Ask, upstream: Upstream, connections: usize) -> Case {
+    Case { ask, upstream, connections, tls: false }
+}
+
+const fn tls(ask: Ask, connections: usize) -> Case {
+    Case { ask, upstream: Upstream::Socket, connections, tls: true }
+}
 
 impl Case {
     fn name(self) -> String {
-        format!("{}, {}, {}", self.ask.name(), self.upstream.name(), self.connections)
+        let tls = if self.tls { ", tls" } else { "" };
+        format!("{}{tls}, {}, {}", self.ask.name(), self.upstream.name(), self.connections)
+    }
+
+    /// Where a peer takes its requests, if it does.
+    fn url(self, peer: &Peer) -> Option<String> {
+        let plain = match self.ask {
+            Ask::Streams => peer.h2,
+            _ => Some(peer.address(self.upstream)),
+        };
+        match self.tls {
+            true => peer.tls.map(|address| format!("https://{address}")),
+            false => plain.map(|address| format!("http://{address}")),
+        }
     }
 }
 
@@ -133,11 +160,12 @@ fn row(case: Case, peers: &[Peer], plan: &Plan) -> Result<Row, Failure> {
         for turn in 0..peers.len() {
             let side = (round + turn) % peers.len();
             let peer = &peers[side];
-            if failed.contains(&peer.name) || case.ask == Ask::Streams && peer.h2.is_none() {
+            if failed.contains(&peer.name) {
                 continue;
             }
+            let Some(url) = case.url(peer) else { continue };
             let optional = !["nginx", "ten"].contains(&peer.name);
-            match measure_one(case, peer, plan.seconds) {
+            match measure_one(case, peer, &url, plan.seconds) {
                 Ok(figures) => turns[side].push(figures),
                 Err(Failure::Load { .. }) if optional => {
                     turns[side].clear();
@@ -152,14 +180,14 @@ fn row(case: Case, peers: &[Peer], plan: &Plan) -> Result<Row, Failure> {
     Ok(Row { case, figures, failed })
 }
 
-fn measure_one(case: Case, peer: &Peer, seconds: u32) -> Result<Figures, Failure> {
-    let Case { ask, upstream, connections } = case;
-    let before = used(peer)?;
-    let address = peer.h2.filter(|_| ask == Ask::Streams).unwrap_or(peer.address(upstream));
-    let load = load::run(address, &upstream.host(), ask, connections, seconds)?;
+fn measure_one(case: Case, peer: &Peer, url: &str, seconds: u32) -> Result<Figures, Failure> {
+    let Case { ask, upstream, connections, .. } = case;
+    let pids = if case.tls { &peer.tls_pids } else { &peer.pids };
+    let before = used(peer, pids)?;
+    let load = load::run(url, &upstream.host(), ask, connections, seconds)?;
     let load =
         load.map_err(|report| Failure::Load { peer: peer.name, case: case.name(), report })?;
-    let after = used(peer)?;
+    let after = used(peer, pids)?;
     Ok(Figures {
         requests_per_second: load.per_second,
         p50_us: load.p50,
@@ -169,9 +197,9 @@ fn measure_one(case: Case, peer: &Peer, seconds: u32) -> Result<Figures, Failure
     })
 }
 
-fn used(peer: &Peer) -> Result<Usage, Failure> {
+fn used(peer: &Peer, pids: &[u32]) -> Result<Usage, Failure> {
     let mut sum = Usage::default();
-    for &pid in &peer.pids {
+    for &pid in pids {
         let one = usage::of(pid);
         let one = one.map_err(|source| Failure::Usage { peer: peer.name, pid, source })?;
         sum = Usage { cpu: sum.cpu + one.cpu, memory: sum.memory + one.memory };

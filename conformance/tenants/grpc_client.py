@@ -1,5 +1,6 @@
 """A gRPC client: grpc_client.py ADDRESS HOST CASE... Each case says its name when it holds."""
 
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -123,7 +124,14 @@ class Cases:
 
 def main(address, host, *names):
     options = [("grpc.default_authority", host), ("grpc.max_receive_message_length", -1)]
-    with grpc.insecure_channel(address, options=options) as channel:
+    # GRPC_DEFAULT_SSL_ROOTS_FILE_PATH says whom it trusts.
+    secure = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in os.environ
+    options.append(("grpc.ssl_target_name_override", host))
+    with (
+        grpc.secure_channel(address, grpc.ssl_channel_credentials(), options=options)
+        if secure
+        else grpc.insecure_channel(address, options=options)
+    ) as channel:
         cases = Cases(channel)
         for name in names:
             getattr(cases, name)()

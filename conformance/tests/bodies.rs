@@ -15,7 +15,7 @@ use std::{
 };
 
 use ten_conformance::{memory, service};
-use ten_testkit::{Checksum, Ten, tenant_binary};
+use ten_testkit::{Builder, Checksum, Ten, tenant_binary};
 
 const HOST: &str = "a.large.localhost";
 /// Each way.
@@ -28,9 +28,9 @@ const MOST_GROWTH_KIB: u64 = 16 << 10;
 const PATIENCE: &str = "60";
 
 /// A sleeping instance that takes a while to wake: all of that time an upload waits for it.
-fn start() -> Ten {
+fn start() -> Builder {
     let command = format!("{} --startup-delay-ms 500", tenant_binary().display());
-    Ten::with_config(&service("large", &command, "")).start()
+    Ten::with_config(&service("large", &command, ""))
 }
 
 fn curl(ten: &Ten, version: &str, path: &str) -> Command {
@@ -38,6 +38,9 @@ fn curl(ten: &Ten, version: &str, path: &str) -> Command {
     // Nobody's settings, and no proxy on the way.
     command.args(["--disable", "--noproxy", "*", "--silent", "--show-error", "--fail"]);
     command.args([version, "--max-time", PATIENCE]);
+    if ten.certificate().exists() {
+        command.arg("--cacert").arg(ten.certificate());
+    }
     command.arg("--resolve").arg(format!("{HOST}:{}:127.0.0.1", ten.address().port()));
     command.arg(ten.url(HOST, path)).stdin(Stdio::null()).stdout(Stdio::piped());
     command
@@ -114,8 +117,8 @@ fn growth(ten: &Ten, before: u64) -> u64 {
     memory::peak_kib(ten).saturating_sub(before)
 }
 
-fn pass(version: &str) {
-    let ten = start();
+fn pass(ten: Builder, version: &str) {
+    let ten = ten.start();
     let before = memory::resident_kib(&ten);
     assert_eq!(ten.processes_of("large:a"), [], "it sleeps");
     let (sent, received) = upload(&ten, version);
@@ -145,10 +148,17 @@ fn a_gigabyte_to_an_h2c_instance_and_back() {
 
 #[test]
 fn a_gigabyte_each_way_over_http_1() {
-    pass("--http1.1");
+    pass(start(), "--http1.1");
 }
 
 #[test]
 fn a_gigabyte_each_way_over_http_2() {
-    pass("--http2-prior-knowledge");
+    pass(start(), "--http2-prior-knowledge");
+}
+
+#[test]
+fn a_gigabyte_each_way_over_tls() {
+    for version in ["--http1.1", "--http2"] {
+        pass(start().https(&[HOST]), version);
+    }
 }

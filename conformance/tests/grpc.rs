@@ -1,11 +1,12 @@
-//! gRPC from end to end: the reference implementation on both sides, ten in between, without
-//! TLS and so by prior knowledge.
+//! gRPC from end to end: the reference implementation on both sides, ten in between; by prior knowledge,
+//! and over TLS by ALPN.
 
 use std::{path::Path, time::Duration};
 
 use ten_conformance::{python, script, service};
-use ten_testkit::Ten;
+use ten_testkit::{Builder, Ten};
 
+const HOST: &str = "a.grpc.localhost";
 /// In this order: `deadline` and `cancellation` count the calls that the server saw cancelled.
 const CASES: [&str; 12] = [
     "unary",
@@ -22,16 +23,24 @@ const CASES: [&str; 12] = [
     "unary",
 ];
 
-fn start(keys: &str) -> Ten {
+fn serving(keys: &str) -> Builder {
     let keys = format!("protocol = \"h2c\"\n{keys}");
-    Ten::with_config(&service("grpc", &script("grpc_server"), &keys)).start()
+    Ten::with_config(&service("grpc", &script("grpc_server"), &keys))
+}
+
+fn start(keys: &str) -> Ten {
+    serving(keys).start()
 }
 
 /// Runs cases of `tenants/grpc_client.py` one after the other, on one connection.
 fn call(ten: &Ten, cases: &[&str]) {
     let client = Path::new(env!("CARGO_MANIFEST_DIR")).join("tenants/grpc_client.py");
     let address = ten.address().to_string();
-    let done = python().arg(client).args([&address, "a.grpc.localhost"]).args(cases).output();
+    let mut python = python();
+    if ten.certificate().exists() {
+        python.env("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", ten.certificate());
+    }
+    let done = python.arg(client).args([&address, HOST]).args(cases).output();
     let done = done.expect("the client runs");
     let (told, error) =
         (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
@@ -47,6 +56,11 @@ fn every_kind_of_call_over_a_unix_socket() {
 #[test]
 fn every_kind_of_call_over_tcp() {
     call(&start("listen = \"port\""), &CASES);
+}
+
+#[test]
+fn every_kind_of_call_over_tls() {
+    call(&serving("").https(&[HOST]).start(), &CASES);
 }
 
 /// Nothing of a stream is lost, and nothing else on its connection, while the server starts.

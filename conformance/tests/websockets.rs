@@ -10,7 +10,7 @@ use std::{
 
 use rustix::process::Signal;
 use ten_conformance::{python, script, service};
-use ten_testkit::Ten;
+use ten_testkit::{Builder, Ten};
 
 const HOST: &str = "a.ws.localhost";
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -18,9 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PROMPTLY: Duration = Duration::from_secs(3);
 
 fn start(keys: &str) -> Ten {
+    serving(keys).start()
+}
+
+fn serving(keys: &str) -> Builder {
     let command = format!("{} {{instance_dir}}", script("websockets_server"));
     let other = service("other", &script("websockets_other"), "");
-    Ten::with_config(&format!("{}\n{other}", service("ws", &command, keys))).start()
+    Ten::with_config(&format!("{}\n{other}", service("ws", &command, keys)))
 }
 
 /// One of the clients beside the tenants.
@@ -41,7 +45,12 @@ struct Listener {
 impl Listener {
     fn open(ten: &Ten, path: &str) -> Self {
         let mut command = client("websockets_client");
-        let url = format!("ws://{HOST}:{}{path}", ten.address().port());
+        let secure = ten.certificate().exists();
+        if secure {
+            command.env("SSL_CERT_FILE", ten.certificate());
+        }
+        let scheme = if secure { "wss" } else { "ws" };
+        let url = format!("{scheme}://{HOST}:{}{path}", ten.address().port());
         let mut child = command.arg(url).stdout(Stdio::piped()).spawn().expect("python starts");
         let said = BufReader::new(child.stdout.take().expect("piped"));
         Self { child, said }
@@ -133,10 +142,18 @@ fn an_instance_that_crashes_ends_its_websockets() {
 
 #[test]
 fn an_instance_that_is_stopped_says_goodbye_to_its_websockets() {
-    let ten = start("stop_timeout = 60");
-    let listeners: Vec<_> = (0..3).map(|_| Listener::held(&ten)).collect();
+    says_goodbye(&start("stop_timeout = 60"));
+}
+
+#[test]
+fn so_it_does_over_tls() {
+    says_goodbye(&serving("stop_timeout = 60").https(&[HOST]).start());
+}
+
+fn says_goodbye(ten: &Ten) {
+    let listeners: Vec<_> = (0..3).map(|_| Listener::held(ten)).collect();
     assert_eq!(ten.cli(&["stop", "ws:a", "--keep-data"]).code, Some(0));
-    assert_eq!(heard(&ten), ["1001"; 3]);
+    assert_eq!(heard(ten), ["1001"; 3]);
     for listener in listeners {
         assert_eq!(listener.end(), "closed 1001");
     }

@@ -21,13 +21,13 @@ impl fmt::Display for Report {
         let Plan { rounds, seconds, .. } = self.plan;
         writeln!(f, "Ratios to nginx; medians of {rounds} turns of {seconds} s each")?;
         let heads = ["req/s", "p50", "p99", "CPU/req", "RSS"];
-        write!(f, "{:<25}  {:<8}", "case", "")?;
+        write!(f, "{:<30}  {:<8}", "case", "")?;
         heads.iter().try_for_each(|head| write!(f, "{head:>9}"))?;
         writeln!(f, "{:>10}{:>9}{:>10}  budget for CPU", "req/s", "p99 ms", "CPU µs")?;
         for row in &self.rows {
             let (_, nginx) = row.figures[0];
             for (peer, figures) in &row.figures {
-                write!(f, "{:<25}  {peer:<8}", row.case.name())?;
+                write!(f, "{:<30}  {peer:<8}", row.case.name())?;
                 figures.over(&nginx).iter().try_for_each(|ratio| write!(f, "{ratio:>9.2}"))?;
                 let (p99, cpu) = (figures.p99_us / 1e3, figures.cpu_us);
                 write!(f, "{:>10.0}{p99:>9.2}{cpu:>10.1}", figures.requests_per_second)?;
@@ -40,7 +40,7 @@ impl fmt::Display for Report {
                 }
             }
             for peer in &row.failed {
-                writeln!(f, "{:<25}  {peer:<8} answered with errors", row.case.name())?;
+                writeln!(f, "{:<30}  {peer:<8} answered with errors", row.case.name())?;
             }
         }
         self.missing.iter().try_for_each(|peer| writeln!(f, "{peer} is not installed"))
@@ -49,6 +49,9 @@ impl fmt::Display for Report {
 
 /// The most CPU that a request may cost, as a multiple of what it costs nginx.
 fn budget(row: &Row) -> Option<f64> {
+    if row.case.tls {
+        return None;
+    }
     match (row.case.ask, row.case.upstream, row.case.connections) {
         (Ask::Small, super::Upstream::Socket, 32) => Some(0.90),
         (Ask::Small, super::Upstream::Socket, _) => Some(0.95),

@@ -9,7 +9,7 @@ mod settings;
 
 pub(crate) use asleep::ASLEEP;
 pub(crate) use proxy::PROXY;
-pub(crate) use settings::SETTINGS;
+pub(crate) use settings::{SETTINGS, TLS};
 
 use routing::ROUTING;
 use service::SERVICE;
@@ -84,9 +84,6 @@ const MOST: i64 = 1_000_000_000;
 /// From 1 up to no natural limit.
 const COUNT: Kind = Kind::Integer { min: 1, max: MOST };
 
-/// TCP ports.
-const PORT: Kind = Kind::Integer { min: 1, max: 65_535 };
-
 /// A duration that may be zero.
 const DURATION: Kind = Kind::Seconds { min: 0.0 };
 
@@ -133,12 +130,13 @@ const fn key(name: &'static str, kind: Kind, default: Default, doc: &'static str
 
 /// The table in which a key that was found elsewhere belongs, as its header is written.
 pub(crate) fn home_of(name: &str) -> Option<&'static str> {
-    const HOMES: [(&str, &[Key]); 6] = [
+    const HOMES: [(&str, &[Key]); 7] = [
         ("top level", ROOT),
         ("[service.NAME]", SERVICE),
         ("[settings]", SETTINGS),
         ("[routing]", ROUTING),
         ("[settings.proxy]", PROXY),
+        ("[settings.tls]", TLS),
         ("[service.NAME.asleep]", ASLEEP),
     ];
     let holds = |keys: &[Key]| keys.iter().any(|key| key.names().any(|own| own == name));

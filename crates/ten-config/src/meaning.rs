@@ -10,6 +10,7 @@ mod routing;
 mod service;
 mod settings;
 mod storage;
+mod tls;
 mod walls;
 mod words;
 

@@ -7,7 +7,7 @@ use ten_config::{ConfigErrors, Source, parse};
 use ten_domain::{
     AccessLog, Asleep, Backoff, Bind, Concurrency, Config, CrashLimit, EnvPattern, HealthCheck,
     Isolation, Listen, Network, OnDemand, Protocol, ProxySettings, ResourceLimits, RestartPolicy,
-    Routing, Settings, StopSignal, Template, User,
+    Routing, Settings, StopSignal, Template, TlsSettings, User,
 };
 
 const FULL: &str = include_str!("good/full.toml");
@@ -61,6 +61,13 @@ fn every_built_key_means_what_it_says() {
                 access_log: AccessLog::Json,
                 error_pages: Some(Path::new(FOLDER).join("pages")),
             },
+            tls: Some(TlsSettings {
+                enabled: true,
+                https_port: 8443,
+                http_port: 0,
+                cert_file: Path::new(FOLDER).join("tls/chain.pem"),
+                key_file: "/etc/tls/key.pem".into(),
+            }),
         }
     );
 

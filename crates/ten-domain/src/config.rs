@@ -34,6 +34,23 @@ pub struct Settings {
     pub trash_retention: Duration,
     /// How clients are treated.
     pub proxy: ProxySettings,
+    /// HTTPS, where there is a certificate for it.
+    pub tls: Option<TlsSettings>,
+}
+
+/// `[settings.tls]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Whether it is served, where nobody says otherwise.
+    pub enabled: bool,
+    /// The port of HTTPS; 0: any free one.
+    pub https_port: u16,
+    /// The port of plain HTTP, where clients are told to use HTTPS; 0: any free one.
+    pub http_port: u16,
+    /// The certificates, the server's own first; PEM. Absolute.
+    pub cert_file: PathBuf,
+    /// The key of the first certificate; PEM. Absolute.
+    pub key_file: PathBuf,
 }
 
 /// `[routing]`: what hosts other than an instance's own lead to.

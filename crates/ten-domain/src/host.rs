@@ -1,6 +1,9 @@
 //! The host a request names, parsed strictly and brought into one spelling.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 /// Longest host name, in bytes (RFC 1035, section 2.3.4, in its textual form).
 const MAX_NAME: usize = 253;
@@ -34,6 +37,17 @@ pub enum HostError {
     /// Brackets around something else than an IPv6 address.
     #[error("the host is not an IPv6 address")]
     Ipv6,
+}
+
+/// As URLs have it (RFC 3986, section 3.2.2).
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Ip(IpAddr::V4(ip)) => ip.fmt(f),
+            Self::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+        }
+    }
 }
 
 impl Host {

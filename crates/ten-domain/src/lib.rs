@@ -24,7 +24,7 @@ mod template;
 
 pub use address::Address;
 pub use backoff::{Backoff, CrashLimit};
-pub use config::{Config, Routing, Settings};
+pub use config::{Config, Routing, Settings, TlsSettings};
 pub use health::{Health, HealthRun};
 pub use host::{Host, HostError};
 pub use id::{InstanceId, InstanceName, NameError, ServiceName};

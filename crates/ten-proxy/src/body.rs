@@ -18,7 +18,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 use http_body_util::combinators::UnsyncBoxBody;
 
-use crate::{buffer, headers, wire::Wire};
+use crate::{buffer, headers, wire::Socket};
 
 /// The body of an answer of ten's own management surface. An axum body becomes one by
 /// `UnsyncBoxBody::new(body.map_err(Into::into))`.
@@ -63,13 +63,13 @@ pub(crate) trait Sink {
     ) -> Poll<io::Result<usize>>;
 }
 
-impl Sink for &Wire {
+impl Sink for &Socket {
     fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Wire::poll_write(self, cx, pieces)
+        Socket::poll_write(self, cx, pieces)
     }
 }
 

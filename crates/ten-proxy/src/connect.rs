@@ -16,7 +16,7 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::{
     files::{self, Files},
     upstreams::Lease,
-    wire::Wire,
+    wire::Socket,
 };
 
 /// Longest time to wait for an instance to accept. It listens on this machine, so only a full
@@ -29,7 +29,7 @@ const MAX_SOCKET_PATH: usize = 107;
 
 /// Connects, waiting while the instance's backlog is full, or while there is no descriptor: those
 /// of idle connections are taken for it.
-pub(crate) async fn connect(lease: &impl Lease, files: &Files) -> io::Result<Wire> {
+pub(crate) async fn connect(lease: &impl Lease, files: &Files) -> io::Result<Socket> {
     let mut none = None;
     let connecting = async {
         loop {
@@ -51,7 +51,7 @@ pub(crate) async fn connect(lease: &impl Lease, files: &Files) -> io::Result<Wir
     }
 }
 
-async fn once(lease: &impl Lease) -> io::Result<Wire> {
+async fn once(lease: &impl Lease) -> io::Result<Socket> {
     Ok(match lease.address() {
         Address::Tcp(to) => tcp(TcpStream::connect(to).await?)?.into(),
         Address::Private(to) => tcp(lease.socket().await?.connect(*to).await?)?.into(),

@@ -68,19 +68,21 @@ impl Headers for HeaderMap {
     }
 }
 
-/// A client's address as instances are told of it, put into words once for each connection.
+/// A client as instances are told of it, put into words once for each connection.
 #[derive(Debug)]
 pub(crate) struct Peer {
     /// As `X-Forwarded-For` has it.
     text: String,
     /// As `Forwarded` has it.
     quoted: String,
+    scheme: &'static str,
 }
 
 impl Peer {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    /// From this address, with URLs of this scheme.
+    pub(crate) fn new(address: SocketAddr, scheme: &'static str) -> Self {
         let ip = address.ip().to_canonical();
-        Self { text: ip.to_string(), quoted: node(ip) }
+        Self { text: ip.to_string(), quoted: node(ip), scheme }
     }
 }
 

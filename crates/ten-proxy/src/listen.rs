@@ -43,17 +43,17 @@ pub(crate) use self::{
     reader::Reader,
 };
 use self::{
-    opening::{Source, Version},
+    opening::{Opening, Source, Version},
     places::{Place, dismissed},
 };
 use crate::{
-    DrainSignal, Management, Proxy, Upstreams,
+    Certificates, DrainSignal, Management, Proxy, Upstreams,
     alarm::AlarmPlace,
     complaint::Complaint,
     files::{self, Files},
     head::Fields,
     headers::{Origin, Peer},
-    wire::Wire,
+    wire::{Socket, Wire},
     workers::Seat,
 };
 
@@ -67,6 +67,45 @@ const KEEPALIVE_PROBES: u32 = 4;
 
 /// A connection that was accepted, and room for it.
 type Arrival = (net::TcpStream, SocketAddr, OwnedSemaphorePermit);
+
+/// What a listener is for.
+#[derive(Debug, Clone)]
+pub enum Door {
+    /// Plain HTTP.
+    Plain,
+    /// HTTPS. Who speaks plain HTTP there is told so, as by `Moved`.
+    Secure(Arc<dyn Certificates>),
+    /// Plain HTTP, of which every request is answered with the same URL with `https` in it, on that
+    /// port of the same host.
+    Moved {
+        /// The port of HTTPS.
+        port: u16,
+    },
+}
+
+/// How requests come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Channel {
+    Plain,
+    Secure {
+        /// Whom the client wanted to reach (RFC 6066, section 3).
+        name: Option<String>,
+    },
+    /// In plain, where only HTTPS is served, on this port.
+    Moved {
+        port: u16,
+    },
+}
+
+impl Channel {
+    /// The scheme of its URLs.
+    fn scheme(&self) -> &'static str {
+        match self {
+            Self::Plain | Self::Moved { .. } => "http",
+            Self::Secure { .. } => "https",
+        }
+    }
+}
 
 /// What a request knows of the connection it came on.
 pub(crate) struct Client {
@@ -83,9 +122,12 @@ pub(crate) struct Client {
     pub(crate) local: Option<IpAddr>,
     /// Many of its requests are under way at a time, each of which is dropped with its stream.
     multiplexed: bool,
+    pub(crate) channel: Channel,
     /// Who serves it.
     pub(crate) seat: Seat,
     stream: Arc<TcpStream>,
+    /// What is said on it.
+    wire: Wire,
     /// Whatever outlives the connection, such as a tunnel, ends at the drain's deadline.
     pub(crate) drain: DrainSignal,
     /// Freed with the last holder: connection or tunnel.
@@ -106,25 +148,45 @@ impl Client {
         let stream = Arc::new(TcpStream::from_std(stream)?);
         let counted = (!trusted).then_some(peer.ip());
         let place = places.take(room, Arc::clone(&stream), counted).map_err(io::Error::other)?;
-        let told = Peer::new(peer);
-        let (alarm, multiplexed) = (AlarmPlace::default(), false);
-        Ok(Self { peer, trusted, told, alarm, local, multiplexed, seat, stream, drain, place })
+        let wire = Socket::Tcp(Arc::clone(&stream)).into();
+        Ok(Self {
+            peer,
+            trusted,
+            told: Peer::new(peer, "http"),
+            alarm: AlarmPlace::default(),
+            local,
+            multiplexed: false,
+            channel: Channel::Plain,
+            seat,
+            stream,
+            wire,
+            drain,
+            place,
+        })
     }
 
-    /// Takes the word of the proxy before it on who it is.
-    fn is_from(&mut self, source: Source, settings: &ProxySettings) -> Result<(), Crowded> {
+    /// Takes over what its first bytes say: from whom it is, by the word of the proxy before it, and
+    /// how its requests come.
+    fn opens(
+        &mut self,
+        source: Option<Source>,
+        (channel, wire): (Channel, Wire),
+        settings: &ProxySettings,
+    ) -> Result<(), Crowded> {
         match source {
-            Source::Client(peer) => {
+            Some(Source::Client(peer)) => {
                 self.trusted = settings.trusts(peer.ip());
                 if !self.trusted {
                     self.place.belongs_to(peer.ip())?;
                 }
-                (self.peer, self.told) = (peer, Peer::new(peer));
+                self.peer = peer;
             }
-            Source::Proxy => {}
+            None | Some(Source::Proxy) => {}
             // Whoever it is, it is not the proxy that is trusted.
-            Source::Unknown => self.trusted = false,
+            Some(Source::Unknown) => self.trusted = false,
         }
+        self.told = Peer::new(self.peer, channel.scheme());
+        (self.channel, self.wire) = (channel, wire);
         Ok(())
     }
 
@@ -165,7 +227,7 @@ impl Client {
 
     /// Its connection.
     fn wire(&self) -> Wire {
-        Wire::Tcp(Arc::clone(&self.stream))
+        self.wire.clone()
     }
 }
 
@@ -176,15 +238,21 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
     /// # Errors
     /// If the listener cannot be registered with the runtime. Errors of single connections,
     /// and a lack of file descriptors, are outlived.
-    pub async fn serve(&self, listener: net::TcpListener, drain: DrainSignal) -> io::Result<()> {
+    pub async fn serve(
+        &self,
+        listener: net::TcpListener,
+        door: Door,
+        drain: DrainSignal,
+    ) -> io::Result<()> {
         let proxy = self.clone();
-        let accepting = async move { proxy.accept_all(listener, drain).await };
+        let accepting = async move { proxy.accept_all(listener, door, drain).await };
         self.workers().acceptor().spawn(accepting).await.map_err(io::Error::other)?
     }
 
     async fn accept_all(
         self,
         listener: net::TcpListener,
+        door: Door,
         mut drain: DrainSignal,
     ) -> io::Result<()> {
         listener.set_nonblocking(true)?;
@@ -200,11 +268,11 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
             match accepted {
                 Ok(arrival) => {
                     let (seat, worker) = self.workers().next();
-                    let (proxy, drain) = (self.clone(), drain.clone());
+                    let (proxy, door, drain) = (self.clone(), door.clone(), drain.clone());
                     worker.spawn(async move {
                         let trusted = proxy.settings().trusts(arrival.1.ip());
                         match Client::new(arrival, proxy.places(), trusted, seat, drain) {
-                            Ok(client) => proxy.connection(client).await,
+                            Ok(client) => proxy.connection(client, door).await,
                             Err(error) => tracing::debug!(%error, "not to be served"),
                         }
                     });
@@ -233,17 +301,17 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
     }
 
     /// Serves a client until the connection ends, or the drain's deadline passes.
-    async fn connection(self, mut client: Client) {
+    async fn connection(self, mut client: Client, door: Door) {
         let settings = Arc::clone(self.settings());
         let headed = client.trusted && settings.proxy_protocol;
         let guest = Arc::clone(client.place.guest());
-        let reading = opening::read(&client.stream, &guest, headed, settings.head_timeout);
+        let within = settings.head_timeout;
         let opening = tokio::select! {
             biased;
-            opening = reading => opening,
+            opening = opening::read(&client.stream, &guest, headed, &door, within) => opening,
             () = client.departs() => return,
         };
-        let opening = match opening {
+        let Opening { source, channel, wire, version, read } = match opening {
             Ok(opening) => opening,
             Err(error) => {
                 let peer = client.peer;
@@ -251,16 +319,14 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
                 return;
             }
         };
-        if let Some(source) = opening.source
-            && let Err(error) = client.is_from(source, &settings)
-        {
+        if let Err(error) = client.opens(source, (channel, wire), &settings) {
             tracing::debug!(%error, "not to be served");
             return;
         }
-        let served = match opening.version {
-            Version::Http1 => http1::serve(self, client, opening.read).await,
+        let served = match version {
+            Version::Http1 => http1::serve(self, client, read).await,
             Version::Http2 => {
-                let served = Box::pin(http2::serve(self, client, opening.read)).await;
+                let served = Box::pin(http2::serve(self, client, read)).await;
                 served.map_err(io::Error::other)
             }
         };

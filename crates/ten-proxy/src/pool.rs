@@ -25,7 +25,7 @@ use crate::{
     forward::Message,
     head::Response,
     upload::{Upload, UploadError},
-    wire::Wire,
+    wire::Socket,
     workers::Seat,
 };
 
@@ -249,7 +249,7 @@ impl Answer {
     }
 
     /// The connection of an answer that switches protocols, and what has come behind it.
-    pub(crate) fn into_tunnel(self) -> Option<(Wire, Buffer, files::Counted)> {
+    pub(crate) fn into_tunnel(self) -> Option<(Socket, Buffer, files::Counted)> {
         match self {
             Self::Http1(answer) => Some(answer.into_tunnel()),
             Self::H2c(_) => None,

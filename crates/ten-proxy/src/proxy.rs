@@ -15,7 +15,7 @@ use crate::{
     head::{Name, Request, Response},
     headers::{self, Origin, Told},
     interim::Interims,
-    listen::{Client, Departure, Places},
+    listen::{Channel, Client, Departure, Places},
     pool::{Answered, Pool},
     record::{Observers, Recording},
     reply::{Download, Reply},
@@ -147,8 +147,16 @@ impl<U: Upstreams, M: Management> Serving<'_, U, M> {
         recording: &mut Recording,
     ) -> Result<Reply<U::Lease>, Fault> {
         let aim = check::request(self.request)?;
+        let name = match &self.client.channel {
+            Channel::Plain => None,
+            Channel::Secure { name } => name.as_deref(),
+            Channel::Moved { port } => {
+                recording.own_answer("https");
+                return Ok(Reply::page(rescue::moved(&aim, *port, self.asked)?));
+            }
+        };
         let routes = self.upstreams().routes();
-        let target = match routes.resolve(&aim.host, aim.path(), None, self.client.local)? {
+        let target = match routes.resolve(&aim.host, aim.path(), name, self.client.local)? {
             Route::Management => return Box::pin(self.manage(&aim, upload)).await,
             Route::Instance(instance) => Target::Instance(instance),
             Route::Service(service) => Target::Service(service),
@@ -313,8 +321,8 @@ fn reply<L: Lease>(
     let Some(protocol) = switched else {
         return Ok(Reply::passed(head, Download::new(answer, uploading, pool, lease)));
     };
-    let (wire, rest, counted) = answer.into_tunnel().ok_or(BadResponse::Upgrade)?;
+    let (socket, rest, counted) = answer.into_tunnel().ok_or(BadResponse::Upgrade)?;
     let recording = Recording::default();
-    let switch = Switch { protocol, wire, rest, counted, recording, lease };
+    let switch = Switch { protocol, socket, rest, counted, recording, lease };
     Ok(Reply::switched(head, switch))
 }

@@ -13,7 +13,9 @@ use std::{error::Error, io, sync::OnceLock, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Response, StatusCode,
-    header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, REFRESH, RETRY_AFTER},
+    header::{
+        CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, REFRESH, RETRY_AFTER,
+    },
 };
 use http_body_util::Full;
 use ten_domain::{AsleepAnswer, InstanceName, RouteError};
@@ -25,7 +27,7 @@ use self::{
 };
 use crate::{
     Refusal,
-    check::{BadRequest, BadResponse},
+    check::{Aim, BadRequest, BadResponse},
     files,
     head::{Name, Request, Version},
     headers::X_REQUEST_ID,
@@ -37,6 +39,9 @@ use crate::{
 
 /// Tells a client's programmer what state the instance was in (SPEC 4).
 const X_TEN_STATE: HeaderName = HeaderName::from_static("x-ten-state");
+
+/// The port that URLs of HTTPS do not name (RFC 9110, section 4.2.2).
+const HTTPS: u16 = 443;
 
 /// Why a request was not answered by whom it was for.
 #[derive(Debug, thiserror::Error)]
@@ -194,6 +199,23 @@ pub(crate) fn asleep(answer: AsleepAnswer<'_>, asked: &Asked<'_>) -> Response<Fu
     let media_type = (!answer.body.is_empty()).then_some("text/plain; charset=utf-8");
     let body = Bytes::copy_from_slice(answer.body.as_bytes());
     own(asked, status, State::Asleep, media_type, body)
+}
+
+/// The answer to a request that came in plain: the same, in HTTPS (RFC 9110, section 15.4.9).
+pub(crate) fn moved(
+    aim: &Aim<'_>,
+    port: u16,
+    asked: &Asked<'_>,
+) -> Result<Response<Full<Bytes>>, BadRequest> {
+    let port = if port == HTTPS { String::new() } else { format!(":{port}") };
+    let [slash, target] = aim.target();
+    let location = format!("https://{}{port}{slash}{target}", aim.host);
+    let location = HeaderValue::from_maybe_shared(Bytes::from(location));
+    let location = location.map_err(|_| BadRequest::Target)?;
+    let status = StatusCode::PERMANENT_REDIRECT;
+    let mut response = own(asked, status, State::Unknown, None, Bytes::new());
+    response.headers_mut().insert(LOCATION, location);
+    Ok(response)
 }
 
 /// What all answers of ten's own have in common.

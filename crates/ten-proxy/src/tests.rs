@@ -15,6 +15,7 @@ mod proxied;
 mod raw;
 mod retry;
 mod streaming;
+mod tls;
 mod tunnels;
 mod whole;
 mod workers;
@@ -41,8 +42,8 @@ use tokio::{
 };
 
 use crate::{
-    Drain, ErrorPages, Lease, Management, ManagementBody, Observer, Proxy, Refusal, RequestBody,
-    Slot, Target, Upstreams, Workers, files::Files, listen::Places, workers::Seat,
+    Door, Drain, ErrorPages, Lease, Management, ManagementBody, Observer, Proxy, Refusal,
+    RequestBody, Slot, Target, Upstreams, Workers, files::Files, listen::Places, workers::Seat,
 };
 use raw::{Wire, header};
 
@@ -281,6 +282,7 @@ fn config(protocol: Protocol) -> Config {
             crash_limit: CrashLimit { max_restarts: 0, window: Duration::ZERO },
             trash_retention: Duration::from_secs(60),
             proxy: ProxySettings::DEFAULT,
+            tls: None,
         },
         services: [(name, Arc::new(spec))].into(),
         instances: vec![],
@@ -349,11 +351,18 @@ impl World {
         pages: ErrorPages,
         observers: Vec<Box<dyn Observer>>,
     ) -> Self {
-        Self::served_by(Workers::here(), fleet, settings, pages, observers)
+        Self::served_by(Workers::here(), Door::Plain, fleet, settings, pages, observers)
+    }
+
+    /// Behind a listener of another kind.
+    fn behind(door: Door, settings: ProxySettings, addresses: Vec<Address>) -> Self {
+        let fleet = Fleet::new(Protocol::Http1, addresses, None);
+        Self::served_by(Workers::here(), door, fleet, settings, ErrorPages::default(), vec![])
     }
 
     fn served_by(
         workers: Workers,
+        door: Door,
         fleet: Fleet,
         settings: ProxySettings,
         pages: ErrorPages,
@@ -365,7 +374,7 @@ impl World {
         let settings = Arc::new(settings);
         let serving = Proxy::new(fleet.clone(), Echo, workers, settings, pages, observers);
         let places = Arc::clone(serving.places());
-        tokio::spawn(async move { serving.serve(listener, signal).await.unwrap() });
+        tokio::spawn(async move { serving.serve(listener, door, signal).await.unwrap() });
         Self { fleet, proxy, places, drain }
     }
 

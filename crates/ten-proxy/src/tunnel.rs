@@ -18,7 +18,12 @@ mod parting;
 
 use self::{flow::Flow, frames::Frames, parting::Parting};
 use crate::{
-    DrainSignal, Lease, buffer::Buffer, files, listen::Terms, record::Recording, wire::Wire,
+    DrainSignal, Lease,
+    buffer::Buffer,
+    files,
+    listen::Terms,
+    record::Recording,
+    wire::{Socket, Wire},
 };
 
 /// The status code that says that an endpoint goes away, "such as a server going down"
@@ -28,7 +33,7 @@ const GOING_AWAY: u16 = 1001;
 /// An instance that has switched protocols.
 pub(crate) struct Switch<L> {
     pub(crate) protocol: Vec<u8>,
-    pub(crate) wire: Wire,
+    pub(crate) socket: Socket,
     /// What it has said already.
     pub(crate) rest: Buffer,
     /// Its connection is one of all that are open.
@@ -46,7 +51,8 @@ pub(crate) async fn run<L: Lease>(
     instance: Switch<L>,
     mut drain: DrainSignal,
 ) {
-    let Switch { protocol, wire, rest, counted, recording, lease } = instance;
+    let Switch { protocol, socket, rest, counted, recording, lease } = instance;
+    let wire = Wire::from(socket);
     let websocket = protocol.eq_ignore_ascii_case(b"websocket");
     let frames = || if websocket { Frames::default() } else { Frames::unknown() };
     let (client, said, terms) = client;

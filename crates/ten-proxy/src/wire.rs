@@ -1,52 +1,40 @@
-//! Connected sockets, read and written with one system call each.
-//!
-//! A task waits for a socket to be ready and then moves what it can. A read that leaves room in
-//! its buffer has emptied the socket, and says so to the runtime: that spares the read which
-//! would only find that out.
+//! Connections as whoever reads and writes them has them: a socket, or a TLS session on one.
+
+mod secure;
+mod socket;
 
 use std::{
     future::poll_fn,
-    io::{self, ErrorKind::WouldBlock, IoSlice},
+    io::{self, IoSlice},
     sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
+    task::{Context, Poll},
 };
 
 use bytes::BufMut;
-use rustix::net::{Shutdown, sockopt};
-use tokio::{
-    io::Interest,
-    net::{TcpStream, UnixStream},
-};
 
+pub(crate) use self::{secure::Secure, socket::Socket};
 use crate::buffer::Buffer;
 
-/// A connected socket, of either kind. Clones are the same socket.
+/// A connection. Clones are the same one.
 #[derive(Debug, Clone)]
 pub(crate) enum Wire {
-    Tcp(Arc<TcpStream>),
-    Unix(Arc<UnixStream>),
+    Bare(Socket),
+    Secure(Arc<Secure>),
 }
 
-/// The same call on either kind.
+/// The same call on either.
 macro_rules! either {
-    ($wire:expr, $stream:ident => $call:expr) => {
+    ($wire:expr, $it:ident => $call:expr) => {
         match $wire {
-            Wire::Tcp($stream) => $call,
-            Wire::Unix($stream) => $call,
+            Wire::Bare($it) => $call,
+            Wire::Secure($it) => $call,
         }
     };
 }
 
-impl From<TcpStream> for Wire {
-    fn from(stream: TcpStream) -> Self {
-        Self::Tcp(Arc::new(stream))
-    }
-}
-
-impl From<UnixStream> for Wire {
-    fn from(stream: UnixStream) -> Self {
-        Self::Unix(Arc::new(stream))
+impl From<Socket> for Wire {
+    fn from(socket: Socket) -> Self {
+        Self::Bare(socket)
     }
 }
 
@@ -58,19 +46,7 @@ impl Wire {
         cx: &mut Context<'_>,
         buffer: &mut Buffer,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            match self.poll_read_ready(cx) {
-                Poll::Ready(ready) => ready?,
-                Poll::Pending => {
-                    buffer.rest();
-                    return Poll::Pending;
-                }
-            }
-            let room = buffer.make_room();
-            if let Some(read) = self.try_read(buffer.spare(), room) {
-                return Poll::Ready(read);
-            }
-        }
+        either!(self, it => it.poll_read(cx, buffer))
     }
 
     /// Reads as soon as there is anything into memory with so much `room`.
@@ -80,50 +56,25 @@ impl Wire {
         memory: &mut impl BufMut,
         room: usize,
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.poll_read_ready(cx))?;
-            if let Some(read) = self.try_read(memory, room) {
-                return Poll::Ready(read);
-            }
+        either!(self, it => it.poll_fill(cx, memory, room))
+    }
+
+    /// Whether something was read that nobody can begin anything with before the rest has come.
+    pub(crate) fn is_amid(&self) -> bool {
+        match self {
+            Self::Bare(_) => false,
+            Self::Secure(secure) => secure.is_amid(),
         }
     }
 
-    /// `None`: there is nothing.
-    fn try_read(&self, memory: &mut impl BufMut, room: usize) -> Option<io::Result<usize>> {
-        let mut got = 0;
-        let read = either!(self, stream => stream.try_io(Interest::READABLE, || {
-            got = stream.try_read_buf(memory)?;
-            if got > 0 && got < room { Err(WouldBlock.into()) } else { Ok(()) }
-        }));
-        match read {
-            Err(error) if error.kind() == WouldBlock && got == 0 => None,
-            Err(error) if error.kind() != WouldBlock => Some(Err(error)),
-            _ => Some(Ok(got)),
-        }
-    }
-
-    /// Whether there is something to read, or an end.
-    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, stream => stream.poll_read_ready(cx))
-    }
-
-    /// Writes as soon as the socket takes anything.
+    /// Writes as soon as the socket takes anything. Until then the same bytes must be offered again,
+    /// though perhaps with more behind them: they may be on their way.
     pub(crate) fn poll_write(
         &self,
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(either!(self, stream => stream.poll_write_ready(cx)))?;
-            let written = match pieces {
-                [piece] => either!(self, stream => stream.try_write(piece)),
-                _ => either!(self, stream => stream.try_write_vectored(pieces)),
-            };
-            match written {
-                Err(error) if error.kind() == WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
-        }
+        either!(self, it => it.poll_write(cx, pieces))
     }
 
     /// Writes everything.
@@ -137,21 +88,16 @@ impl Wire {
         Ok(())
     }
 
-    /// Whether nothing has come that nobody has read, not even an end. Not by way of a poll: that
-    /// finds nothing either where its task has done enough for now.
-    pub(crate) fn is_quiet(&self) -> bool {
-        let read = either!(self, stream => stream.try_read(&mut [0]));
-        read.is_err_and(|error| error.kind() == WouldBlock)
-    }
-
     /// Has its end be a reset, so that nobody takes it for the end of what was written.
     pub(crate) fn resets(&self) -> io::Result<()> {
-        let now = Some(Duration::ZERO);
-        Ok(either!(self, stream => sockopt::set_socket_linger(stream, now))?)
+        either!(self, it => it.resets())
     }
 
     /// Says that nothing more will be written.
-    pub(crate) fn end_writing(&self) -> io::Result<()> {
-        Ok(either!(self, stream => rustix::net::shutdown(stream, Shutdown::Write))?)
+    pub(crate) fn poll_end_writing(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Bare(socket) => Poll::Ready(socket.end_writing()),
+            Self::Secure(secure) => secure.poll_end_writing(cx),
+        }
     }
 }

@@ -39,6 +39,17 @@ pub struct Inquiry<'a> {
     pub socket: &'a Path,
     /// Where requests are to be accepted.
     pub listen: &'a [SocketAddr],
+    /// Whether HTTPS can be served with its certificate, where it is to be.
+    pub certificate: Option<Result<(), Lack>>,
+}
+
+/// What is missing, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lack {
+    /// What.
+    pub detail: String,
+    /// What to do.
+    pub fix: String,
 }
 
 /// Checks that belong together.
@@ -116,7 +127,7 @@ pub fn examine(inquiry: &Inquiry<'_>) -> Vec<Group> {
         group("isolation", isolation::checks(services)),
         group("limits", limits::checks(services, server)),
         group("storage", storage::checks(services, inquiry.data_dir)),
-        group("network", network::checks(inquiry.listen, server)),
+        group("network", network::checks(inquiry.listen, inquiry.certificate.as_ref(), server)),
         group("server", server::checks(services, inquiry.socket, &running)),
         group("services", server::starts(inquiry.services)),
     ]

@@ -48,6 +48,8 @@ pub struct Ground {
     pub environment: HostEnvironment,
     /// Whose folders are where below the data folder.
     pub layout: Layout,
+    /// The key of the server's certificate, which no instance may read.
+    pub key_file: Option<PathBuf>,
 }
 
 /// What of an instance can be told without looking at the host: where it may listen, and its
@@ -156,6 +158,14 @@ pub enum PlanError {
         /// What would show it, and the path.
         what: String,
     },
+    /// The server's own key.
+    #[error(
+        "key_file {path:?} could be read by the instance: move it to a place that is hidden from instances, such as your home folder, or give the instance a user of its own (user = \"dynamic\") and the key the mode 0600"
+    )]
+    ShowsKey {
+        /// The key.
+        path: PathBuf,
+    },
     /// ten cannot start anything as another user.
     #[error("user = {user:?} needs root, which ten is not; remove it, or run ten as root")]
     UserNeedsRoot {
@@ -233,6 +243,9 @@ pub fn plan(
     let walls = walls::raise(ground, spec, name, &places, folder)?;
     if let Some(view) = &walls.view {
         preflight::check(view, &person, &program, &places.workdir, &env)?;
+        if let Some(key) = &ground.key_file {
+            preflight::keeps(view, &person, key)?;
+        }
     }
 
     listener(spec, &places, &walls.socket)?;

@@ -50,6 +50,17 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// Sees to it that a file of the server's own cannot be read.
+pub(crate) fn keeps(view: &View, person: &Person, secret: &Path) -> Result<(), PlanError> {
+    // What is not there cannot be read, and what is put there later is looked at when a start is.
+    let Ok(real) = fs::canonicalize(secret) else { return Ok(()) };
+    let seen = |step: &Path| view.hidden(step).is_none();
+    match seen(&real) && person.stopped_at(&real, READ, seen).is_none() {
+        true => Err(PlanError::ShowsKey { path: secret.into() }),
+        false => Ok(()),
+    }
+}
+
 struct Check<'a> {
     view: &'a View,
     person: &'a Person,

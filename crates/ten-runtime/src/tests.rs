@@ -25,6 +25,7 @@ fn ground() -> Ground {
             host.map(|(name, value)| (OsString::from(name), OsString::from(value))),
         ),
         layout: layout(&[spec(Isolation::Namespace)]),
+        key_file: None,
     }
 }
 
@@ -193,4 +194,30 @@ fn users_are_looked_up_beforehand() {
     // It is not asked for again.
     known.users[0].1.home = "/as/it/was".into();
     assert_eq!(known.user(&nobody).unwrap().unwrap().home, "/as/it/was");
+}
+
+#[test]
+fn no_start_shows_the_servers_own_key() {
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let own = folder.path().join("key.pem");
+    std::fs::write(&own, "").unwrap();
+    let workdir = |at: &str| ServiceSpec {
+        user: Some(User::Inherit),
+        workdir: Template::literal(at),
+        ..spec(Isolation::Namespace)
+    };
+    let here = workdir(folder.path().to_str().unwrap());
+    let shows = |spec: &ServiceSpec, key: &Path| {
+        let ground = Ground { key_file: Some(key.into()), ..ground() };
+        match plan(&ground, spec, &"api:a".parse().unwrap(), 1, &BTreeMap::new()) {
+            Ok(_) => false,
+            Err(PlanError::ShowsKey { .. }) => true,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert!(shows(&workdir("/usr"), "/etc/passwd".as_ref()));
+    assert!(!shows(&workdir("/usr"), "/etc/nothing".as_ref()));
+    // /tmp is hidden, but for what is shown of it.
+    assert!(!shows(&workdir("/usr"), &own));
+    assert!(shows(&here, &own));
 }

@@ -23,26 +23,27 @@ use rustix::{
 
 use ten_domain::{AccessLog, Config, OpenFiles, RouteTable};
 use ten_logs::Logs;
-use ten_proxy::{AccessLogger, Drain, DrainSignal, Drained, ErrorPages, Proxy, Workers};
+use ten_proxy::{
+    AccessLogger, Certificates, Door, Drain, DrainSignal, Drained, ErrorPages, Proxy, Workers,
+};
 use ten_runtime::HostEnvironment;
 use ten_store::Store;
 use ten_supervisor::{Beginning, Fleet};
-use ten_warden::{Boot, Event, LaunchId, WardenHandle};
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinHandle,
-};
+use ten_warden::{Boot, LaunchId, WardenHandle};
+use tokio::{sync::Semaphore, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     FrontError, admin,
     archive::Archives,
     auth::{Auth, Verifier},
+    certificates::OwnFiles,
     convert::Site,
     exec,
+    front::Heard,
     handlers::{self, Api},
     management::ToApi,
-    serve::{Birth, ground},
+    serve::{Birth, Https, ground},
     upstreams::ToFleet,
 };
 
@@ -66,7 +67,7 @@ impl App {
         pages: ErrorPages,
         boot: Boot,
         warden: WardenHandle,
-        launches: mpsc::Receiver<Event>,
+        heard: Heard,
     ) -> Result<Self, FrontError> {
         let config = Arc::new(config);
         let store = Store::open(&birth.state_dir)?;
@@ -79,7 +80,7 @@ impl App {
         let beginning = Beginning {
             config: Arc::clone(&config),
             ground,
-            warden,
+            warden: warden.clone(),
             next_launch: boot.next_launch,
             living: boot.living,
             known: store.all().await?,
@@ -88,7 +89,7 @@ impl App {
             logs: logs.clone(),
             files,
         };
-        let fleet = Fleet::start(beginning, launches);
+        let fleet = Fleet::start(beginning, heard.launches);
 
         let addresses: Result<Vec<SocketAddr>, _> =
             boot.listeners.iter().map(|listener| listener.local_addr()).collect();
@@ -96,14 +97,23 @@ impl App {
         let stopping = CancellationToken::new();
         let verifier = Verifier::new(store)
             .map_err(|error| io("get random bytes")(io::Error::other(error)))?;
+        let scheme = if birth.https.is_some() { "https" } else { "http" };
         let port = addresses.first().map_or(0, SocketAddr::port);
+        let site = Site { scheme, domain: birth.domain.clone(), port };
+        let doors = match birth.https {
+            None => vec![Door::Plain; addresses.len()],
+            Some(Https { certificate, .. }) => {
+                let files = OwnFiles::new(certificate, warden, heard.shown)?;
+                doors(Arc::new(files), &addresses)
+            }
+        };
         let api = handlers::router(Api {
             fleet: fleet.clone(),
             logs,
             archives: Arc::new(Archives::default()),
             commands: Arc::new(Semaphore::new(exec::AT_ONCE)),
             config: Arc::clone(&config),
-            site: Arc::new(Site { domain: birth.domain.clone(), port }),
+            site: Arc::new(site),
             auth: Arc::new(Auth::new(birth.operator, verifier)),
             stopping: stopping.clone(),
         });
@@ -118,17 +128,25 @@ impl App {
         let (drain, signal) = Drain::new();
         let sockets = boot.listeners.iter().map(TcpListener::try_clone).collect::<Result<_, _>>();
         let sockets = sockets.map_err(io("share the listeners"))?;
-        for listener in boot.listeners {
+        for (listener, door) in boot.listeners.into_iter().zip(doors.clone()) {
             let (proxy, signal): (_, DrainSignal) = (proxy.clone(), signal.clone());
             tokio::spawn(async move {
-                if let Err(error) = proxy.serve(listener, signal).await {
+                if let Err(error) = proxy.serve(listener, door, signal).await {
                     tracing::error!("cannot accept requests: {error}");
                 }
             });
         }
         let admin = admin::serve(boot.admin, api).map_err(io("use the admin socket"))?;
-        for address in &addresses {
-            tracing::info!("listening on http://{address} for {}", birth.domain);
+        // What is served comes last: whoever waits for that has read the rest.
+        for (address, door) in addresses.iter().zip(&doors).rev() {
+            let domain = &birth.domain;
+            match door {
+                Door::Plain => tracing::info!("listening on http://{address} for {domain}"),
+                Door::Secure(_) => tracing::info!("listening on https://{address} for {domain}"),
+                Door::Moved { port } => {
+                    tracing::info!("sending clients of http://{address} to HTTPS on port {port}");
+                }
+            }
         }
         // A front that takes over finds them as its predecessor, and operators, left them.
         if boot.next_launch == LaunchId::FIRST {
@@ -158,6 +176,14 @@ impl App {
         }
         tracing::info!("stopped");
     }
+}
+
+/// What the listeners are for where HTTPS is served: one half of them for that, the other to send
+/// clients on to it ([`Listen::addresses`](crate::Listen::addresses)).
+fn doors(certificates: Arc<dyn Certificates>, addresses: &[SocketAddr]) -> Vec<Door> {
+    let https = &addresses[..addresses.len() / 2];
+    let moved = https.iter().map(|https| Door::Moved { port: https.port() });
+    https.iter().map(|_| Door::Secure(Arc::clone(&certificates))).chain(moved).collect()
 }
 
 /// The access log, on the stdout of `ten serve`, which its front has too. ten's own log is on

@@ -20,9 +20,11 @@ const DEFAULT_LINES: usize = 100;
 /// How browsers reach the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
+    /// The scheme of its URLs.
+    pub scheme: &'static str,
     /// The domain under which instances have their hostnames.
     pub domain: String,
-    /// The port of plain HTTP.
+    /// The port of that.
     pub port: u16,
 }
 
@@ -30,9 +32,10 @@ impl Site {
     /// The URL of one instance.
     pub fn url(&self, name: &InstanceName) -> String {
         let host = format!("{}.{}.{}", name.id, name.service, self.domain);
-        match self.port {
-            80 => format!("http://{host}"),
-            port => format!("http://{host}:{port}"),
+        let scheme = self.scheme;
+        match (scheme, self.port) {
+            ("http", 80) | ("https", 443) => format!("{scheme}://{host}"),
+            (_, port) => format!("{scheme}://{host}:{port}"),
         }
     }
 }

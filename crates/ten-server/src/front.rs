@@ -5,12 +5,14 @@ use std::{io, path::PathBuf, process::ExitCode};
 use ten_config::{ConfigErrors, Source};
 use ten_domain::{Config, Isolation, LayoutError, Network, ServiceSpec};
 use ten_kernel::Cage;
+use ten_proxy::IdentityError;
 use ten_store::StoreError;
 use ten_warden::{ConnectError, Event};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     app::{App, error_pages},
+    certificates::Shown,
     serve::{Birth, listed},
 };
 
@@ -30,6 +32,9 @@ pub enum FrontError {
     /// environment or an `env_file` has changed.
     #[error("the config is not valid any more:\n{0}")]
     Config(#[source] ConfigErrors),
+    /// HTTPS cannot be served with what it could be served with when the server started.
+    #[error("cannot use the certificate")]
+    Certificate(#[from] IdentityError),
     /// Its folders are no layout any more.
     #[error("the config does not go with this data_dir any more: {}", listed(.0))]
     Layout(Vec<LayoutError>),
@@ -72,12 +77,14 @@ pub fn front() -> Result<ExitCode, FrontError> {
         let config = config.map_err(FrontError::Config)?;
         let (to_fleet, launches) = mpsc::channel(EVENTS);
         let (terminate, terminated) = oneshot::channel();
-        let mut listening = tokio::spawn(sort(events, to_fleet, terminate));
+        let (to_certificates, shown) = mpsc::channel(SHOWN);
+        let mut listening = tokio::spawn(sort(events, to_fleet, to_certificates, terminate));
         let pages = error_pages(config.settings.proxy.error_pages.as_deref());
         let drain = config.settings.proxy.drain_timeout;
         tell_what_is_open(&config);
         encage(&birth)?;
-        let app = App::start(config, birth, pages, boot, warden.clone(), launches).await?;
+        let heard = Heard { launches, shown };
+        let app = App::start(config, birth, pages, boot, warden.clone(), heard).await?;
         // Reading ten thousand instances leaves much behind that is not needed again.
         ten_kernel::give_back_free_heap();
         tokio::select! {
@@ -133,13 +140,24 @@ fn encage(birth: &Birth) -> Result<(), FrontError> {
     cage.enter().map_err(FrontError::Cage)
 }
 
+/// Answers about files on their way. Nobody asks twice before there was one.
+const SHOWN: usize = 4;
 /// Events on their way to the supervisor. Past this many, the warden's wait in its own queue.
 const EVENTS: usize = 1024;
 
-/// Tells what is for the supervisor from what is for the whole server. Ends with the warden.
+/// What the warden says, for whom it is.
+pub(crate) struct Heard {
+    /// For the supervisor.
+    pub(crate) launches: mpsc::Receiver<Event>,
+    /// For whoever serves HTTPS.
+    pub(crate) shown: mpsc::Receiver<Shown>,
+}
+
+/// Tells apart whom an event is for. Ends with the warden.
 async fn sort(
     mut events: mpsc::Receiver<Event>,
     to_fleet: mpsc::Sender<Event>,
+    to_certificates: mpsc::Sender<Shown>,
     terminate: oneshot::Sender<()>,
 ) {
     let mut terminate = Some(terminate);
@@ -147,6 +165,8 @@ async fn sort(
         match event {
             // A front that is stopping already needs no second word.
             Event::Terminate => drop(terminate.take().map(|terminate| terminate.send(()))),
+            // Who has given up waiting asks again.
+            Event::Shown(shown) => drop(to_certificates.try_send(shown)),
             Event::Reload => tracing::warn!("reloading the config is not supported yet: restart"),
             // The fleet is gone only when the whole front is.
             launch => drop(to_fleet.send(launch).await),

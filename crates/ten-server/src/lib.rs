@@ -13,6 +13,7 @@ mod admin;
 mod app;
 mod archive;
 pub mod auth;
+mod certificates;
 pub mod convert;
 mod data_dir;
 mod exec;
@@ -26,6 +27,8 @@ pub mod telemetry;
 mod upstreams;
 
 pub use archive::{ARCHIVE_VERB, Archive, Archives, archive};
+pub use certificates::{CertificateError, check_certificate};
 pub use data_dir::DataDir;
 pub use front::{FrontError, front};
-pub use serve::{FRONT_VERB, ServeError, ServeOptions, serve};
+pub use serve::{FRONT_VERB, Listen, ServeError, ServeOptions, serve};
+pub use ten_kernel::with_causes;

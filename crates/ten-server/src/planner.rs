@@ -60,6 +60,7 @@ mod tests {
                 &["/data".as_ref()],
             )
             .unwrap(),
+            key_file: None,
         };
         Planner { config, ground }
     }

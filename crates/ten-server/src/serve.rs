@@ -1,7 +1,7 @@
 //! `ten serve`, the warden's process.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -9,12 +9,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use ten_config::Source;
-use ten_domain::{Config, Layout, LayoutError, Network};
+use ten_domain::{Config, Layout, LayoutError, Network, TlsSettings};
 use ten_proxy::{ErrorPages, ErrorPagesError};
 use ten_runtime::{Ground, HostEnvironment};
 use ten_warden::{FrontCommand, Keeping, OpenError, Options, Warden, WayOutOptions};
 
-use crate::{DataDir, archive::ARCHIVE_VERB, planner::Planner, state};
+use crate::{
+    CertificateError, DataDir, archive::ARCHIVE_VERB, certificates::Pem, planner::Planner, state,
+};
 
 /// The hidden verb with which the warden starts the front.
 pub const FRONT_VERB: &str = "front";
@@ -36,9 +38,36 @@ pub struct ServeOptions {
     /// Where everything that must last lives.
     pub data_dir: DataDir,
     /// Where requests arrive.
-    pub listen: Vec<SocketAddr>,
+    pub listen: Listen,
     /// The domain under which instances have their hosts.
     pub domain: String,
+}
+
+/// Where requests arrive, and how.
+#[derive(Debug, Clone)]
+pub enum Listen {
+    /// In plain HTTP.
+    Plain(Vec<SocketAddr>),
+    /// In HTTPS, and beside it clients of plain HTTP are sent on to that.
+    Secure {
+        /// On which addresses.
+        addresses: Vec<IpAddr>,
+        /// With which ports and files.
+        tls: TlsSettings,
+    },
+}
+
+impl Listen {
+    /// All of them; those of HTTPS first, and then as many that send clients on.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        match self {
+            Self::Plain(addresses) => addresses.clone(),
+            Self::Secure { addresses, tls } => [tls.https_port, tls.http_port]
+                .iter()
+                .flat_map(|port| addresses.iter().map(|ip| SocketAddr::new(*ip, *port)))
+                .collect(),
+        }
+    }
 }
 
 /// Why there is no server.
@@ -71,6 +100,9 @@ pub enum ServeError {
     /// The operator's own pages cannot be used.
     #[error("cannot use the error pages")]
     ErrorPages(#[from] ErrorPagesError),
+    /// HTTPS cannot be served.
+    #[error("cannot serve HTTPS")]
+    Certificate(#[from] CertificateError),
     /// What fronts are told cannot be written down.
     #[error("cannot describe the server to its front")]
     Note(#[source] serde_json::Error),
@@ -81,6 +113,7 @@ impl ServeError {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Open(error) => Some(error.remedy()),
+            Self::Certificate(error) => Some(error.remedy()),
             Self::ErrorPages(_) => Some("mend the folder `error_pages`, or remove the key"),
             Self::State { .. } => Some(
                 "run ten as the user that owns data_dir, or name another one; of two databases, \
@@ -109,6 +142,15 @@ pub(crate) struct Birth {
     /// As whom `ten serve` was started.
     pub(crate) operator: u32,
     pub(crate) domain: String,
+    /// Where HTTPS is served, with what.
+    pub(crate) https: Option<Https>,
+}
+
+/// HTTPS as it was when the server started.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Https {
+    pub(crate) certificate: Pem,
+    key_file: PathBuf,
 }
 
 /// Serves until told to stop. The calling process becomes the warden, and must have no
@@ -122,6 +164,14 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
     if let Some(folder) = &config.settings.proxy.error_pages {
         ErrorPages::load(folder)?;
     }
+    let addresses = listen.addresses();
+    let (https, shown) = match listen {
+        Listen::Plain(_) => (None, vec![]),
+        Listen::Secure { tls, .. } => {
+            let https = Https { certificate: Pem::read(&tls)?, key_file: tls.key_file.clone() };
+            (Some(https), vec![tls.cert_file, tls.key_file])
+        }
+    };
     if let Some(path) = data_dir.link() {
         return Err(ServeError::Linked { path });
     }
@@ -142,6 +192,7 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
         front_user: state::user(&data_dir),
         operator: ten_kernel::own_uid(),
         domain,
+        https,
     };
     let note = serde_json::to_vec(&birth).map_err(ServeError::Note)?;
     let services = config.services.values().map(AsRef::as_ref);
@@ -153,7 +204,7 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
         run_dir,
         cgroup_name: own_name("tenement", &data_dir),
         way_out: WayOutOptions { device: own_name("ten", &data_dir), expected: private_networks },
-        listen,
+        listen: addresses,
         admin_socket: data_dir.join(ADMIN_SOCKET),
         front: own(FRONT_VERB),
         front_group: ten_kernel::is_root().then_some(birth.front_user),
@@ -164,6 +215,7 @@ pub fn serve(options: ServeOptions) -> Result<ExitCode, ServeError> {
             archiver: own(ARCHIVE_VERB),
         },
         note,
+        shown,
         planner,
         data_dir,
     })?;
@@ -193,6 +245,7 @@ pub(crate) fn ground(
         data_dir: birth.data_dir.path().into(),
         run_dir: birth.run_dir.clone(),
         environment,
+        key_file: birth.https.as_ref().map(|https| https.key_file.clone()),
         layout: Layout::of(services, &birth.data_dir.names())?,
     })
 }

@@ -11,6 +11,7 @@
 //! any user does. It builds nothing either: `ten` and `tenant` must have been built.
 
 mod binaries;
+mod certificate;
 mod checksum;
 mod history;
 pub mod http;
@@ -21,6 +22,7 @@ mod ten;
 mod wait;
 
 pub use binaries::{ten_binary, tenant_binary};
+pub use certificate::pair;
 pub use checksum::Checksum;
 pub use http::{Connection, Request, Response};
 pub use ten::{Builder, CliOutput, Ten};

@@ -20,14 +20,15 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::{
+    certificate,
     history::History,
     leftovers::Footprint,
     process::{self, Process},
     wait,
 };
 
-/// What comes before the address in the line that says that the server is ready.
-const ANNOUNCEMENT: &str = "listening on http://";
+/// What comes before the scheme and the address in the line that says that the server is ready.
+const ANNOUNCEMENT: &str = "listening on ";
 
 /// How long a server may take to announce itself. Generous: other tests use the machine too.
 const START_DEADLINE: Duration = Duration::from_secs(20);
@@ -44,6 +45,9 @@ const LEFTOVER_DEADLINE: Duration = Duration::from_secs(1);
 pub struct Ten {
     folder: TempDir,
     path: PathBuf,
+    /// Of the server's URLs.
+    scheme: &'static str,
+    names: Vec<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
     access_log: Option<PathBuf>,
@@ -70,7 +74,7 @@ impl Ten {
         let data_dir = self.data_dir();
         let mut child = self
             .command()
-            .args(["serve", "--port", "0", "--bind", "127.0.0.1", "--data-dir"])
+            .args(["serve", "--bind", "127.0.0.1", "--data-dir"])
             .arg(&data_dir)
             .arg("--config")
             .arg(self.config_path())
@@ -166,6 +170,22 @@ impl Ten {
         self.path.join("tenement.toml")
     }
 
+    /// The certificate that it serves, which its clients must trust; PEM.
+    pub fn certificate(&self) -> PathBuf {
+        self.path.join("chain.pem")
+    }
+
+    /// The key of that.
+    pub fn key(&self) -> PathBuf {
+        self.path.join("key.pem")
+    }
+
+    /// Puts a new certificate for the same names in its place.
+    pub fn renew_certificate(&self) {
+        let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        certificate::renew(&self.path, &names).expect("a certificate can be written");
+    }
+
     /// Puts another config in its place.
     pub fn write_config(&self, config: &str) {
         fs::write(self.config_path(), config).expect("a config can be written");
@@ -243,7 +263,8 @@ impl Drop for Ten {
 }
 
 fn announced_address(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once(ANNOUNCEMENT)?;
+    let (_, url) = line.split_once(ANNOUNCEMENT)?;
+    let (_, rest) = url.split_once("://")?;
     let authority = rest.split(|c: char| c == '/' || c.is_whitespace()).next()?;
     let port = authority.rsplit_once(':')?.1.parse().ok()?;
     Some((Ipv4Addr::LOCALHOST, port).into())
@@ -258,6 +279,7 @@ mod tests {
         let want = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 41234)));
         for line in [
             "listening on http://127.0.0.1:41234",
+            "listening on https://127.0.0.1:41234 for localhost",
             "2026-01-01T00:00:00Z  INFO ten: listening on http://localhost:41234/ with 3 services",
         ] {
             assert_eq!(announced_address(line), want, "{line}");

@@ -116,6 +116,9 @@ pub enum Event {
         /// How its main process ended.
         exit: Exit,
     },
+    /// The files that were asked for with [`WardenHandle::show`], in the order in which they were
+    /// named at the start; or which of them cannot be opened, and why.
+    Shown(Result<Vec<File>, String>),
     /// Stop everything, then say farewell.
     Terminate,
     /// Read the config again.
@@ -151,6 +154,11 @@ impl WardenHandle {
     /// Kills a tree.
     pub fn kill(&self, launch: LaunchId) {
         self.send(ToWarden::Kill { launch });
+    }
+
+    /// Has the files opened that are shown to the front.
+    pub fn show(&self) {
+        self.send(ToWarden::Show);
     }
 
     /// Says that everything is stopped and stored. Nothing can be said after it, and the
@@ -301,6 +309,10 @@ fn event(message: ToFront, fds: Vec<OwnedFd>) -> Result<Event, ConnectError> {
             Event::LaunchFailed { launch, reason, disk_full }
         }
         ToFront::Exited { launch, exit } => Event::Exited { launch, exit },
+        ToFront::Shown { lacks } => Event::Shown(match lacks {
+            Some(why) => Err(why),
+            None => Ok(fds.into_iter().map(File::from).collect()),
+        }),
         ToFront::Terminate => Event::Terminate,
         ToFront::Reload => Event::Reload,
         other @ (ToFront::Boot { .. } | ToFront::Living { .. } | ToFront::BootDone) => {

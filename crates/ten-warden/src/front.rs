@@ -52,7 +52,7 @@ pub(crate) enum Beside {
     Ends(Rc<Ends>),
     /// What all fronts get, and the keeper of this one.
     Boot(Rc<Vec<OwnedFd>>, Rc<OwnedFd>),
-    Socket(Rc<OwnedFd>),
+    Files(Rc<Vec<OwnedFd>>),
 }
 
 /// A running front.
@@ -205,7 +205,7 @@ impl Front {
                     fds.extend(ends.meter.get().map(AsFd::as_fd));
                     fds
                 }
-                Beside::Socket(socket) => vec![socket.as_fd()],
+                Beside::Files(files) => files.iter().map(AsFd::as_fd).collect(),
                 Beside::Boot(fds, keeper) => {
                     fds.iter().chain([&**keeper]).map(AsFd::as_fd).collect()
                 }

@@ -58,6 +58,8 @@ pub struct Options {
     pub keeping: Keeping,
     /// What every front is told at birth; the warden does not look inside.
     pub note: Vec<u8>,
+    /// Files that a front may read, which it cannot open. At most as many as one message carries.
+    pub shown: Vec<PathBuf>,
     /// What the front's orders mean.
     pub planner: Arc<dyn Planner>,
 }

@@ -74,6 +74,8 @@ pub enum ToWarden {
         /// Whether it is wanted.
         wanted: bool,
     },
+    /// Open the files that are shown to the front, as they are now. Answered by `Shown`.
+    Show,
     /// Everything is stopped and stored: the front is about to exit for good, and so may the warden.
     Farewell,
 }
@@ -139,6 +141,11 @@ pub enum ToFront {
         launch: LaunchId,
         /// How the main process ended.
         exit: Exit,
+    },
+    /// Answers `Show`. Beside it are the files, unless one of them cannot be opened.
+    Shown {
+        /// Which cannot, and why.
+        lacks: Option<String>,
     },
     /// ten was told to stop: drain and stop everything, then say `Farewell`.
     Terminate,

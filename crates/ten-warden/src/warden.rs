@@ -79,6 +79,7 @@ pub struct Warden {
     addresses: Vec<SocketAddr>,
     boot: Rc<Vec<OwnedFd>>,
     note_len: usize,
+    shown: Vec<PathBuf>,
     admin_socket: PathBuf,
     /// Children that this process had before it became the warden: a shell that started
     /// something and then turned into `ten serve` leaves it some.
@@ -116,6 +117,7 @@ impl Warden {
             addresses,
             boot: Rc::new(boot),
             note_len: options.note.len(),
+            shown: options.shown,
             admin_socket: options.admin_socket,
             strangers,
             _lock: lock,
@@ -305,8 +307,22 @@ impl Warden {
             }
             ToWarden::Kill { launch } => self.with_tree(launch, Tree::kill),
             ToWarden::Seek { launch, wanted } => self.seek(launch, wanted),
+            ToWarden::Show => self.show(),
             ToWarden::Farewell => self.farewell(),
         }
+    }
+
+    /// Which files they are was said at the start: no front chooses what is opened for it.
+    fn show(&mut self) {
+        let open = |path: &PathBuf| {
+            let opened = ten_kernel::open_regular(path);
+            opened.map(OwnedFd::from).map_err(|error| format!("{}: {error}", path.display()))
+        };
+        let (lacks, files) = match self.shown.iter().map(open).collect() {
+            Ok(files) => (None, files),
+            Err(lacks) => (Some(lacks), Vec::new()),
+        };
+        self.tell_with(&ToFront::Shown { lacks }, Beside::Files(Rc::new(files)));
     }
 
     /// A tree that has ended meanwhile needs nothing any more.

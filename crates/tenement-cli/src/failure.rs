@@ -52,13 +52,7 @@ impl Failure {
 
     /// With an error and all its causes as the reason, on one line.
     pub(crate) fn because(self, error: impl Error) -> Self {
-        let mut why = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            why = format!("{why}: {cause}");
-            source = cause.source();
-        }
-        self.why(why)
+        self.why(ten_server::with_causes(&error))
     }
 
     /// With this reason.

@@ -28,6 +28,7 @@ mod service;
 mod sleep;
 mod stop;
 mod survive;
+mod tls;
 mod usage;
 mod wake;
 mod walls;

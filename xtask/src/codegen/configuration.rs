@@ -16,6 +16,7 @@ pub(crate) fn render() -> String {
     let (settings, service) = (&tables["settings"], &tables["service"]["additionalProperties"]);
     page += &section("[settings]", settings);
     page += &section("[settings.proxy]", &settings["properties"]["proxy"]);
+    page += &section("[settings.tls]", &settings["properties"]["tls"]);
     page += &section("[service.NAME]", service);
     page += &section("[service.NAME.asleep]", &service["properties"]["asleep"]);
     page += &section("[routing]", &tables["routing"]);

@@ -1,7 +1,7 @@
 //! `[settings]`.
 
 use super::{
-    COUNT, DURATION, Default, Key, Kind, PATIENCE, PORT, YEAR, key,
+    COUNT, DURATION, Default, Key, Kind, PATIENCE, YEAR, key,
     proxy::{self, PROXY},
 };
 
@@ -88,22 +88,39 @@ pub(crate) const SETTINGS: &[Key] = &[
         "Memory that all instances may use together before idle ones go into deeper sleep.",
     )
     .later(),
-    key("tls", Kind::Table(TLS), Default::Absent, "Certificates and HTTPS.").later(),
+    key("tls", Kind::Table(TLS), Default::Absent, "Certificates and HTTPS."),
     key("logs", Kind::Table(LOGS), Default::Absent, "How long logs are kept.").later(),
 ];
 
-/// `[settings.tls]`: refused as a whole until it is built, but a typo in it is still seen.
-const TLS: &[Key] = &[
-    key("enabled", Kind::Boolean, Default::Boolean(false), "Serve HTTPS."),
-    key("acme_email", Kind::Text, Default::Absent, "Where the certificate authority writes to."),
-    key("domain", Kind::Text, Default::Absent, "The domain whose certificates are obtained."),
-    key("cache_dir", Kind::Text, Default::Text("{data_dir}/acme"), "Where certificates are kept."),
-    key("staging", Kind::Boolean, Default::Boolean(false), "Use Let's Encrypt's staging servers."),
-    key("https_port", PORT, Default::Number(443), "The port of HTTPS."),
-    key("http_port", PORT, Default::Number(80), "The port of redirects and HTTP-01 challenges."),
-    key("dns_provider", Kind::Text, Default::Absent, "Who answers DNS-01 for wildcards."),
-    key("cert_file", Kind::Text, Default::Absent, "An own certificate chain, PEM."),
+/// Ports to be served on: 0 is any free one, as for `ten serve --port`.
+const SERVED: Kind = Kind::Integer { min: 0, max: 65_535 };
+
+/// `[settings.tls]`.
+pub(crate) const TLS: &[Key] = &[
+    key("enabled", Kind::Boolean, Default::Boolean(false), "Whether HTTPS is served."),
+    key(
+        "cert_file",
+        Kind::Text,
+        Default::Absent,
+        "The certificate chain, PEM, the server's own certificate first. Read again when it has changed.",
+    ),
     key("key_file", Kind::Text, Default::Absent, "The key of cert_file, PEM."),
+    key("https_port", SERVED, Default::Number(443), "The port of HTTPS; 0: any free one."),
+    key(
+        "http_port",
+        SERVED,
+        Default::Number(80),
+        "The port of plain HTTP, which sends clients to HTTPS; 0: any free one.",
+    ),
+    key("acme_email", Kind::Text, Default::Absent, "Where the certificate authority writes to.")
+        .later(),
+    key("domain", Kind::Text, Default::Absent, "The domain whose certificates are obtained.")
+        .later(),
+    key("cache_dir", Kind::Text, Default::Text("{data_dir}/acme"), "Where certificates are kept.")
+        .later(),
+    key("staging", Kind::Boolean, Default::Boolean(false), "Use Let's Encrypt's staging servers.")
+        .later(),
+    key("dns_provider", Kind::Text, Default::Absent, "Who answers DNS-01 for wildcards.").later(),
 ];
 
 /// `[settings.logs]`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ten_domain::{Backoff, CrashLimit, Host, Settings};
 
-use super::{Meaning, proxy};
+use super::{Meaning, proxy, tls};
 use crate::{
     keys,
     mistakes::Mistake,
@@ -27,6 +27,7 @@ pub(super) fn settings(m: &mut Meaning<'_>, given: Option<&Section>) -> Read {
     let admin_host = section.text("admin_host").and_then(|text| admin_host(m, text));
     let backoff = backoff(m, section);
     let proxy = proxy::proxy(m, section);
+    let tls = section.table("tls").and_then(|table| tls::tls(m, table));
     let crash_limit = CrashLimit {
         max_restarts: section.number("max_restarts"),
         window: section.seconds("restart_window"),
@@ -39,6 +40,7 @@ pub(super) fn settings(m: &mut Meaning<'_>, given: Option<&Section>) -> Read {
             crash_limit,
             trash_retention: section.seconds("trash_retention"),
             proxy,
+            tls,
         }),
         health_check_interval: section.seconds("health_check_interval"),
     }

@@ -19,6 +19,7 @@ fn config(routing: Routing) -> Config {
             crash_limit: CrashLimit { max_restarts: 0, window: Duration::ZERO },
             trash_retention: Duration::from_secs(60),
             proxy: ProxySettings::DEFAULT,
+            tls: None,
         },
         services: [
             service("api", Listen::Auto),

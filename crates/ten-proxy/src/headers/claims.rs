@@ -58,16 +58,18 @@ impl Origin {
         if let Some(host) = host {
             let forwarded = said.and_then(|it| it.forwarded.clone().or_else(|| it.translated()));
             let [before, comma] = listed(forwarded.as_deref());
-            let own: [&[u8]; 4] = [peer.quoted.as_bytes(), b";host=\"", host, b"\";proto=http"];
-            let [quoted, host_is, name, proto_is] = own;
-            out.add(b"forwarded", &[before, comma, b"for=", quoted, host_is, name, proto_is]);
+            let (quoted, scheme) = (peer.quoted.as_bytes(), peer.scheme.as_bytes());
+            let own: [&[u8]; 6] = [b"for=", quoted, b";host=\"", host, b"\";proto=", scheme];
+            let [is_for, quoted, host_is, host, proto_is, scheme] = own;
+            let value = [before, comma, is_for, quoted, host_is, host, proto_is, scheme];
+            out.add(b"forwarded", &value);
             let said = said.and_then(|it| it.host.as_deref()).map(str::as_bytes);
             out.add(b"x-forwarded-host", &[said.unwrap_or(host)]);
         }
         let [before, comma] = listed(said.and_then(|it| it.hops.as_deref()));
         out.add(b"x-forwarded-for", &[before, comma, peer.text.as_bytes()]);
         let proto = said.and_then(|it| it.proto.as_deref());
-        out.add(b"x-forwarded-proto", &[proto.unwrap_or("http").as_bytes()]);
+        out.add(b"x-forwarded-proto", &[proto.unwrap_or(peer.scheme).as_bytes()]);
     }
 }
 

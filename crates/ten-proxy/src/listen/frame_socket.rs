@@ -144,9 +144,6 @@ impl AsyncWrite for FrameSocket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { wire, linger, .. } = &mut *self;
-        if linger.is_none() {
-            *linger = Some(Linger::begin(wire)?);
-        }
-        linger.as_mut().map_or(Poll::Ready(Ok(())), |linger| linger.poll(cx, wire))
+        linger.get_or_insert_with(Linger::begin).poll(cx, wire)
     }
 }

@@ -132,7 +132,7 @@ impl<U: Upstreams, M: Management> Connection<U, M> {
             }
         }
         let wire = &self.writer.wire;
-        let mut linger = Linger::begin(wire)?;
+        let mut linger = Linger::begin();
         poll_fn(|cx| linger.poll(cx, wire)).await
     }
 

@@ -1,7 +1,7 @@
-//! One connection of HTTP/2 (RFC 9113), without TLS by prior knowledge.
+//! One connection of HTTP/2 (RFC 9113), by prior knowledge or by ALPN.
 //!
 //! ```text
-//! TcpStream ─▶ FrameSocket (counts frames) ─▶ h2 ─▶ a task for each stream ─▶ Proxy::answer
+//! Wire ─▶ FrameSocket (counts frames) ─▶ h2 ─▶ a task for each stream ─▶ Proxy::answer
 //!
 //! busy ──last stream ends──▶ idle ──idle_timeout──▶ GOAWAY ──▶ closed
 //!   ▲───────stream begins─────┘    drain, no room ──▶ GOAWAY ──what is under way ends──▶ closed

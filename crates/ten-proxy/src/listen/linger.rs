@@ -8,7 +8,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -24,21 +24,26 @@ const MAX_BYTES: usize = 1 << 20;
 /// A connection that is being closed.
 #[derive(Debug)]
 pub(super) struct Linger {
+    /// Our own side has ended.
+    ended: bool,
     left: usize,
     end: Pin<Box<Sleep>>,
 }
 
 impl Linger {
-    /// Ends the writing side.
-    pub(super) fn begin(wire: &Wire) -> io::Result<Self> {
-        wire.end_writing()?;
-        Ok(Self { left: MAX_BYTES, end: Box::pin(sleep(TIMEOUT)) })
+    /// The time for it begins.
+    pub(super) fn begin() -> Self {
+        Self { ended: false, left: MAX_BYTES, end: Box::pin(sleep(TIMEOUT)) }
     }
 
-    /// Reads until the client has ended its own side, or for a while.
+    /// Ends the writing side, then reads until the client has ended its own, or for a while.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, wire: &Wire) -> Poll<io::Result<()>> {
         let mut waste = Buffer::default();
         while self.left > 0 && self.end.as_mut().poll(cx).is_pending() {
+            if !self.ended {
+                ready!(wire.poll_end_writing(cx))?;
+                self.ended = true;
+            }
             match wire.poll_read(cx, &mut waste) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => break,

@@ -1,36 +1,49 @@
-//! The first bytes of a connection: on whose behalf it is, and which version of HTTP it speaks.
+//! The first bytes of a connection: on whose behalf it is, whether TLS is on it, and which version of
+//! HTTP it speaks.
 //!
 //! ```text
 //! trusted, `proxy_protocol` ─▶ header of the PROXY protocol ─┐
-//! all others ────────────────────────────────────────────────┴▶ preface? ─▶ HTTP/2
-//!                                                                   └─no──▶ HTTP/1
+//! all others ────────────────────────────────────────────────┴▶ plain ─▶ preface? ─▶ HTTP/2
+//!                                                           │               └─no──▶ HTTP/1
+//!                                                           └─▶ TLS ─▶ what ALPN says of both
 //! ```
 //!
-//! A client that knows that we speak HTTP/2 begins with its preface (RFC 9113, section 3.3),
+//! Without TLS, a client that knows that we speak HTTP/2 begins with its preface (RFC 9113, section 3.3),
 //! which no request of HTTP/1 can be taken for. Whatever does not begin so is left to HTTP/1;
 //! there a header of the PROXY protocol that nobody asked for is a malformed request.
 
 mod proxy_protocol;
 
-use std::{io, time::Duration};
+use std::{future::poll_fn, io, sync::Arc, time::Duration};
 
 use bytes::{Buf, BytesMut};
-use tokio::{io::Interest, net::TcpStream};
+use rustls::server::{Accepted, Acceptor};
+use tokio::{io::Interest, net::TcpStream, time::Instant};
 
 pub(super) use self::proxy_protocol::Source;
 use self::proxy_protocol::{Parsed, parse};
-use super::places::Guest;
+use super::{Channel, Door, places::Guest};
+use crate::{
+    Certificates,
+    buffer::Buffer,
+    tls::H2,
+    wire::{Secure, Socket, Wire},
+};
 
 /// How a connection of HTTP/2 begins (RFC 9113, section 3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Room for each read. A request of a browser fits.
 const ROOM: usize = 4 << 10;
+/// With which the records of a TLS handshake begin (RFC 8446, section 5.1).
+const HANDSHAKE: u8 = 22;
 
 /// What is known of a connection after its first bytes.
 #[derive(Debug)]
 pub(super) struct Opening {
     /// What a header of the PROXY protocol says, where one was asked for.
     pub(super) source: Option<Source>,
+    pub(super) channel: Channel,
+    pub(super) wire: Wire,
     pub(super) version: Version,
     /// Everything that was read after that header, the preface too.
     pub(super) read: BytesMut,
@@ -46,24 +59,116 @@ pub(super) enum Version {
 ///
 /// # Errors
 /// `TimedOut` where that takes longer than `within`, `UnexpectedEof` where the client leaves
-/// first, `InvalidData` where the header is missing or wrong.
+/// first, `InvalidData` where the header or TLS is missing or wrong.
 pub(super) async fn read(
-    stream: &TcpStream,
+    stream: &Arc<TcpStream>,
     guest: &Guest,
     headed: bool,
+    door: &Door,
     within: Duration,
 ) -> io::Result<Opening> {
     let reading = async {
         let mut read = BytesMut::new();
         let source = if headed { Some(source(stream, guest, &mut read).await?) } else { None };
-        loop {
-            if let Some(version) = version(&read) {
-                return Ok(Opening { source, version, read });
+        let channel = match door {
+            Door::Plain => Channel::Plain,
+            Door::Moved { port } => Channel::Moved { port: *port },
+            Door::Secure(certificates) => {
+                while read.is_empty() {
+                    more(stream, guest, &mut read).await?;
+                }
+                if read.starts_with(&[HANDSHAKE]) {
+                    let socket = Socket::Tcp(Arc::clone(stream));
+                    return secure(socket, guest, source, &read, &**certificates).await;
+                }
+                // It does not know that this is the port of HTTPS.
+                Channel::Moved { port: stream.local_addr()?.port() }
             }
-            more(stream, guest, &mut read).await?;
-        }
+        };
+        let version = loop {
+            match version(&read) {
+                Some(version) => break version,
+                None => more(stream, guest, &mut read).await?,
+            }
+        };
+        let wire = Socket::Tcp(Arc::clone(stream)).into();
+        Ok(Opening { source, channel, wire, version, read })
     };
     tokio::time::timeout(within, reading).await.map_err(io::Error::from)?
+}
+
+/// Agrees on keys with a client of whose session `read` was read already.
+async fn secure(
+    socket: Socket,
+    guest: &Guest,
+    source: Option<Source>,
+    read: &[u8],
+    certificates: &dyn Certificates,
+) -> io::Result<Opening> {
+    let mut incoming = Buffer::holding(read);
+    let hello = hello(&socket, guest, &mut incoming).await?;
+    let name = hello.client_hello().server_name().map(str::to_owned);
+    let identity = certificates.identity(name.as_deref()).await;
+    let session = match hello.into_connection(identity.config()) {
+        Ok(session) => session,
+        Err((error, mut alert)) => {
+            let mut said = Vec::new();
+            alert.write_all(&mut said)?;
+            return Err(refused(socket, said, error).await);
+        }
+    };
+    let session = Arc::new(Secure::new(socket, session, incoming));
+    poll_fn(|cx| session.poll_handshake(cx, || guest.heard())).await?;
+    // What it wants of us has not begun.
+    guest.is_silent(Instant::now());
+    let is_h2 = session.protocol().is_some_and(|protocol| protocol == H2);
+    let (channel, wire) = (Channel::Secure { name }, Wire::Secure(session));
+    let (mut read, mut version) = (BytesMut::new(), Version::Http1);
+    if is_h2 {
+        version = Version::Http2;
+        while read.len() < PREFACE.len() {
+            if poll_fn(|cx| wire.poll_fill(cx, &mut read, ROOM)).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        if !read.starts_with(PREFACE) {
+            let error = "a client that had chosen HTTP/2 did not begin with its preface";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+    }
+    Ok(Opening { source, channel, wire, version, read })
+}
+
+/// The first message of a session.
+async fn hello(socket: &Socket, guest: &Guest, incoming: &mut Buffer) -> io::Result<Accepted> {
+    let mut acceptor = Acceptor::default();
+    loop {
+        if incoming.is_empty() {
+            if poll_fn(|cx| socket.poll_read(cx, incoming)).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            guest.heard();
+        }
+        let read = acceptor.read_tls(&mut &**incoming)?;
+        incoming.consume(read);
+        match acceptor.accept() {
+            Ok(Some(accepted)) => return Ok(accepted),
+            Ok(None) => {}
+            Err((error, mut alert)) => {
+                let mut said = Vec::new();
+                alert.write_all(&mut said)?;
+                return Err(refused(socket.clone(), said, error).await);
+            }
+        }
+    }
+}
+
+/// Says why there is no session.
+async fn refused(socket: Socket, alert: Vec<u8>, error: rustls::Error) -> io::Error {
+    match Wire::from(socket).write_all(&alert).await {
+        Ok(()) => io::Error::new(io::ErrorKind::InvalidData, error),
+        Err(error) => error,
+    }
 }
 
 /// Reads a header of the PROXY protocol, and leaves in `read` what was read behind it.

@@ -97,7 +97,12 @@ impl Reader {
                     return Poll::Ready(Ok(Some(request)));
                 }
             }
-            let read = ready!(self.wire.poll_read(cx, &mut self.buffer));
+            let Poll::Ready(read) = self.wire.poll_read(cx, &mut self.buffer) else {
+                if self.wire.is_amid() {
+                    self.guest.heard();
+                }
+                return Poll::Pending;
+            };
             if read.map_err(NoHead::Broken)? == 0 {
                 return Poll::Ready(Ok(None));
             }

@@ -52,7 +52,7 @@ use crate::{
     Lease, connect,
     files::{self, Files, Keeper},
     turn::{self, Turn},
-    wire::Wire,
+    wire::Socket,
 };
 
 /// Most requests at one time on one connection, if the instance allows as many. Few, because
@@ -183,9 +183,9 @@ impl Pool {
 
 /// Begins a connection and waits until the peer has shown that it speaks HTTP/2. A task of its
 /// own drives the connection from then on; it ends when nobody can send on it any more.
-async fn greet(wire: Wire, counted: files::Counted) -> io::Result<SendRequest<Bytes>> {
+async fn greet(wire: Socket, counted: files::Counted) -> io::Result<SendRequest<Bytes>> {
     let turn = Turn::default();
-    let socket = Socket { wire, turn: turn.clone(), _counted: counted };
+    let transport = Transport { wire, turn: turn.clone(), _counted: counted };
     let (requests, mut connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
@@ -194,7 +194,7 @@ async fn greet(wire: Wire, counted: files::Counted) -> io::Result<SendRequest<By
         .max_header_list_size(MAX_HEAD)
         .max_frame_size(MAX_FRAME)
         .max_concurrent_reset_streams(MAX_RESET)
-        .handshake(socket)
+        .handshake(transport)
         .await
         .map_err(no_greeting)?;
     let mut pings = connection.ping_pong().ok_or(io::ErrorKind::NotConnected)?;
@@ -227,13 +227,13 @@ fn no_greeting(error: h2::Error) -> io::Error {
 }
 
 /// A connection as h2 reads and writes it.
-struct Socket {
-    wire: Wire,
+struct Transport {
+    wire: Socket,
     turn: Turn,
     _counted: files::Counted,
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for Transport {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -248,7 +248,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for Transport {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

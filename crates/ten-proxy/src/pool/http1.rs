@@ -45,7 +45,7 @@ use crate::{
     head::{Response, ResponseScan},
     interim::Interims,
     upload::{Upload, UploadError},
-    wire::Wire,
+    wire::Socket,
 };
 
 /// Most idle connections that a worker keeps per process of an instance. As many as there can
@@ -137,7 +137,7 @@ fn lock(idle: &Mutex<Idle>) -> MutexGuard<'_, Idle> {
 
 /// A connection, in use or idle.
 pub(crate) struct Connection {
-    wire: Wire,
+    wire: Socket,
     _of_process: Counted,
     _of_all: files::Counted,
 }
@@ -309,13 +309,13 @@ impl Connection {
 
 /// A request that is being sent.
 pub(crate) struct Uploading {
-    wire: Wire,
+    wire: Socket,
     outgoing: Outgoing,
     upload: Upload,
 }
 
 impl Uploading {
-    fn new(wire: Wire, head: Vec<u8>, form: Form, upload: Upload) -> Self {
+    fn new(wire: Socket, head: Vec<u8>, form: Form, upload: Upload) -> Self {
         Self { wire, outgoing: Outgoing::revocable(head, form), upload }
     }
 
@@ -332,7 +332,7 @@ impl Uploading {
 
 /// An answer whose head has not come.
 struct Incoming<'a> {
-    wire: &'a Wire,
+    wire: &'a Socket,
     buffer: Buffer,
     scan: ResponseScan,
 }
@@ -376,7 +376,7 @@ impl Answer {
 
     /// The connection, once it carries another protocol. Of those to its process it is none then: they
     /// are for requests.
-    pub(super) fn into_tunnel(self) -> (Wire, Buffer, files::Counted) {
+    pub(super) fn into_tunnel(self) -> (Socket, Buffer, files::Counted) {
         let Connection { wire, _of_all: counted, .. } = self.connection;
         (wire, self.buffer, counted)
     }

@@ -214,7 +214,7 @@ async fn serving_ends_with_its_listener() {
     let fleet = Fleet::new(Protocol::Http1, vec![Address::Unix("/nowhere".into())], None);
     let (settings, pages) = (Arc::new(ProxySettings::DEFAULT), ErrorPages::default());
     let proxy = Proxy::new(fleet, Echo, Workers::here(), settings, pages, vec![]);
-    let serving = tokio::spawn(async move { proxy.serve(listener, signal).await });
+    let serving = tokio::spawn(async move { proxy.serve(listener, Door::Plain, signal).await });
     tokio::task::yield_now().await;
     rustix::net::shutdown(&other, rustix::net::Shutdown::Both).unwrap();
     soon(serving).await.unwrap().unwrap();

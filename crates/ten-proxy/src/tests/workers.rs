@@ -9,7 +9,7 @@ fn two_workers(address: Address, max_requests: u32) -> World {
     let mut fleet = Fleet::new(Protocol::Http1, vec![address], None);
     Arc::get_mut(&mut fleet.0).unwrap().max_requests = max_requests;
     let (settings, pages) = (ProxySettings::DEFAULT, ErrorPages::default());
-    World::served_by(Workers::two_here(), fleet, settings, pages, vec![])
+    World::served_by(Workers::two_here(), Door::Plain, fleet, settings, pages, vec![])
 }
 
 /// A server with one thread that waits in each connection for its next request.

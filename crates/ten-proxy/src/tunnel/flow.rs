@@ -83,7 +83,7 @@ impl<'a> Flow<'a> {
     /// If the source breaks, or the sink has taken nothing for as long as it may.
     pub(super) async fn run(mut self) -> io::Result<()> {
         let ended = match self.pass().await? {
-            End::Source => self.sink.end_writing(),
+            End::Source => self.end().await,
             End::Parting if self.frames.closed() => Ok(()),
             End::Parting => self.part(true).await,
             End::Sink(error) => {
@@ -95,6 +95,12 @@ impl<'a> Flow<'a> {
             tracing::debug!(%error, "one direction of a tunnel ended badly");
         }
         Ok(())
+    }
+
+    /// Passes the end on.
+    async fn end(&mut self) -> io::Result<()> {
+        let ending = poll_fn(|cx| self.sink.poll_end_writing(cx));
+        tokio::time::timeout(CLOSE_TIMEOUT, ending).await.map_err(io::Error::from)?
     }
 
     async fn pass(&mut self) -> io::Result<End> {

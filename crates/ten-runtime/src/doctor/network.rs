@@ -7,17 +7,31 @@ use std::{
 
 use ten_kernel::{Holder, procfs};
 
-use super::{Check, SERVE, read};
+use super::{Check, Lack, SERVE, read};
 use crate::INSTANCE_PORTS;
 
 /// Where the web is expected.
 const WEB: [u16; 2] = [80, 443];
 
-pub(super) fn checks(listen: &[SocketAddr], server: Option<u32>) -> Vec<Check> {
+pub(super) fn checks(
+    listen: &[SocketAddr],
+    usable: Option<&Result<(), Lack>>,
+    server: Option<u32>,
+) -> Vec<Check> {
     let own = listen.iter().map(|address| port(*address, server).needed_by(Some(SERVE.into())));
     let others = WEB.into_iter().filter(|port| listen.iter().all(|own| own.port() != *port));
     let web = others.map(|web| port((Ipv4Addr::UNSPECIFIED, web).into(), server));
-    own.chain(web).chain([instances()]).collect()
+    own.chain(web).chain(usable.map(certificate)).chain([instances()]).collect()
+}
+
+fn certificate(usable: &Result<(), Lack>) -> Check {
+    let name = "certificate";
+    match usable {
+        Ok(()) => Check::works(name, "cert_file and key_file belong together"),
+        Err(Lack { detail, fix }) => {
+            Check::missing(name, detail).fix(fix).needed_by(Some(SERVE.into()))
+        }
+    }
 }
 
 fn port(address: SocketAddr, server: Option<u32>) -> Check {

@@ -14,15 +14,15 @@ fn a_taken_port_is_named_with_its_holder() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let name = format!("port {}", address.port());
-    let taken = network::checks(&[address], None);
+    let taken = network::checks(&[address], None, None);
     let taken = find(&taken, &name);
     assert!(taken.is_lacking(), "{taken:?}");
     assert!(taken.detail.contains(&format!("pid {}", std::process::id())), "{taken:?}");
     // The same listener, as the running server's.
-    let own = network::checks(&[address], Some(std::process::id()));
+    let own = network::checks(&[address], None, Some(std::process::id()));
     assert_eq!(find(&own, &name).verdict, Verdict::Works);
     drop(listener);
-    assert_eq!(find(&network::checks(&[address], None), &name).verdict, Verdict::Works);
+    assert_eq!(find(&network::checks(&[address], None, None), &name).verdict, Verdict::Works);
 }
 
 #[test]

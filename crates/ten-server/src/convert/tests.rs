@@ -35,9 +35,15 @@ fn view(state: State) -> InstanceView {
 
 #[test]
 fn urls_leave_out_the_usual_port() {
-    let site = |port| Site { domain: "example.com".to_owned(), port };
-    assert_eq!(site(80).url(&name("api:prod")), "http://prod.api.example.com");
-    assert_eq!(site(8080).url(&name("api:prod")), "http://prod.api.example.com:8080");
+    for (scheme, port, want) in [
+        ("http", 80, "http://prod.api.example.com"),
+        ("http", 8080, "http://prod.api.example.com:8080"),
+        ("https", 443, "https://prod.api.example.com"),
+        ("https", 80, "https://prod.api.example.com:80"),
+    ] {
+        let site = Site { scheme, domain: "example.com".to_owned(), port };
+        assert_eq!(site.url(&name("api:prod")), want);
+    }
 }
 
 #[test]

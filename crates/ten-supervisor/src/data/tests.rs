@@ -31,6 +31,7 @@ impl House {
                 crash_limit: CrashLimit { max_restarts: 0, window: Duration::ZERO },
                 trash_retention: DAY,
                 proxy: ProxySettings::DEFAULT,
+                tls: None,
             },
             services: services.iter().map(service).collect(),
             instances: vec![],
@@ -42,6 +43,7 @@ impl House {
             run_dir: folder.path().join(".run"),
             environment: HostEnvironment::default(),
             layout: layout(&config, folder.path()),
+            key_file: None,
         };
         let trash = keeper(folder.path());
         Self { data: Data::start(Arc::new(trash), ground, Arc::new(config)), folder }

@@ -230,8 +230,8 @@ impl Driver {
                 driver.process_ended(name, launch, describe(exit, limits));
                 driver.step(name, Event::Exited { clean: exit == Exit::Code(0) });
             }),
-            // Both are for whoever runs the server, not for one instance.
-            WardenEvent::Terminate | WardenEvent::Reload => {}
+            // They are for whoever runs the server, not for one instance.
+            WardenEvent::Shown(_) | WardenEvent::Terminate | WardenEvent::Reload => {}
         }
     }
 

@@ -121,6 +121,7 @@ impl House {
                 crash_limit: CrashLimit { max_restarts: 3, window: Duration::from_secs(300) },
                 trash_retention: Duration::from_secs(60),
                 proxy,
+                tls: None,
             },
             services: [(spec.name.clone(), Arc::new(spec))].into(),
             instances: vec![],
@@ -159,6 +160,7 @@ impl House {
                 run_dir: folder.path().join(".run"),
                 environment: HostEnvironment::default(),
                 layout: layout(&config, folder.path()),
+                key_file: None,
             },
             config: Arc::clone(&config),
             warden: WardenHandle::new(commands),
@@ -302,7 +304,7 @@ async fn obey(world: Arc<Mutex<World>>, mut inbox: mpsc::UnboundedReceiver<ToWar
                 tokio::spawn(find(Arc::clone(&world), launch));
             }
             // Who looks in vain looks until the end.
-            ToWarden::Seek { wanted: false, .. } | ToWarden::Farewell => {}
+            ToWarden::Seek { wanted: false, .. } | ToWarden::Show | ToWarden::Farewell => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use super::Ten;
-use crate::{binaries, history::History, leftovers::Footprint};
+use crate::{binaries, certificate::SETTINGS, history::History, leftovers::Footprint};
 
 /// Stands for the path of the tenant in a config.
 const TENANT: &str = "@tenant";
@@ -12,12 +12,24 @@ const TENANT: &str = "@tenant";
 #[derive(Debug)]
 pub struct Builder {
     config: String,
+    scheme: &'static str,
+    /// For which there is a certificate.
+    names: Vec<String>,
     args: Vec<String>,
     env: Vec<(String, String)>,
     access_log: Option<PathBuf>,
 }
 
 impl Builder {
+    /// Has it serve HTTPS, with a certificate for these names.
+    pub fn https(mut self, names: &[&str]) -> Self {
+        self.names = names.iter().map(ToString::to_string).collect();
+        self.scheme = "https";
+        self.config += SETTINGS;
+        self.args.retain(|arg| !arg.starts_with("--port"));
+        self
+    }
+
     /// One more argument of `ten serve`.
     pub fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.into());
@@ -57,9 +69,14 @@ impl Builder {
         let config = self.config.replace(TENANT, &binaries::tenant_binary().to_string_lossy());
         let footprint = Footprint::new(&path, &config);
         let history = History::new();
-        let Self { args, env, access_log, .. } = self;
-        let ten = Ten { folder, path, args, env, access_log, history, footprint, server: None };
+        let Self { scheme, names, args, env, access_log, .. } = self;
+        let server = None;
+        let ten =
+            Ten { folder, path, scheme, names, args, env, access_log, history, footprint, server };
         ten.write_config(&config);
+        if !ten.names.is_empty() {
+            ten.renew_certificate();
+        }
         ten
     }
 }
@@ -71,6 +88,13 @@ impl Ten {
     /// A service that keeps the default `socket` must have a name that no other test uses:
     /// that path is the same for every server of the machine.
     pub fn with_config(config: &str) -> Builder {
-        Builder { config: config.into(), args: Vec::new(), env: Vec::new(), access_log: None }
+        Builder {
+            config: config.into(),
+            scheme: "http",
+            names: Vec::new(),
+            args: vec!["--port=0".into()],
+            env: Vec::new(),
+            access_log: None,
+        }
     }
 }

@@ -22,7 +22,7 @@ pub struct CliOutput {
 impl Ten {
     /// The URL of a path on a host of the server.
     pub fn url(&self, host: &str, path: &str) -> String {
-        format!("http://{host}:{}{path}", self.address().port())
+        format!("{}://{host}:{}{path}", self.scheme, self.address().port())
     }
 
     /// A connection to the server.

@@ -161,7 +161,7 @@ impl Warden {
         match tree.reach_socket(path, self.front_group) {
             Ok(socket) => {
                 self.sought.forget(launch);
-                self.tell_with(&ToFront::Found { launch }, Beside::Socket(Rc::new(socket)));
+                self.tell_with(&ToFront::Found { launch }, Beside::Files(Rc::new(vec![socket])));
             }
             // Nothing there yet, or something else: that is up to whoever is inside.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => {

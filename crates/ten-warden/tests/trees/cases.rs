@@ -4,6 +4,7 @@ mod commands;
 mod floods;
 mod moving;
 mod network;
+mod shown;
 
 use std::{fs, os::unix::net::UnixStream, path::PathBuf};
 
@@ -60,6 +61,7 @@ pub(crate) const EACH_SETTING: &[(&str, Case)] = &[
     ("impossible_launches_are_refused", impossible_launches_are_refused),
     ("two_signals_stop_at_once", two_signals_stop_at_once),
     ("reload_is_passed_on", reload_is_passed_on),
+    ("files_are_shown_as_they_are_now", shown::files_are_shown_as_they_are_now),
     ("limits_hold_or_fail_the_launch", limits_hold_or_fail_the_launch),
 ];
 

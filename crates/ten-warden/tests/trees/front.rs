@@ -43,6 +43,8 @@ pub(crate) enum Order {
         launch: u64,
         argv: Vec<String>,
     },
+    /// Have the shown files opened, and say what is in them.
+    Show,
     Farewell,
 }
 
@@ -84,6 +86,9 @@ pub(crate) enum Line {
     Ran {
         launch: u64,
         text: String,
+    },
+    Shown {
+        texts: Result<Vec<String>, String>,
     },
     Terminate,
     Reload,
@@ -219,6 +224,7 @@ async fn obey(
                 warden.launch(LaunchId(launch), order, launch.to_string().into_bytes());
             }
             Order::Signal { launch, signal } => warden.signal(LaunchId(launch), signal),
+            Order::Show => warden.show(),
             Order::Kill { launch } => warden.kill(LaunchId(launch)),
             Order::Dial { launch, port } => visitor.dial(launch, port),
             Order::Run { launch, argv } => visitor.run(launch, argv),
@@ -249,12 +255,19 @@ async fn relay_events(
             Event::Found { .. } => continue,
             Event::LaunchFailed { launch, reason, .. } => Line::Failed { launch: launch.0, reason },
             Event::Exited { launch, exit } => Line::Exited { launch: launch.0, exit },
+            Event::Shown(files) => {
+                Line::Shown { texts: files.map(|files| files.into_iter().map(text).collect()) }
+            }
             Event::Terminate => Line::Terminate,
             Event::Reload => Line::Reload,
         };
         let _ = lines.send(line);
     }
     over.notify_one();
+}
+
+fn text(file: std::fs::File) -> String {
+    io::read_to_string(file).unwrap()
 }
 
 fn read_both(lines: &mpsc::UnboundedSender<Line>, launch: LaunchId, output: Output) {

@@ -94,6 +94,7 @@ pub(crate) fn warden(args: Vec<String>) -> ExitCode {
         admin_socket: folder.join("data/ten.sock"),
         front: FrontCommand { program, argv: vec!["test-front".into(), "front".into()] },
         note: b"a note".to_vec(),
+        shown: vec![folder.join("shown")],
         planner: Arc::new(Obedient),
         keeping,
         front_group: None,

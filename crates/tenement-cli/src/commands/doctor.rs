@@ -1,15 +1,17 @@
 //! `ten doctor`: what this host can do, and what the config needs of it.
 
 use clap::Args;
-use ten_runtime::doctor::{self, Inquiry};
+use ten_domain::TlsSettings;
+use ten_runtime::doctor::{self, Inquiry, Lack};
+use ten_server::Listen;
 
-use super::serve::Listen;
+use super::serve::Where;
 use crate::{args::Global, connect, failure::Failure, ground, output, render};
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
     #[command(flatten)]
-    listen: Listen,
+    at: Where,
 }
 
 impl Doctor {
@@ -22,11 +24,17 @@ impl Doctor {
             Failure::new("the config does not go with this data_dir")
                 .why(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
+        let listen = self.at.listen(config.as_ref())?;
+        let certificate = match &listen {
+            Listen::Plain(_) => None,
+            Listen::Secure { tls, .. } => Some(certificate(tls)),
+        };
         let groups = doctor::examine(&Inquiry {
             services: config.as_ref().zip(ground.as_ref()),
             data_dir: data_dir.path(),
             socket: &connect::socket(&data_dir),
-            listen: &self.listen.addresses(),
+            listen: &listen.addresses(),
+            certificate,
         });
         if global.json {
             output::print_json(&render::doctor::json(&groups))?;
@@ -40,4 +48,12 @@ impl Doctor {
             count => Err(Failure::new(format!("{count} things that are needed are missing"))),
         }
     }
+}
+
+/// Whether HTTPS can be served with these files.
+fn certificate(tls: &TlsSettings) -> Result<(), Lack> {
+    ten_server::check_certificate(tls).map_err(|error| {
+        let fix = error.remedy().to_owned();
+        Lack { detail: ten_server::with_causes(&error), fix }
+    })
 }

@@ -10,6 +10,7 @@ use super::*;
 use crate::{
     listen::Places,
     upload::{Shelf, Upload},
+    wire::Socket,
 };
 
 const INVITED: &[u8] = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\
@@ -24,7 +25,7 @@ async fn announced() -> (TcpStream, Wire, Box<Reader>) {
     let settings = ProxySettings::DEFAULT;
     let places = Places::new(&settings);
     let place = places.take(places.room().await, Arc::clone(&stream), None).unwrap();
-    let wire = Wire::Tcp(stream);
+    let wire = Wire::from(Socket::Tcp(stream));
     let (guest, interims) = (Arc::clone(place.guest()), Interims::default());
     let mut reader = Reader::new(wire.clone(), guest, &settings, interims, INVITED);
     assert!(poll_fn(|cx| reader.poll_head(cx)).await.unwrap().is_some());
@@ -54,7 +55,7 @@ async fn nobody_is_invited_after_the_answer_has_begun() {
     assert!(body);
     drop(upload);
     wire.write_all(b"answer").await.unwrap();
-    wire.end_writing().unwrap();
+    poll_fn(|cx| wire.poll_end_writing(cx)).await.unwrap();
     let mut got = String::new();
     client.read_to_string(&mut got).await.unwrap();
     assert_eq!(got, "answer");

@@ -1,6 +1,6 @@
-//! `[settings]` and `[settings.proxy]`, key by key.
+//! `[settings]` and the tables in it, key by key.
 
-use ten_domain::{ProxySettings, Settings};
+use ten_domain::{ProxySettings, Settings, TlsSettings};
 
 use super::show::Table;
 
@@ -18,7 +18,18 @@ pub(super) fn tables(settings: &Settings) -> Vec<Table> {
     table.row("trusted_proxies", trusted.collect::<Vec<_>>());
     table.row("proxy_protocol", settings.proxy.proxy_protocol);
     table.row("access_log", settings.proxy.access_log.word());
-    vec![table, proxy(&settings.proxy)]
+    let tls = settings.tls.as_ref().map(tls);
+    [table, proxy(&settings.proxy)].into_iter().chain(tls).collect()
+}
+
+fn tls(tls: &TlsSettings) -> Table {
+    let mut table = Table::new(&["settings", "tls"]);
+    table.row("enabled", tls.enabled);
+    table.row("cert_file", tls.cert_file.display().to_string());
+    table.row("key_file", tls.key_file.display().to_string());
+    table.row("https_port", tls.https_port);
+    table.row("http_port", tls.http_port);
+    table
 }
 
 fn proxy(proxy: &ProxySettings) -> Table {

@@ -45,6 +45,9 @@ fn no_key_is_missing() {
     for key in keys(&settings["properties"]["proxy"]) {
         assert!(shown["settings"]["proxy"].get(key).is_some(), "settings.proxy.{key}");
     }
+    for key in keys(&settings["properties"]["tls"]) {
+        assert!(shown["settings"]["tls"].get(key).is_some(), "settings.tls.{key}");
+    }
     for key in keys(service).filter(|key| !ELSEWHERE.contains(key)) {
         assert!(services().any(|service| service.get(key).is_some()), "service.{key}");
     }

@@ -1,0 +1,151 @@
+//! HTTPS with a certificate of one's own, as clients and operators meet it.
+
+use std::{fs, os::unix::fs::PermissionsExt, process::Command, time::Duration};
+
+use rustix::process::Signal;
+use ten_testkit::{Builder, Ten, pair};
+
+use crate::service::{PATIENCE, app, has_root};
+
+const HOST: &str = "a.app.localhost";
+/// How long it may take until a certificate is served that has changed.
+const SOON: Duration = Duration::from_secs(10);
+
+fn https() -> Builder {
+    Ten::with_config(&app("", "")).https(&[HOST])
+}
+
+fn certificate(ten: &Ten) -> String {
+    fs::read_to_string(ten.certificate()).unwrap()
+}
+
+/// What curl writes that trusts this certificate alone, or why it does not.
+fn curl(ten: &Ten, trusted: &str, args: &[&str], path: &str) -> Result<String, String> {
+    let file = ten.certificate().with_file_name("trusted.pem");
+    fs::write(&file, trusted).unwrap();
+    let output = Command::new("curl")
+        .args(["-sS", "--max-time", "30", "--noproxy", "*"])
+        .arg("--resolve")
+        .arg(format!("{HOST}:{}:127.0.0.1", ten.address().port()))
+        .arg("--cacert")
+        .arg(&file)
+        .args(args)
+        .arg(ten.url(HOST, path))
+        .output()
+        .unwrap();
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
+#[test]
+fn a_request_in_https_wakes_an_instance_in_either_version() {
+    let ten = https().start();
+    let trusted = certificate(&ten);
+    for (version, said) in [("--http1.1", "1.1"), ("--http2", "2")] {
+        let args = [version, "-w", " %{http_version} %{scheme}"];
+        let got = curl(&ten, &trusted, &args, "/").unwrap();
+        assert_eq!(got.to_lowercase(), format!("app:a {said} https"));
+    }
+    let echoed = curl(&ten, &trusted, &[], "/headers").unwrap();
+    assert!(echoed.contains("x-forwarded-proto: https"), "{echoed}");
+    let spawned = ten.cli(&["spawn", "app:b"]);
+    let url = format!("https://b.app.localhost:{}", ten.address().port());
+    assert!(spawned.stdout.contains(&url), "{spawned:?}");
+}
+
+#[test]
+fn plain_http_is_sent_on() {
+    let ten = https().start();
+    let lines = ten.server_lines();
+    let sends = lines.iter().find_map(|line| line.split_once("sending clients of http://"));
+    let plain = sends.and_then(|(_, rest)| rest.split(' ').next()).unwrap();
+    let https = ten.url(HOST, "/x?y=z");
+    for address in [plain, &ten.address().to_string()] {
+        let output = Command::new("curl")
+            .args([
+                "-sS",
+                "--noproxy",
+                "*",
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code} %{redirect_url}",
+            ])
+            .args(["-H", &format!("host: {HOST}"), &format!("http://{address}/x?y=z")])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("308 {https}"));
+    }
+}
+
+#[test]
+fn a_certificate_is_replaced_while_it_is_served() {
+    let ten = https().start();
+    let old = certificate(&ten);
+    assert!(curl(&ten, &old, &[], "/").is_ok());
+    // One that cannot be used changes nothing.
+    fs::write(ten.key(), pair(&[HOST]).1).unwrap();
+    let said = |what: &str| ten.server_lines().iter().any(|line| line.contains(what));
+    ten.wait_until("it is found to be of no use", SOON, || {
+        assert!(curl(&ten, &old, &[], "/").is_ok());
+        said("the key is not that of the first certificate")
+    });
+    ten.renew_certificate();
+    let new = certificate(&ten);
+    ten.wait_until("the new one is served", SOON, || curl(&ten, &new, &[], "/").is_ok());
+    assert!(curl(&ten, &old, &[], "/").unwrap_err().contains("certificate"));
+    // A front that comes after begins with it.
+    ten.signal(ten.front().unwrap(), Signal::KILL);
+    ten.wait_until("another front serves", PATIENCE, || curl(&ten, &new, &[], "/").is_ok());
+}
+
+#[test]
+fn what_cannot_be_served_is_said_before_anything_runs() {
+    let ten = https().prepare();
+    let serve = |args: &[&str]| {
+        let output = ten.cli(&[&["serve", "--bind", "127.0.0.1"], args].concat());
+        (output.code, output.stderr)
+    };
+    for (args, want) in [
+        (&["--port", "8080"][..], "https_port"),
+        (&["--tls", "--email", "a@example.com"], "--email is not supported yet"),
+        (&["--tls", "--staging"], "--staging is not supported yet"),
+    ] {
+        let (code, said) = serve(args);
+        assert_eq!(code, Some(2), "{args:?}: {said}");
+        assert!(said.contains(want), "{args:?}: {said}");
+    }
+    let fails = |args: &[&str], want: &str| {
+        let (code, said) = serve(args);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(want), "{said}");
+    };
+    fs::write(ten.key(), pair(&[HOST]).1).unwrap();
+    fails(&[], "the key is not that of the first certificate");
+    let doctor = ten.cli(&["doctor"]);
+    assert_eq!(doctor.code, Some(1), "{doctor:?}");
+    assert!(doctor.stdout.contains("the key is not that of the first certificate"), "{doctor:?}");
+    fs::remove_file(ten.certificate()).unwrap();
+    fails(&[], "chain.pem: No such file");
+    ten.write_config(&app("", ""));
+    fails(&["--tls"], "[settings.tls]");
+}
+
+/// The workdir is shown to instances, and here the key lies in it.
+#[test]
+fn no_instance_starts_that_could_read_the_key() {
+    if !has_root() {
+        return;
+    }
+    let ten = https().start();
+    let allow = |mode| fs::set_permissions(ten.key(), fs::Permissions::from_mode(mode)).unwrap();
+    allow(0o644);
+    let spawned = ten.cli(&["spawn", "app:a"]);
+    assert_eq!(spawned.code, Some(1), "{spawned:?}");
+    assert!(spawned.stderr.contains("could be read by the instance"), "{spawned:?}");
+    allow(0o600);
+    let spawned = ten.cli(&["spawn", "app:a"]);
+    assert_eq!(spawned.code, Some(0), "{spawned:?}");
+}
