@@ -20,7 +20,7 @@
 
 use std::{ops::Range, sync::LazyLock};
 
-use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W};
+use libc::{BPF_ABS, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W};
 use libc::{c_int, c_long, sock_filter};
 use rustix::io::Errno;
 
@@ -260,13 +260,9 @@ fn filter(keeps: Keeps) -> Vec<sock_filter> {
         fail(Errno::NOSYS),
     ];
     let programs = if keeps == Keeps::Threads { PROGRAMS } else { &[] };
-    for (calls, errno) in
-        [(ABSENT, Errno::NOSYS), (FORBIDDEN, Errno::PERM), (programs, Errno::PERM)]
-    {
-        for call in calls {
-            code.extend([jump(BPF_JEQ, number(*call), 0, 1), fail(errno)]);
-        }
-    }
+    let lists = [(ABSENT, Errno::NOSYS), (FORBIDDEN, Errno::PERM), (programs, Errno::PERM)];
+    let rows = lists.iter().flat_map(|(calls, errno)| calls.iter().map(|call| (*call, *errno)));
+    code.extend(refusals(rows.collect()));
     if keeps == Keeps::Threads {
         code.extend(only_threads());
     }
@@ -297,6 +293,32 @@ fn filter(keeps: Keeps) -> Vec<sock_filter> {
         fail(Errno::PERM),
         allow(),
     ]);
+    code
+}
+
+/// Rows that refuse one call each, in the order of their numbers, with a way past every few of them. The
+/// kernel tries each number that there is once, whenever a filter is put on (seccomp_cache_prepare),
+/// which takes as long as several mounts where all of them go by all rows.
+fn refusals(mut rows: Vec<(c_long, Errno)>) -> Vec<sock_filter> {
+    const FEW: usize = 6;
+    rows.sort_unstable_by_key(|(call, _)| *call);
+    let mut code = Vec::new();
+    let mut groups = rows.chunks(FEW).peekable();
+    let mut ends = Vec::new();
+    while let Some(group) = groups.next() {
+        if let Some((next, _)) = groups.peek().and_then(|group| group.first()) {
+            code.push(jump(BPF_JGE, number(*next), 2 * group.len() as u8 + 1, 0));
+        }
+        for (call, errno) in group {
+            code.extend([jump(BPF_JEQ, number(*call), 0, 1), fail(*errno)]);
+        }
+        ends.push(code.len());
+        code.push(instruction(BPF_JMP | BPF_JA, 0));
+    }
+    let behind = code.len();
+    for end in ends {
+        code[end].k = u32::try_from(behind - end - 1).expect("a filter is short");
+    }
     code
 }
 

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use rustix::{
-    fs::{Mode, OFlags, mkdirat, openat, symlinkat},
+    fs::{FileType, Mode, OFlags, mkdirat, mknodat, openat, symlinkat},
     io::Errno,
-    mount::{FsOpenFlags, MountAttrFlags, fsconfig_set_string, fsopen},
+    mount::{FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_set_string, fsopen, move_mount},
 };
 
 use super::{attach, kernel::copy, mount, move_to, private, set_attributes, tmpfs};
@@ -35,10 +35,9 @@ pub(super) fn make() -> Result<(), Failure> {
     for (name, node) in nodes {
         let node = node.map_err(Failure::on(Step::MountDevices, &at.join(name)))?;
         let place = || {
-            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-            let place = openat(&dev, name, flags, Mode::empty())?;
+            mknodat(&dev, name, FileType::RegularFile, Mode::empty(), 0)?;
             set_attributes(&node, nosuid | MountAttrFlags::MOUNT_ATTR_NOEXEC)?;
-            move_to(&node, &place)
+            move_mount(&node, "", &dev, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         };
         place().map_err(Failure::on(Step::MountDevices, &at.join(name)))?;
     }

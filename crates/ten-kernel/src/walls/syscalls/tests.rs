@@ -22,6 +22,7 @@ fn answer_of(code: &[sock_filter], architecture: u32, number: u32, arguments: [u
                 let from = k as usize;
                 loaded = u32::from_le_bytes(data[from..from + 4].try_into().unwrap());
             }
+            BPF_JMP if code & 0xf0 == BPF_JA => at += k as usize,
             BPF_JMP => at += usize::from(if holds { jt } else { jf }),
             BPF_RET => return k,
             other => panic!("no such instruction: {other}"),
