@@ -38,7 +38,7 @@ fn call(ten: &Ten, cases: &[&str]) {
     let address = ten.address().to_string();
     let mut python = python();
     if ten.certificate().exists() {
-        python.env("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", ten.certificate());
+        python.env("TRUSTED", ten.certificate());
     }
     let done = python.arg(client).args([&address, HOST]).args(cases).output();
     let done = done.expect("the client runs");

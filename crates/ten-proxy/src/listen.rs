@@ -22,18 +22,21 @@ mod reader;
 mod stream;
 
 use std::{
+    future::Future,
     io,
     net::{self, IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
+use bytes::BytesMut;
 use rustix::net::sockopt;
 use ten_domain::ProxySettings;
 use tokio::{
     io::Interest,
     net::{TcpListener, TcpStream},
     sync::OwnedSemaphorePermit,
+    time::timeout,
 };
 
 pub(crate) use self::{
@@ -165,29 +168,40 @@ impl Client {
         })
     }
 
-    /// Takes over what its first bytes say: from whom it is, by the word of the proxy before it, and
-    /// how its requests come.
-    fn opens(
-        &mut self,
-        source: Option<Source>,
-        (channel, wire): (Channel, Wire),
-        settings: &ProxySettings,
-    ) -> Result<(), Crowded> {
+    /// Takes the word of the proxy before it on who it is.
+    fn is_from(&mut self, source: Source, settings: &ProxySettings) -> Result<(), Crowded> {
         match source {
-            Some(Source::Client(peer)) => {
+            Source::Client(peer) => {
                 self.trusted = settings.trusts(peer.ip());
                 if !self.trusted {
                     self.place.belongs_to(peer.ip())?;
                 }
                 self.peer = peer;
             }
-            None | Some(Source::Proxy) => {}
+            Source::Proxy => {}
             // Whoever it is, it is not the proxy that is trusted.
-            Some(Source::Unknown) => self.trusted = false,
+            Source::Unknown => self.trusted = false,
         }
+        Ok(())
+    }
+
+    /// Reads its first bytes; what of HTTP is among them.
+    async fn open(
+        &mut self,
+        door: &Door,
+        settings: &ProxySettings,
+    ) -> io::Result<(Version, BytesMut)> {
+        let (guest, mut read) = (Arc::clone(self.place.guest()), BytesMut::new());
+        if self.trusted && settings.proxy_protocol {
+            let source = opening::source(&self.stream, &guest, &mut read).await?;
+            // Before anything is done for it that costs more.
+            self.is_from(source, settings).map_err(io::Error::other)?;
+        }
+        let Opening { channel, wire, version, read } =
+            opening::read(&self.stream, &guest, read, door).await?;
         self.told = Peer::new(self.peer, channel.scheme());
         (self.channel, self.wire) = (channel, wire);
-        Ok(())
+        Ok((version, read))
     }
 
     /// Whom a request with these headers is from.
@@ -211,12 +225,14 @@ impl Client {
     }
 
     /// Waits until it is dismissed, and no request of it is on its way.
-    async fn departs(&self) {
-        let (guest, mut drain) = (self.place.guest(), self.drain.clone());
-        dismissed(guest, &mut drain).await;
-        tokio::select! {
-            () = guest.parts() => {}
-            () = drain.cut() => {}
+    fn departs(&self) -> impl Future<Output = ()> + use<> {
+        let (guest, mut drain) = (Arc::clone(self.place.guest()), self.drain.clone());
+        async move {
+            dismissed(&guest, &mut drain).await;
+            tokio::select! {
+                () = guest.parts() => {}
+                () = drain.cut() => {}
+            }
         }
     }
 
@@ -303,26 +319,20 @@ impl<U: Upstreams, M: Management> Proxy<U, M> {
     /// Serves a client until the connection ends, or the drain's deadline passes.
     async fn connection(self, mut client: Client, door: Door) {
         let settings = Arc::clone(self.settings());
-        let headed = client.trusted && settings.proxy_protocol;
-        let guest = Arc::clone(client.place.guest());
-        let within = settings.head_timeout;
-        let opening = tokio::select! {
+        let (peer, departs) = (client.peer, client.departs());
+        let opened = tokio::select! {
             biased;
-            opening = opening::read(&client.stream, &guest, headed, &door, within) => opening,
-            () = client.departs() => return,
+            opened = timeout(settings.head_timeout, client.open(&door, &settings)) => opened,
+            () = departs => return,
         };
-        let Opening { source, channel, wire, version, read } = match opening {
-            Ok(opening) => opening,
+        let (version, read) = match opened.map_err(io::Error::from).flatten() {
+            Ok(opened) => opened,
             Err(error) => {
-                let peer = client.peer;
-                tracing::debug!(%peer, %error, "connection ended before its first request");
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(%peer, error, "connection ended before its first request");
                 return;
             }
         };
-        if let Err(error) = client.opens(source, (channel, wire), &settings) {
-            tracing::debug!(%error, "not to be served");
-            return;
-        }
         let served = match version {
             Version::Http1 => http1::serve(self, client, read).await,
             Version::Http2 => {

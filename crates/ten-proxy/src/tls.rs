@@ -13,6 +13,7 @@ use rustls::{
         CertificateDer, PrivateKeyDer,
         pem::{self, PemObject},
     },
+    server::NoServerSessionStorage,
 };
 
 /// HTTP/2, as ALPN names it (RFC 9113, section 3.2).
@@ -84,7 +85,8 @@ impl Identity {
                 error => IdentityError::Unusable(error),
             })?;
         config.alpn_protocols = vec![H2.into(), HTTP_1_1.into()];
-        // What is resumed is kept by clients: it costs us no memory.
+        // What is resumed is kept by clients.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = ring::Ticketer::new().map_err(IdentityError::Unusable)?;
         Ok(Self(Arc::new(config)))
     }

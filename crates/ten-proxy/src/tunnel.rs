@@ -56,6 +56,7 @@ pub(crate) async fn run<L: Lease>(
     let websocket = protocol.eq_ignore_ascii_case(b"websocket");
     let frames = || if websocket { Frames::default() } else { Frames::unknown() };
     let (client, said, terms) = client;
+    let end = client.clone();
     let parting = Parting::default();
     let up = Flow::new(
         (client.clone(), said),
@@ -73,10 +74,15 @@ pub(crate) async fn run<L: Lease>(
             () = lease.draining() => {}
         }
     };
-    if let Err(error) = parting.begins_with(reason, flows).await {
+    let flowed = parting.begins_with(reason, flows).await;
+    drop((counted, recording, lease));
+    let ended = match flowed {
+        Ok(_) => flow::end(&end).await,
+        broken => broken.map(drop),
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "tunnel broken off");
     }
-    drop((counted, recording, lease));
 }
 
 /// A Close frame as a server sends it (RFC 6455, sections 5.2 and 5.5.1).

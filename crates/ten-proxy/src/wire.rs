@@ -12,7 +12,10 @@ use std::{
 
 use bytes::BufMut;
 
-pub(crate) use self::{secure::Secure, socket::Socket};
+pub(crate) use self::{
+    secure::{Records, Secure},
+    socket::Socket,
+};
 use crate::buffer::Buffer;
 
 /// A connection. Clones are the same one.

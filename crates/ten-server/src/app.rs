@@ -104,6 +104,8 @@ impl App {
             None => vec![Door::Plain; addresses.len()],
             Some(Https { certificate, .. }) => {
                 let files = OwnFiles::new(certificate, warden, heard.shown)?;
+                // The server may have been started long before this front.
+                files.look().await;
                 doors(Arc::new(files), &addresses)
             }
         };

@@ -178,14 +178,12 @@ impl OwnFiles {
         due
     }
 
-    async fn look(&self) {
+    /// Looks at the files.
+    pub(crate) async fn look(&self) {
         let wrong = self.read_again().await.err();
         let served = &mut *self.served();
         if let Some(why) = wrong.as_ref().filter(|_| wrong != served.wrong) {
-            tracing::warn!(
-                why,
-                "the certificate cannot be used as it is now; served is the one before"
-            );
+            tracing::warn!(why, "no certificate from its files; served is the one before");
         }
         served.wrong = wrong;
     }
@@ -200,7 +198,9 @@ impl OwnFiles {
             self.warden.show();
             shown.recv().await
         };
-        let files = timeout(PATIENCE, shown).await.map_err(|_| "the warden is busy".to_owned())?;
+        let files = timeout(PATIENCE, shown)
+            .await
+            .map_err(|_| format!("not opened within {PATIENCE:?}"))?;
         let files = files.ok_or("the warden is gone")??;
         let [chain, key] =
             <[File; 2]>::try_from(files).map_err(|files| format!("{} files", files.len()))?;

@@ -195,6 +195,11 @@ impl Front {
         }
     }
 
+    /// Whether messages wait for it.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     /// Sends what waits, as far as there is room.
     pub(crate) fn flush(&mut self) {
         while let Some((bytes, beside)) = self.queue.front() {

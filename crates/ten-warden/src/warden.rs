@@ -318,7 +318,12 @@ impl Warden {
             let opened = ten_kernel::open_regular(path);
             opened.map(OwnedFd::from).map_err(|error| format!("{}: {error}", path.display()))
         };
-        let (lacks, files) = match self.shown.iter().map(open).collect() {
+        // One that does not listen could have us open all the files that we can.
+        let opened = match self.front.as_ref().is_some_and(Front::is_behind) {
+            true => Err("the front does not listen".to_owned()),
+            false => self.shown.iter().map(open).collect(),
+        };
+        let (lacks, files) = match opened {
             Ok(files) => (None, files),
             Err(lacks) => (Some(lacks), Vec::new()),
         };

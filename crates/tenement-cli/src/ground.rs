@@ -20,12 +20,7 @@ pub(crate) fn of(config: &Config, data_dir: &DataDir) -> Result<Ground, Vec<Layo
         run_dir: data_dir.path().join(RUN_DIR),
         environment: HostEnvironment::new(env::vars_os()),
         layout: Layout::of(services, &data_dir.names())?,
-        key_file: config
-            .settings
-            .tls
-            .as_ref()
-            .filter(|tls| tls.enabled)
-            .map(|tls| tls.key_file.clone()),
+        key_file: None,
     })
 }
 

@@ -96,9 +96,12 @@ fn a_certificate_is_replaced_while_it_is_served() {
     let new = certificate(&ten);
     ten.wait_until("the new one is served", SOON, || curl(&ten, &new, &[], "/").is_ok());
     assert!(curl(&ten, &old, &[], "/").unwrap_err().contains("certificate"));
-    // A front that comes after begins with it.
+    // A front that comes after never serves what was there when the server was started.
     ten.signal(ten.front().unwrap(), Signal::KILL);
-    ten.wait_until("another front serves", PATIENCE, || curl(&ten, &new, &[], "/").is_ok());
+    ten.wait_until("another front serves", PATIENCE, || {
+        assert!(curl(&ten, &old, &[], "/").is_err());
+        curl(&ten, &new, &[], "/").is_ok()
+    });
 }
 
 #[test]

@@ -14,7 +14,7 @@
 
 mod proxy_protocol;
 
-use std::{future::poll_fn, io, sync::Arc, time::Duration};
+use std::{future::poll_fn, io, sync::Arc};
 
 use bytes::{Buf, BytesMut};
 use rustls::server::{Accepted, Acceptor};
@@ -27,7 +27,7 @@ use crate::{
     Certificates,
     buffer::Buffer,
     tls::H2,
-    wire::{Secure, Socket, Wire},
+    wire::{Records, Secure, Socket, Wire},
 };
 
 /// How a connection of HTTP/2 begins (RFC 9113, section 3.4).
@@ -40,12 +40,10 @@ const HANDSHAKE: u8 = 22;
 /// What is known of a connection after its first bytes.
 #[derive(Debug)]
 pub(super) struct Opening {
-    /// What a header of the PROXY protocol says, where one was asked for.
-    pub(super) source: Option<Source>,
     pub(super) channel: Channel,
     pub(super) wire: Wire,
     pub(super) version: Version,
-    /// Everything that was read after that header, the preface too.
+    /// Everything that was read of HTTP, the preface too.
     pub(super) read: BytesMut,
 }
 
@@ -55,58 +53,51 @@ pub(super) enum Version {
     Http2,
 }
 
-/// Reads until the version is certain, behind a header of the PROXY protocol if that is `headed`.
+/// Reads until the version is certain. `read` was read already.
 ///
 /// # Errors
-/// `TimedOut` where that takes longer than `within`, `UnexpectedEof` where the client leaves
-/// first, `InvalidData` where the header or TLS is missing or wrong.
+/// `UnexpectedEof` where the client leaves first, `InvalidData` where it begins a TLS session that
+/// comes to nothing.
 pub(super) async fn read(
     stream: &Arc<TcpStream>,
     guest: &Guest,
-    headed: bool,
+    mut read: BytesMut,
     door: &Door,
-    within: Duration,
 ) -> io::Result<Opening> {
-    let reading = async {
-        let mut read = BytesMut::new();
-        let source = if headed { Some(source(stream, guest, &mut read).await?) } else { None };
-        let channel = match door {
-            Door::Plain => Channel::Plain,
-            Door::Moved { port } => Channel::Moved { port: *port },
-            Door::Secure(certificates) => {
-                while read.is_empty() {
-                    more(stream, guest, &mut read).await?;
-                }
-                if read.starts_with(&[HANDSHAKE]) {
-                    let socket = Socket::Tcp(Arc::clone(stream));
-                    return secure(socket, guest, source, &read, &**certificates).await;
-                }
-                // It does not know that this is the port of HTTPS.
-                Channel::Moved { port: stream.local_addr()?.port() }
+    let channel = match door {
+        Door::Plain => Channel::Plain,
+        Door::Moved { port } => Channel::Moved { port: *port },
+        Door::Secure(certificates) => {
+            while read.is_empty() {
+                more(stream, guest, &mut read).await?;
             }
-        };
-        let version = loop {
-            match version(&read) {
-                Some(version) => break version,
-                None => more(stream, guest, &mut read).await?,
+            if read.starts_with(&[HANDSHAKE]) {
+                let socket = Socket::Tcp(Arc::clone(stream));
+                return secure(socket, guest, &read, &**certificates).await;
             }
-        };
-        let wire = Socket::Tcp(Arc::clone(stream)).into();
-        Ok(Opening { source, channel, wire, version, read })
+            // It does not know that this is the port of HTTPS.
+            Channel::Moved { port: stream.local_addr()?.port() }
+        }
     };
-    tokio::time::timeout(within, reading).await.map_err(io::Error::from)?
+    let version = loop {
+        match version(&read) {
+            Some(version) => break version,
+            None => more(stream, guest, &mut read).await?,
+        }
+    };
+    let wire = Socket::Tcp(Arc::clone(stream)).into();
+    Ok(Opening { channel, wire, version, read })
 }
 
 /// Agrees on keys with a client of whose session `read` was read already.
 async fn secure(
     socket: Socket,
     guest: &Guest,
-    source: Option<Source>,
     read: &[u8],
     certificates: &dyn Certificates,
 ) -> io::Result<Opening> {
-    let mut incoming = Buffer::holding(read);
-    let hello = hello(&socket, guest, &mut incoming).await?;
+    let (mut incoming, mut records) = (Buffer::holding(read), Records::default());
+    let hello = hello(&socket, guest, &mut incoming, &mut records).await?;
     let name = hello.client_hello().server_name().map(str::to_owned);
     let identity = certificates.identity(name.as_deref()).await;
     let session = match hello.into_connection(identity.config()) {
@@ -117,9 +108,9 @@ async fn secure(
             return Err(refused(socket, said, error).await);
         }
     };
-    let session = Arc::new(Secure::new(socket, session, incoming));
+    let session = Arc::new(Secure::new(socket, session, incoming, records));
     poll_fn(|cx| session.poll_handshake(cx, || guest.heard())).await?;
-    // What it wants of us has not begun.
+    // What it wants of us begins only now.
     guest.is_silent(Instant::now());
     let is_h2 = session.protocol().is_some_and(|protocol| protocol == H2);
     let (channel, wire) = (Channel::Secure { name }, Wire::Secure(session));
@@ -136,11 +127,16 @@ async fn secure(
             return Err(io::Error::new(io::ErrorKind::InvalidData, error));
         }
     }
-    Ok(Opening { source, channel, wire, version, read })
+    Ok(Opening { channel, wire, version, read })
 }
 
 /// The first message of a session.
-async fn hello(socket: &Socket, guest: &Guest, incoming: &mut Buffer) -> io::Result<Accepted> {
+async fn hello(
+    socket: &Socket,
+    guest: &Guest,
+    incoming: &mut Buffer,
+    records: &mut Records,
+) -> io::Result<Accepted> {
     let mut acceptor = Acceptor::default();
     loop {
         if incoming.is_empty() {
@@ -150,6 +146,7 @@ async fn hello(socket: &Socket, guest: &Guest, incoming: &mut Buffer) -> io::Res
             guest.heard();
         }
         let read = acceptor.read_tls(&mut &**incoming)?;
+        records.pass(&incoming[..read]);
         incoming.consume(read);
         match acceptor.accept() {
             Ok(Some(accepted)) => return Ok(accepted),
@@ -172,7 +169,14 @@ async fn refused(socket: Socket, alert: Vec<u8>, error: rustls::Error) -> io::Er
 }
 
 /// Reads a header of the PROXY protocol, and leaves in `read` what was read behind it.
-async fn source(stream: &TcpStream, guest: &Guest, read: &mut BytesMut) -> io::Result<Source> {
+///
+/// # Errors
+/// `UnexpectedEof` where the client leaves first, `InvalidData` where the header is missing or wrong.
+pub(super) async fn source(
+    stream: &TcpStream,
+    guest: &Guest,
+    read: &mut BytesMut,
+) -> io::Result<Source> {
     loop {
         match parse(read) {
             Parsed::Incomplete => more(stream, guest, read).await?,

@@ -83,7 +83,7 @@ impl<'a> Flow<'a> {
     /// If the source breaks, or the sink has taken nothing for as long as it may.
     pub(super) async fn run(mut self) -> io::Result<()> {
         let ended = match self.pass().await? {
-            End::Source => self.end().await,
+            End::Source => end(&self.sink).await,
             End::Parting if self.frames.closed() => Ok(()),
             End::Parting => self.part(true).await,
             End::Sink(error) => {
@@ -95,12 +95,6 @@ impl<'a> Flow<'a> {
             tracing::debug!(%error, "one direction of a tunnel ended badly");
         }
         Ok(())
-    }
-
-    /// Passes the end on.
-    async fn end(&mut self) -> io::Result<()> {
-        let ending = poll_fn(|cx| self.sink.poll_end_writing(cx));
-        tokio::time::timeout(CLOSE_TIMEOUT, ending).await.map_err(io::Error::from)?
     }
 
     async fn pass(&mut self) -> io::Result<End> {
@@ -180,6 +174,12 @@ impl<'a> Flow<'a> {
         };
         tokio::time::timeout(CLOSE_TIMEOUT, parting).await.map_err(io::Error::from)?
     }
+}
+
+/// Says that nothing more comes.
+pub(super) async fn end(sink: &Wire) -> io::Result<()> {
+    let ending = poll_fn(|cx| sink.poll_end_writing(cx));
+    tokio::time::timeout(CLOSE_TIMEOUT, ending).await.map_err(io::Error::from)?
 }
 
 /// Reads what there is where nothing is here; how much is here then, 0 at the end.

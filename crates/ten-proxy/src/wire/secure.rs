@@ -5,9 +5,9 @@
 //! socket ◀────────────── rustls ◀── whoever writes
 //! ```
 //!
-//! What a session has taken to encrypt it has taken for good. A write is ready only once the socket
-//! has all that was taken of it; so nothing waits here for somebody to flush it, and how fast a
-//! client takes what it is sent is seen as it is on a bare socket.
+//! What a session has taken to encrypt it has taken for good. It counts as written only as the socket
+//! takes it, and the last of it only once the socket has all; so nothing waits here for somebody to
+//! flush it, and how fast a client takes what it is sent is seen as it is on a bare socket.
 //!
 //! A client that ends its socket and not its session (RFC 8446, section 6.1) has ended both: where
 //! a request ends, its framing says.
@@ -40,8 +40,7 @@ struct Session {
     tls: ServerConnection,
     /// Read from the socket and not looked at.
     incoming: Buffer,
-    /// Something was read that is part of a record.
-    amid: bool,
+    records: Records,
     /// Of what is offered to be written, so many bytes are encrypted already.
     taken: usize,
     /// The end of what we write is on its way.
@@ -49,10 +48,16 @@ struct Session {
 }
 
 impl Secure {
-    /// A session that has begun with the client's first message. `incoming` came after it.
-    pub(crate) fn new(socket: Socket, mut tls: ServerConnection, incoming: Buffer) -> Self {
+    /// A session that has begun with the client's first message, up to which `records` has seen what
+    /// came. `incoming` came after it.
+    pub(crate) fn new(
+        socket: Socket,
+        mut tls: ServerConnection,
+        incoming: Buffer,
+        records: Records,
+    ) -> Self {
         tls.set_buffer_limit(Some(MOST));
-        let session = Session { tls, incoming, amid: false, taken: 0, ends: false };
+        let session = Session { tls, incoming, records, taken: 0, ends: false };
         Self { socket, session: Mutex::new(session) }
     }
 
@@ -78,8 +83,9 @@ impl Secure {
             heard();
             session.process(&self.socket, cx)?;
         }
-        session.amid = false;
-        // What else there is to be sent goes before what is written next.
+        // Of what else there is to be sent, the socket takes what it can now: a client may wait for the
+        // last word of the handshake, and what is written next may be long in coming.
+        let _ = session.poll_flush(&self.socket, cx)?;
         Poll::Ready(Ok(()))
     }
 
@@ -133,7 +139,6 @@ impl Secure {
                 Ok(here) => {
                     let taken = take(here);
                     reader.consume(taken);
-                    session.amid = false;
                     return Poll::Ready(Ok(taken));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -153,7 +158,7 @@ impl Secure {
 
     /// Whether part of something was read, and not yet all of it.
     pub(super) fn is_amid(&self) -> bool {
-        self.session().amid
+        self.session().records.is_amid()
     }
 
     /// As [`Wire::poll_write`](super::Wire::poll_write).
@@ -165,9 +170,19 @@ impl Secure {
         let session = &mut *self.session();
         if session.taken == 0 {
             session.taken = session.tls.writer().write_vectored(pieces)?;
+            // Keys wear out, and in TLS 1.2 there are no others: then nothing is said any more.
+            if session.taken > 0 && !session.tls.wants_write() {
+                return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
+            }
         }
-        ready!(session.poll_flush(&self.socket, cx))?;
-        Poll::Ready(Ok(mem::take(&mut session.taken)))
+        let (flushed, moved) = session.flush(&self.socket, cx);
+        if ready_ok(flushed)? {
+            return Poll::Ready(Ok(mem::take(&mut session.taken)));
+        }
+        // As much as the socket took, more or less: what is still here keeps the last byte back.
+        let written = moved.min(session.taken.saturating_sub(1));
+        session.taken -= written;
+        if written > 0 { Poll::Ready(Ok(written)) } else { Poll::Pending }
     }
 
     /// Ends the session for what we write, and then that side of the socket.
@@ -197,8 +212,8 @@ impl Session {
         if read == 0 {
             return Poll::Ready(Err(ErrorKind::InvalidData.into()));
         }
+        self.records.pass(&self.incoming[..read]);
         self.incoming.consume(read);
-        self.amid = true;
         Poll::Ready(Ok(read))
     }
 
@@ -212,16 +227,67 @@ impl Session {
         })
     }
 
-    fn poll_flush(&mut self, socket: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Has the socket take what there is to be sent. Ready when it has all; and how much it took.
+    fn flush(&mut self, socket: &Socket, cx: &mut Context<'_>) -> (Poll<io::Result<()>>, usize) {
+        let mut moved = 0;
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut Outlet { socket, cx }) {
-                Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Poll::Pending,
-                Err(error) => return Poll::Ready(Err(error)),
+                Ok(0) => return (Poll::Ready(Err(ErrorKind::WriteZero.into())), moved),
+                Ok(count) => moved += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return (Poll::Pending, moved);
+                }
+                Err(error) => return (Poll::Ready(Err(error)), moved),
             }
         }
-        Poll::Ready(Ok(()))
+        (Poll::Ready(Ok(())), moved)
+    }
+
+    fn poll_flush(&mut self, socket: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.flush(socket, cx).0
+    }
+}
+
+/// Whether something is ready, and not an error.
+fn ready_ok(poll: Poll<io::Result<()>>) -> io::Result<bool> {
+    match poll {
+        Poll::Ready(done) => done.map(|()| true),
+        Poll::Pending => Ok(false),
+    }
+}
+
+/// The records that have come, by their heads alone (RFC 8446, section 5.1): where one ends.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    head: [u8; 5],
+    /// Of the head, so many bytes are here.
+    known: usize,
+    /// Of what follows it, so many are missing.
+    missing: usize,
+}
+
+impl Records {
+    /// Looks at what passes.
+    pub(crate) fn pass(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let past = self.missing.min(bytes.len());
+            (self.missing, bytes) = (self.missing - past, &bytes[past..]);
+            let more = (self.head.len() - self.known).min(bytes.len());
+            if self.missing > 0 || more == 0 {
+                continue;
+            }
+            self.head[self.known..self.known + more].copy_from_slice(&bytes[..more]);
+            (self.known, bytes) = (self.known + more, &bytes[more..]);
+            if self.known == self.head.len() {
+                let [_, _, _, high, low] = self.head;
+                (self.known, self.missing) = (0, u16::from_be_bytes([high, low]).into());
+            }
+        }
+    }
+
+    /// Whether a part of one has come, and not yet all of it.
+    fn is_amid(&self) -> bool {
+        self.known > 0 || self.missing > 0
     }
 }
 
@@ -252,5 +318,92 @@ impl Write for Outlet<'_, '_, '_> {
 impl fmt::Debug for Secure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Secure").field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, sync::Arc};
+
+    use rustix::net::sockopt;
+    use rustls::{
+        ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject,
+    };
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpStream},
+    };
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+    use crate::{Identity, tls::tests::pair};
+
+    /// Whoever waits for a client has to see that it takes something.
+    #[tokio::test]
+    async fn what_a_slow_client_takes_counts_as_it_takes_it() {
+        const SIZE: usize = 200_000;
+        let (chain, key) = pair(&["a.test"]);
+        let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let connecting = TcpStream::connect(listener.local_addr().unwrap());
+        let (stream, accepted) = tokio::join!(connecting, listener.accept());
+        let (stream, ours) = (stream.unwrap(), accepted.unwrap().0);
+        sockopt::set_socket_recv_buffer_size(&stream, 4 << 10).unwrap();
+        sockopt::set_socket_send_buffer_size(&ours, 4 << 10).unwrap();
+        let tls = ServerConnection::new(identity.config()).unwrap();
+        let socket = Socket::from(ours);
+        let secure = Secure::new(socket, tls, Buffer::default(), Records::default());
+        let client = TlsConnector::from(Arc::new(config));
+        let client = client.connect("a.test".try_into().unwrap(), stream);
+        let shaken = poll_fn(|cx| secure.poll_handshake(cx, || {}));
+        let (client, shaken) = tokio::join!(client, shaken);
+        shaken.unwrap();
+        let mut client = client.unwrap();
+        let body: Vec<u8> = (0..SIZE).map(|at| (at % 251) as u8).collect();
+        let (mut steps, mut left) = (0, &body[..]);
+        let mut got = Vec::new();
+        while !left.is_empty() {
+            let mut piece = [0; 2 << 10];
+            tokio::select! {
+                biased;
+                written = poll_fn(|cx| secure.poll_write(cx, &[IoSlice::new(left)])) => {
+                    let written = written.unwrap();
+                    assert!(written > 0 && written <= left.len());
+                    left = &left[written..];
+                    steps += 1;
+                }
+                read = client.read(&mut piece) => got.extend_from_slice(&piece[..read.unwrap()]),
+            }
+        }
+        // Or it would be seen to take something as often as there is room for.
+        assert!(steps > SIZE.div_ceil(MOST), "{steps}");
+        let rest = async {
+            poll_fn(|cx| secure.poll_end_writing(cx)).await.unwrap();
+        };
+        let (_, read) = tokio::join!(rest, client.read_to_end(&mut got));
+        read.unwrap();
+        assert!(got == body);
+    }
+
+    #[test]
+    fn where_a_record_ends_is_known_however_it_comes() {
+        let bytes = b"\x16\x03\x01\x00\x03abc\x17\x03\x03\x00\x00\x17\x03\x03\x00\x01x";
+        let ends = [8, 13, 19];
+        for piece in 1..=bytes.len() {
+            let (mut records, mut seen) = (Records::default(), 0);
+            for part in bytes.chunks(piece) {
+                records.pass(part);
+                seen += part.len();
+                assert_eq!(!records.is_amid(), ends.contains(&seen), "{piece}: after {seen}");
+            }
+        }
     }
 }

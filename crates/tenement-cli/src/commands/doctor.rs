@@ -20,21 +20,24 @@ impl Doctor {
         let data_dir = connect::data_dir(global)?;
         let config = connect::config(global)?;
         let ground = config.as_ref().map(|config| ground::of(config, &data_dir)).transpose();
-        let ground = ground.map_err(|errors| {
+        let mut ground = ground.map_err(|errors| {
             Failure::new("the config does not go with this data_dir")
                 .why(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         })?;
         let listen = self.at.listen(config.as_ref())?;
-        let certificate = match &listen {
+        let tls = match &listen {
             Listen::Plain(_) => None,
-            Listen::Secure { tls, .. } => Some(certificate(tls)),
+            Listen::Secure { tls, .. } => Some(tls),
         };
+        if let Some(ground) = &mut ground {
+            ground.key_file = tls.map(|tls| tls.key_file.clone());
+        }
         let groups = doctor::examine(&Inquiry {
             services: config.as_ref().zip(ground.as_ref()),
             data_dir: data_dir.path(),
             socket: &connect::socket(&data_dir),
             listen: &listen.addresses(),
-            certificate,
+            certificate: tls.map(certificate),
         });
         if global.json {
             output::print_json(&render::doctor::json(&groups))?;
