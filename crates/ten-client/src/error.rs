@@ -61,6 +61,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the server was asked over plain HTTP and serves HTTPS.
+    pub fn wants_https(&self) -> bool {
+        matches!(self, Self::NotTenement { status: StatusCode::PERMANENT_REDIRECT, .. })
+    }
+
     /// Whether no server was there to answer.
     pub fn is_unreachable(&self) -> bool {
         match self {

@@ -66,6 +66,7 @@ impl Client {
             }
             // The server refuses it, and says why.
             Connection::Tcp(stream) => self.exchange(stream, request).await?,
+            Connection::Tls(stream) => self.exchange(*stream, request).await?,
         };
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(self.refused(response).await);

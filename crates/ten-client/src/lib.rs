@@ -12,6 +12,7 @@ mod error;
 mod exec;
 mod follow;
 mod target;
+mod tls;
 mod transfer;
 
 use bytes::Bytes;
@@ -196,6 +197,7 @@ impl Client {
         let response = match self.target.connect().await? {
             target::Connection::Unix(stream) => self.exchange(stream, request).await?,
             target::Connection::Tcp(stream) => self.exchange(stream, request).await?,
+            target::Connection::Tls(stream) => self.exchange(*stream, request).await?,
         };
         if response.status().is_success() {
             Ok(response)

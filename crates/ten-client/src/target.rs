@@ -1,4 +1,4 @@
-//! Where the server is: a Unix socket, or a host and a port.
+//! Where the server is: a Unix socket, or a host and a port, with TLS or without.
 
 use std::{fmt, io, path::PathBuf, str::FromStr, time::Duration};
 
@@ -8,7 +8,9 @@ use tokio::{
     time::timeout,
 };
 
-use crate::Error;
+use tokio_rustls::client::TlsStream;
+
+use crate::{Error, tls};
 
 /// Longer than any handshake that still helps, shorter than a person's patience; the kernel's
 /// own limit is about two minutes.
@@ -19,8 +21,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum Target {
     /// Its admin socket.
     Socket(PathBuf),
-    /// Its management host over plain HTTP.
+    /// Its management host.
     Http {
+        /// Whether over TLS.
+        secure: bool,
         /// A name or an address; IPv6 without brackets.
         host: String,
         /// The TCP port.
@@ -30,18 +34,13 @@ pub enum Target {
 
 /// Why a text is not the URL of a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TargetError {
-    /// TLS to the server is not built yet.
-    #[error("https is not supported yet; use http:// over a tunnel, or the admin socket")]
-    Https,
-    /// Not `http://host[:port]`.
-    #[error("is not of the form http://host:port")]
-    Form,
-}
+#[error("is not of the form https://host:port")]
+pub struct TargetError;
 
 pub(crate) enum Connection {
     Unix(UnixStream),
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Target {
@@ -49,8 +48,8 @@ impl Target {
     pub(crate) fn authority(&self) -> String {
         match self {
             Self::Socket(_) => "localhost".to_owned(),
-            Self::Http { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Self::Http { host, port } => format!("{host}:{port}"),
+            Self::Http { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
+            Self::Http { host, port, .. } => format!("{host}:{port}"),
         }
     }
 
@@ -58,8 +57,12 @@ impl Target {
         let attempt = async {
             match self {
                 Self::Socket(path) => UnixStream::connect(path).await.map(Connection::Unix),
-                Self::Http { host, port } => {
-                    TcpStream::connect((host.as_str(), *port)).await.map(Connection::Tcp)
+                Self::Http { secure, host, port } => {
+                    let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                    if !secure {
+                        return Ok(Connection::Tcp(stream));
+                    }
+                    tls::begin(stream, host).await.map(|session| Connection::Tls(session.into()))
                 }
             }
         };
@@ -76,7 +79,9 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(path) => write!(f, "{}", path.display()),
-            Self::Http { .. } => write!(f, "http://{}", self.authority()),
+            Self::Http { secure, .. } => {
+                write!(f, "{}://{}", if *secure { "https" } else { "http" }, self.authority())
+            }
         }
     }
 }
@@ -84,20 +89,21 @@ impl fmt::Display for Target {
 impl FromStr for Target {
     type Err = TargetError;
 
-    /// Reads `http://host[:port]`, the form of `--server`.
+    /// Reads `https://host[:port]`, or the same with `http`: the form of `--server`.
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        let uri: Uri = text.parse().map_err(|_| TargetError::Form)?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(TargetError::Https),
-            _ => return Err(TargetError::Form),
-        }
-        let authority = uri.authority().ok_or(TargetError::Form)?;
+        let uri: Uri = text.parse().map_err(|_| TargetError)?;
+        let (secure, usual) = match uri.scheme_str() {
+            Some("http") => (false, 80),
+            Some("https") => (true, 443),
+            _ => return Err(TargetError),
+        };
+        let authority = uri.authority().ok_or(TargetError)?;
         let bare = uri.path() == "/" && uri.query().is_none();
         if !bare || authority.as_str().contains('@') {
-            return Err(TargetError::Form);
+            return Err(TargetError);
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        Ok(Self::Http { host: host.to_owned(), port: authority.port_u16().unwrap_or(80) })
+        let port = authority.port_u16().unwrap_or(usual);
+        Ok(Self::Http { secure, host: host.to_owned(), port })
     }
 }

@@ -11,14 +11,17 @@ use super::*;
 
 #[test]
 fn urls_of_servers() {
-    let http = |host: &str, port| Target::Http { host: host.to_owned(), port };
+    let web = |secure, host: &str, port| Target::Http { secure, host: host.to_owned(), port };
+    let http = |host: &str, port| web(false, host, port);
     assert_eq!("http://localhost:8080".parse(), Ok(http("localhost", 8080)));
     assert_eq!("http://ten.example.com/".parse(), Ok(http("ten.example.com", 80)));
     assert_eq!("http://[::1]:8080".parse(), Ok(http("::1", 8080)));
     assert_eq!(http("::1", 8080).to_string(), "http://[::1]:8080");
-    assert_eq!("https://example.com".parse::<Target>(), Err(TargetError::Https));
+    assert_eq!("https://example.com".parse(), Ok(web(true, "example.com", 443)));
+    assert_eq!("https://[::1]:8443".parse(), Ok(web(true, "::1", 8443)));
+    assert_eq!(web(true, "a", 1).to_string(), "https://a:1");
     for bad in ["", "localhost:8080", "http://", "http://a/b", "http://u@a", "unix:/x"] {
-        assert_eq!(bad.parse::<Target>(), Err(TargetError::Form), "{bad:?}");
+        assert_eq!(bad.parse::<Target>(), Err(TargetError), "{bad:?}");
     }
 }
 

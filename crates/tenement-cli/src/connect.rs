@@ -23,11 +23,7 @@ pub(crate) fn client(global: &Global) -> Result<Client, Failure> {
         return Ok(Client::new(Target::Socket(socket(&data_dir(global)?)), None));
     };
     let target = url.parse().map_err(|error: TargetError| {
-        let failure = Failure::usage(format!("cannot use --server {url}"));
-        match error {
-            TargetError::Https => failure.why(error),
-            TargetError::Form => failure.why(format!("it {error}")),
-        }
+        Failure::usage(format!("cannot use --server {url}")).why(format!("it {error}"))
     })?;
     let token = match &global.token {
         Some(token) => Some(token.clone()),

@@ -92,6 +92,12 @@ impl Failure {
                 };
                 Self { code: UNREACHABLE, ..failure }
             }
+            Error::Unreachable { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
+                Self { code: UNREACHABLE, ..Self::new(what) }.why(source).fix(
+                    "SSL_CERT_FILE names a file with the authority that has signed the server's \
+                     certificate, or with that itself",
+                )
+            }
             Error::Unreachable { target: target @ Target::Http { .. }, source } => {
                 let failure = Self::new(what).why(format!("no server answers: {source}"));
                 let failure = failure.fix(format!("is `ten serve` running at {target}?"));
@@ -102,6 +108,9 @@ impl Failure {
                     .because(error)
                     .fix("`ten ps` shows whether the server is back and what it did")
             }
+            error if error.wants_https() => Self::new(what)
+                .because(error)
+                .fix("the server serves HTTPS: --server https://HOST:PORT"),
             error @ (Error::NotTenement { .. } | Error::Unreadable { .. }) => Self::new(what)
                 .because(error)
                 .fix("check --server, and that `ten --version` is the server's"),

@@ -39,6 +39,13 @@ fn exit_codes_say_what_happened() {
 }
 
 #[test]
+fn a_log_filter_that_makes_no_sense_is_said_so() {
+    let ten = Ten::with_config(&app("", "")).env("RUST_LOG", "ten_proxy=loud").start();
+    let lines = ten.server_lines().concat();
+    assert!(lines.contains("RUST_LOG is \"ten_proxy=loud\", which is not understood"), "{lines}");
+}
+
+#[test]
 fn spawn_takes_variables_and_tells_where_it_is() {
     let ten = Ten::with_config(&app("", "")).start();
     let spawned = ten.cli(&["spawn", "app", "--id", "prod", "--env", "COLOUR=blue"]);

@@ -136,6 +136,40 @@ fn what_cannot_be_served_is_said_before_anything_runs() {
     fails(&["--tls"], "[settings.tls]");
 }
 
+#[test]
+fn operators_reach_the_server_over_https() {
+    let ten = Ten::with_config(&app("", "")).https(&[HOST, "localhost"]).start();
+    let token = ten.cli(&["token-gen"]).stdout;
+    let token = token.lines().find_map(|line| line.strip_prefix("  ")).unwrap();
+    let ps = |url: String, trusted: &[(&str, &std::path::Path)]| {
+        let mut command = ten.command();
+        command.env_remove("SSL_CERT_FILE").env("SSL_CERT_DIR", "/nowhere");
+        let output = command
+            .envs(trusted.iter().copied())
+            .args(["ps", "--json", "--server", &url, "--token", token])
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let port = ten.address().port();
+    let certificate = ten.certificate();
+    let trusted = [("SSL_CERT_FILE", certificate.as_path())];
+    let (code, said) = ps(format!("https://localhost:{port}"), &trusted);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("instances"), "{said}");
+    // For another name than the certificate's, signed by nobody, and without TLS.
+    for (url, trusted, code, want) in [
+        (format!("https://127.0.0.1:{port}"), &trusted[..], 3, "SSL_CERT_FILE"),
+        (format!("https://localhost:{port}"), &[], 3, "this host trusts no authority"),
+        (format!("http://localhost:{port}"), &trusted[..], 1, "--server https://"),
+    ] {
+        let (got, said) = ps(url, trusted);
+        assert_eq!(got, Some(code), "{said}");
+        assert!(said.contains(want), "{said}");
+    }
+}
+
 /// The workdir is shown to instances, and here the key lies in it.
 #[test]
 fn no_instance_starts_that_could_read_the_key() {
