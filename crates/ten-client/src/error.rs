@@ -5,7 +5,7 @@ use std::io;
 use http::StatusCode;
 use ten_api::Problem;
 
-use crate::Target;
+use crate::{Distrust, Target};
 
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,14 @@ pub enum Error {
         target: Target,
         /// What the kernel or the resolver said.
         source: io::Error,
+    },
+    /// A connection came about, and no TLS session on it that could be trusted.
+    #[error("cannot trust {target}")]
+    Untrusted {
+        /// Which server.
+        target: Target,
+        /// What is wrong with it, or with this host.
+        source: Distrust,
     },
     /// The connection ended before the answer did.
     #[error("the connection to {target} broke")]
@@ -63,13 +71,22 @@ pub enum Error {
 impl Error {
     /// Whether the server was asked over plain HTTP and serves HTTPS.
     pub fn wants_https(&self) -> bool {
-        matches!(self, Self::NotTenement { status: StatusCode::PERMANENT_REDIRECT, .. })
+        matches!(
+            self,
+            Self::NotTenement {
+                target: Target::Http { secure: false, .. },
+                status: StatusCode::PERMANENT_REDIRECT,
+            }
+        )
     }
 
     /// Whether no server was there to answer.
     pub fn is_unreachable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Broken { .. } | Self::Cut { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Untrusted { .. }
+            | Self::Broken { .. }
+            | Self::Cut { .. } => true,
             Self::Problem(_)
             | Self::NotTenement { .. }
             | Self::Unreadable { .. }

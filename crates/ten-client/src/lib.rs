@@ -36,6 +36,7 @@ pub use error::Error;
 pub use exec::{ExecInput, ExecOutput, Said};
 pub use follow::{Followed, Following};
 pub use target::{Target, TargetError};
+pub use tls::Distrust;
 pub use transfer::TransferError;
 
 /// A server, and the right to talk to it.

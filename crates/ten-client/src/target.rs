@@ -54,24 +54,26 @@ impl Target {
     }
 
     pub(crate) async fn connect(&self) -> Result<Connection, Error> {
+        let unreachable = |source| Error::Unreachable { target: self.clone(), source };
         let attempt = async {
             match self {
-                Self::Socket(path) => UnixStream::connect(path).await.map(Connection::Unix),
+                Self::Socket(path) => {
+                    UnixStream::connect(path).await.map(Connection::Unix).map_err(unreachable)
+                }
                 Self::Http { secure, host, port } => {
-                    let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                    let stream = TcpStream::connect((host.as_str(), *port)).await;
+                    let stream = stream.map_err(unreachable)?;
                     if !secure {
                         return Ok(Connection::Tcp(stream));
                     }
-                    tls::begin(stream, host).await.map(|session| Connection::Tls(session.into()))
+                    let untrusted = |source| Error::Untrusted { target: self.clone(), source };
+                    let session = tls::begin(stream, host).await.map_err(untrusted)?;
+                    Ok(Connection::Tls(session.into()))
                 }
             }
         };
-        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 s");
-        timeout(CONNECT_TIMEOUT, attempt)
-            .await
-            .map_err(late)
-            .flatten()
-            .map_err(|source| Error::Unreachable { target: self.clone(), source })
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "no answer within 10 s");
+        timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or_else(|_| Err(unreachable(late())))
     }
 }
 

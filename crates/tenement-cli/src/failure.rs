@@ -92,11 +92,9 @@ impl Failure {
                 };
                 Self { code: UNREACHABLE, ..failure }
             }
-            Error::Unreachable { source, .. } if source.kind() == io::ErrorKind::InvalidData => {
-                Self { code: UNREACHABLE, ..Self::new(what) }.why(source).fix(
-                    "SSL_CERT_FILE names a file with the authority that has signed the server's \
-                     certificate, or with that itself",
-                )
+            Error::Untrusted { source, .. } => {
+                let fix = source.remedy();
+                Self { code: UNREACHABLE, ..Self::new(what) }.because(source).fix(fix)
             }
             Error::Unreachable { target: target @ Target::Http { .. }, source } => {
                 let failure = Self::new(what).why(format!("no server answers: {source}"));

@@ -158,10 +158,16 @@ fn operators_reach_the_server_over_https() {
     let (code, said) = ps(format!("https://localhost:{port}"), &trusted);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("instances"), "{said}");
-    // For another name than the certificate's, signed by nobody, and without TLS.
+    let stranger = certificate.with_file_name("stranger.pem");
+    fs::write(&stranger, pair(&["localhost"]).0).unwrap();
+    let other = [("SSL_CERT_FILE", stranger.as_path())];
+    let plain = Ten::with_config(&app("", "")).start();
+    // For another name than the certificate's, signed by a stranger, by nobody, and without TLS.
     for (url, trusted, code, want) in [
-        (format!("https://127.0.0.1:{port}"), &trusted[..], 3, "SSL_CERT_FILE"),
+        (format!("https://127.0.0.1:{port}"), &trusted[..], 3, "name the host that it is for"),
+        (format!("https://localhost:{port}"), &other, 3, "SSL_CERT_FILE names a file"),
         (format!("https://localhost:{port}"), &[], 3, "this host trusts no authority"),
+        (format!("https://localhost:{}", plain.address().port()), &trusted, 3, "http://HOST:PORT"),
         (format!("http://localhost:{port}"), &trusted[..], 1, "--server https://"),
     ] {
         let (got, said) = ps(url, trusted);

@@ -1,7 +1,8 @@
 //! The file tree inside: the host's, read-only, with holes and windows.
 //!
 //! Everything is mounted by descriptor: what is shown was opened before the first mount
-//! hid anything, and the place it goes to is opened (or made) once and never named again.
+//! hid anything, and the place it goes to is opened (or made) once and never named again. Only places in
+//! filesystems of the kernel's own are named as often as needed (`kernel.rs`).
 //! Nothing is unmounted: what a private place covers stays covered, because inside nobody
 //! may unmount.
 

@@ -43,6 +43,8 @@ struct Session {
     records: Records,
     /// Of what is offered to be written, so many bytes are encrypted already.
     taken: usize,
+    /// Since then the socket has taken so many bytes, whoever has had it take them.
+    moved: usize,
     /// The end of what we write is on its way.
     ends: bool,
 }
@@ -57,7 +59,7 @@ impl Secure {
         records: Records,
     ) -> Self {
         tls.set_buffer_limit(Some(MOST));
-        let session = Session { tls, incoming, records, taken: 0, ends: false };
+        let session = Session { tls, incoming, records, taken: 0, moved: 0, ends: false };
         Self { socket, session: Mutex::new(session) }
     }
 
@@ -169,18 +171,19 @@ impl Secure {
     ) -> Poll<io::Result<usize>> {
         let session = &mut *self.session();
         if session.taken == 0 {
-            session.taken = session.tls.writer().write_vectored(pieces)?;
+            let taken = session.tls.writer().write_vectored(pieces)?;
             // Keys wear out, and in TLS 1.2 there are no others: then nothing is said any more.
-            if session.taken > 0 && !session.tls.wants_write() {
+            if taken > 0 && !session.tls.wants_write() {
                 return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
             }
+            (session.taken, session.moved) = (taken, 0);
         }
-        let (flushed, moved) = session.flush(&self.socket, cx);
-        if ready_ok(flushed)? {
+        if let Poll::Ready(flushed) = session.poll_flush(&self.socket, cx) {
+            flushed?;
             return Poll::Ready(Ok(mem::take(&mut session.taken)));
         }
         // As much as the socket took, more or less: what is still here keeps the last byte back.
-        let written = moved.min(session.taken.saturating_sub(1));
+        let written = mem::take(&mut session.moved).min(session.taken.saturating_sub(1));
         session.taken -= written;
         if written > 0 { Poll::Ready(Ok(written)) } else { Poll::Pending }
     }
@@ -227,32 +230,17 @@ impl Session {
         })
     }
 
-    /// Has the socket take what there is to be sent. Ready when it has all; and how much it took.
-    fn flush(&mut self, socket: &Socket, cx: &mut Context<'_>) -> (Poll<io::Result<()>>, usize) {
-        let mut moved = 0;
+    /// Has the socket take what there is to be sent; ready when it has all.
+    fn poll_flush(&mut self, socket: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.tls.wants_write() {
             match self.tls.write_tls(&mut Outlet { socket, cx }) {
-                Ok(0) => return (Poll::Ready(Err(ErrorKind::WriteZero.into())), moved),
-                Ok(count) => moved += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return (Poll::Pending, moved);
-                }
-                Err(error) => return (Poll::Ready(Err(error)), moved),
+                Ok(0) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                Ok(count) => self.moved += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        (Poll::Ready(Ok(())), moved)
-    }
-
-    fn poll_flush(&mut self, socket: &Socket, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.flush(socket, cx).0
-    }
-}
-
-/// Whether something is ready, and not an error.
-fn ready_ok(poll: Poll<io::Result<()>>) -> io::Result<bool> {
-    match poll {
-        Poll::Ready(done) => done.map(|()| true),
-        Poll::Pending => Ok(false),
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -372,9 +360,14 @@ mod tests {
         let mut got = Vec::new();
         while !left.is_empty() {
             let mut piece = [0; 2 << 10];
+            let mut nothing = Vec::new();
             tokio::select! {
                 biased;
-                written = poll_fn(|cx| secure.poll_write(cx, &[IoSlice::new(left)])) => {
+                // Whoever reads first has the socket take what waits.
+                written = poll_fn(|cx| {
+                    assert!(secure.poll_fill(cx, &mut nothing, 1).is_pending());
+                    secure.poll_write(cx, &[IoSlice::new(left)])
+                }) => {
                     let written = written.unwrap();
                     assert!(written > 0 && written <= left.len());
                     left = &left[written..];
