@@ -1,7 +1,8 @@
-//! The management API as methods: one per endpoint, over the admin Unix socket or HTTP.
+//! The management API as methods: one per endpoint, over the admin Unix socket, HTTP or
+//! HTTPS.
 //!
 //! ```text
-//! Client::spawn ─► Target (socket | http://) ─► one connection ─► ten-api types back
+//! Client::spawn ─► Target (socket | http:// | https://) ─► one connection ─► ten-api types back
 //! ```
 //!
 //! Every call opens its own connection: a command makes one or two calls and exits. Nothing is

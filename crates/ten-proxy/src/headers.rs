@@ -75,14 +75,20 @@ pub(crate) struct Peer {
     text: String,
     /// As `Forwarded` has it.
     quoted: String,
+    /// As `X-Forwarded-Proto` has it.
     scheme: &'static str,
 }
 
 impl Peer {
-    /// From this address, with URLs of this scheme.
-    pub(crate) fn new(address: SocketAddr, scheme: &'static str) -> Self {
+    /// From this address, over plain HTTP.
+    pub(crate) fn new(address: SocketAddr) -> Self {
         let ip = address.ip().to_canonical();
-        Self { text: ip.to_string(), quoted: node(ip), scheme }
+        Self { text: ip.to_string(), quoted: node(ip), scheme: "http" }
+    }
+
+    /// Over HTTPS.
+    pub(crate) fn is_secure(&mut self) {
+        self.scheme = "https";
     }
 }
 

@@ -87,7 +87,7 @@ pub enum Door {
 }
 
 /// How requests come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Channel {
     Plain,
     Secure {
@@ -98,16 +98,6 @@ pub(crate) enum Channel {
     Moved {
         port: u16,
     },
-}
-
-impl Channel {
-    /// The scheme of its URLs.
-    fn scheme(&self) -> &'static str {
-        match self {
-            Self::Plain | Self::Moved { .. } => "http",
-            Self::Secure { .. } => "https",
-        }
-    }
 }
 
 /// What a request knows of the connection it came on.
@@ -155,7 +145,7 @@ impl Client {
         Ok(Self {
             peer,
             trusted,
-            told: Peer::new(peer, "http"),
+            told: Peer::new(peer),
             alarm: AlarmPlace::default(),
             local,
             multiplexed: false,
@@ -176,7 +166,7 @@ impl Client {
                 if !self.trusted {
                     self.place.belongs_to(peer.ip())?;
                 }
-                self.peer = peer;
+                (self.peer, self.told) = (peer, Peer::new(peer));
             }
             Source::Proxy => {}
             // Whoever it is, it is not the proxy that is trusted.
@@ -199,7 +189,9 @@ impl Client {
         }
         let Opening { channel, wire, version, read } =
             opening::read(&self.stream, &guest, read, door).await?;
-        self.told = Peer::new(self.peer, channel.scheme());
+        if let Channel::Secure { .. } = channel {
+            self.told.is_secure();
+        }
         (self.channel, self.wire) = (channel, wire);
         Ok((version, read))
     }

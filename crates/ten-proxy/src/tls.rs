@@ -106,6 +106,7 @@ impl fmt::Debug for Identity {
 #[cfg(test)]
 pub(crate) mod tests {
     use rcgen::{CertifiedKey, generate_simple_self_signed};
+    use rustls::{ClientConfig, RootCertStore};
 
     use super::*;
 
@@ -114,6 +115,19 @@ pub(crate) mod tests {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
         (cert.pem(), signing_key.serialize_pem())
+    }
+
+    /// A client that trusts these certificates, PEM, and nobody else.
+    pub(crate) fn trusting(chains: &[String]) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        for chain in chains {
+            roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
+        }
+        ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth()
     }
 
     #[test]

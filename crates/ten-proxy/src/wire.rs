@@ -25,16 +25,6 @@ pub(crate) enum Wire {
     Secure(Arc<Secure>),
 }
 
-/// The same call on either.
-macro_rules! either {
-    ($wire:expr, $it:ident => $call:expr) => {
-        match $wire {
-            Wire::Bare($it) => $call,
-            Wire::Secure($it) => $call,
-        }
-    };
-}
-
 impl From<Socket> for Wire {
     fn from(socket: Socket) -> Self {
         Self::Bare(socket)
@@ -49,7 +39,10 @@ impl Wire {
         cx: &mut Context<'_>,
         buffer: &mut Buffer,
     ) -> Poll<io::Result<usize>> {
-        either!(self, it => it.poll_read(cx, buffer))
+        match self {
+            Self::Bare(socket) => socket.poll_read(cx, buffer),
+            Self::Secure(secure) => secure.poll_read(cx, buffer),
+        }
     }
 
     /// Reads as soon as there is anything into memory with so much `room`.
@@ -59,7 +52,10 @@ impl Wire {
         memory: &mut impl BufMut,
         room: usize,
     ) -> Poll<io::Result<usize>> {
-        either!(self, it => it.poll_fill(cx, memory, room))
+        match self {
+            Self::Bare(socket) => socket.poll_fill(cx, memory, room),
+            Self::Secure(secure) => secure.poll_fill(cx, memory, room),
+        }
     }
 
     /// Whether something was read that nobody can begin anything with before the rest has come.
@@ -77,7 +73,10 @@ impl Wire {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(self, it => it.poll_write(cx, pieces))
+        match self {
+            Self::Bare(socket) => socket.poll_write(cx, pieces),
+            Self::Secure(secure) => secure.poll_write(cx, pieces),
+        }
     }
 
     /// Writes everything.
@@ -93,7 +92,10 @@ impl Wire {
 
     /// Has its end be a reset, so that nobody takes it for the end of what was written.
     pub(crate) fn resets(&self) -> io::Result<()> {
-        either!(self, it => it.resets())
+        match self {
+            Self::Bare(socket) => socket.resets(),
+            Self::Secure(secure) => secure.resets(),
+        }
     }
 
     /// Says that nothing more will be written.

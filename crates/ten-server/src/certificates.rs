@@ -11,10 +11,10 @@
 
 use std::{
     fmt,
-    fs::{self, File},
+    fs::File,
     future::Future,
     io::{self, Read as _},
-    path::{Path, PathBuf},
+    path::PathBuf,
     pin::Pin,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -22,6 +22,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use ten_domain::TlsSettings;
+use ten_kernel::{open_regular, with_causes};
 use ten_proxy::{Certificates, Identity, IdentityError};
 use ten_warden::WardenHandle;
 use tokio::{
@@ -97,17 +98,17 @@ impl Pem {
     pub(crate) fn read(settings: &TlsSettings) -> Result<Self, CertificateError> {
         let TlsSettings { cert_file, key_file, .. } = settings;
         let [chain, key] = [cert_file, key_file].map(|path| {
-            let read = fs::File::open(path).and_then(bounded);
+            let read = open_regular(path).and_then(bounded);
             read.map_err(|source| CertificateError::File { path: path.clone(), source })
         });
         let pem = Self { chain: chain?, key: key? };
-        let files = |path: &Path| path.to_path_buf();
-        pem.identity().map_err(|source| CertificateError::Identity {
-            cert_file: files(cert_file),
-            key_file: files(key_file),
-            source,
-        })?;
-        Ok(pem)
+        match pem.identity() {
+            Ok(_) => Ok(pem),
+            Err(source) => {
+                let (cert_file, key_file) = (cert_file.clone(), key_file.clone());
+                Err(CertificateError::Identity { cert_file, key_file, source })
+            }
+        }
     }
 
     fn identity(&self) -> Result<Identity, IdentityError> {
@@ -178,8 +179,11 @@ impl OwnFiles {
         due
     }
 
-    /// Looks at the files.
+    /// Looks at the files, if it is time for that.
     pub(crate) async fn look(&self) {
+        if !self.is_due() {
+            return;
+        }
         let wrong = self.read_again().await.err();
         let served = &mut *self.served();
         if let Some(why) = wrong.as_ref().filter(|_| wrong != served.wrong) {
@@ -209,7 +213,7 @@ impl OwnFiles {
         if self.served().read == pem {
             return Ok(());
         }
-        let identity = pem.identity().map_err(|error| ten_kernel::with_causes(&error))?;
+        let identity = pem.identity().map_err(|error| with_causes(&error))?;
         let served = &mut *self.served();
         (served.identity, served.read) = (identity, pem);
         tracing::info!("the certificate has changed");
@@ -223,9 +227,7 @@ impl Certificates for OwnFiles {
         _: Option<&'a str>,
     ) -> Pin<Box<dyn Future<Output = Identity> + Send + 'a>> {
         Box::pin(async {
-            if self.is_due() {
-                self.look().await;
-            }
+            self.look().await;
             self.served().identity.clone()
         })
     }

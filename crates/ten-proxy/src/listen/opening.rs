@@ -17,7 +17,7 @@ mod proxy_protocol;
 use std::{future::poll_fn, io, sync::Arc};
 
 use bytes::{Buf, BytesMut};
-use rustls::server::{Accepted, Acceptor};
+use rustls::server::{Accepted, AcceptedAlert, Acceptor};
 use tokio::{io::Interest, net::TcpStream, time::Instant};
 
 pub(super) use self::proxy_protocol::Source;
@@ -26,7 +26,6 @@ use super::{Channel, Door, places::Guest};
 use crate::{
     Certificates,
     buffer::Buffer,
-    tls::H2,
     wire::{Records, Secure, Socket, Wire},
 };
 
@@ -102,21 +101,16 @@ async fn secure(
     let identity = certificates.identity(name.as_deref()).await;
     let session = match hello.into_connection(identity.config()) {
         Ok(session) => session,
-        Err((error, mut alert)) => {
-            let mut said = Vec::new();
-            alert.write_all(&mut said)?;
-            return Err(refused(socket, said, error).await);
-        }
+        Err(refusal) => return Err(refused(socket, refusal).await),
     };
     let session = Arc::new(Secure::new(socket, session, incoming, records));
     poll_fn(|cx| session.poll_handshake(cx, || guest.heard())).await?;
     // What it wants of us begins only now.
     guest.is_silent(Instant::now());
-    let is_h2 = session.protocol().is_some_and(|protocol| protocol == H2);
-    let (channel, wire) = (Channel::Secure { name }, Wire::Secure(session));
-    let (mut read, mut version) = (BytesMut::new(), Version::Http1);
-    if is_h2 {
-        version = Version::Http2;
+    let version = if session.has_chosen_h2() { Version::Http2 } else { Version::Http1 };
+    let (channel, wire, mut read) =
+        (Channel::Secure { name }, Wire::Secure(session), BytesMut::new());
+    if version == Version::Http2 {
         while read.len() < PREFACE.len() {
             if poll_fn(|cx| wire.poll_fill(cx, &mut read, ROOM)).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -151,21 +145,19 @@ async fn hello(
         match acceptor.accept() {
             Ok(Some(accepted)) => return Ok(accepted),
             Ok(None) => {}
-            Err((error, mut alert)) => {
-                let mut said = Vec::new();
-                alert.write_all(&mut said)?;
-                return Err(refused(socket.clone(), said, error).await);
-            }
+            Err(refusal) => return Err(refused(socket.clone(), refusal).await),
         }
     }
 }
 
-/// Says why there is no session.
-async fn refused(socket: Socket, alert: Vec<u8>, error: rustls::Error) -> io::Error {
-    match Wire::from(socket).write_all(&alert).await {
-        Ok(()) => io::Error::new(io::ErrorKind::InvalidData, error),
-        Err(error) => error,
-    }
+/// Tells the client why there is no session.
+async fn refused(socket: Socket, (error, mut alert): (rustls::Error, AcceptedAlert)) -> io::Error {
+    let mut said = Vec::new();
+    let told = match alert.write_all(&mut said) {
+        Ok(()) => Wire::from(socket).write_all(&said).await,
+        error => error,
+    };
+    told.err().unwrap_or_else(|| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Reads a header of the PROXY protocol, and leaves in `read` what was read behind it.

@@ -4,15 +4,13 @@ mod streams;
 
 use std::{collections::VecDeque, pin::Pin};
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
-use crate::{Certificates, Identity, tls::tests::pair};
+use crate::{
+    Certificates, Identity,
+    tls::tests::{pair, trusting},
+};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const NAME: &str = "a.api.example.com";
@@ -45,7 +43,7 @@ impl Certificates for Known {
 struct Secured {
     world: World,
     known: Arc<Known>,
-    roots: RootCertStore,
+    chains: Vec<String>,
 }
 
 impl Secured {
@@ -59,24 +57,21 @@ impl Secured {
 
     /// With so many certificates in turn.
     fn with(certificates: usize, settings: ProxySettings, addresses: Vec<Address>) -> Self {
-        let mut roots = RootCertStore::empty();
+        let mut chains = Vec::new();
         let identities = (0..certificates).map(|_| {
             let (chain, key) = pair(&[NAME, "b.api.example.com"]);
-            roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
-            Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap()
+            let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+            chains.push(chain);
+            identity
         });
         let identities = Mutex::new(identities.collect());
         let known = Arc::new(Known { identities, asked: Mutex::default() });
         let door = Door::Secure(Arc::clone(&known) as Arc<dyn Certificates>);
-        Self { world: World::behind(door, settings, addresses), known, roots }
+        Self { world: World::behind(door, settings, addresses), known, chains }
     }
 
     fn client(&self, protocols: &[&[u8]]) -> TlsConnector {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(self.roots.clone())
-            .with_no_client_auth();
+        let mut config = trusting(&self.chains);
         config.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
         Arc::new(config).into()
     }
@@ -104,12 +99,17 @@ impl Secured {
     }
 }
 
-async fn answer(client: &mut TlsStream<TcpStream>) -> String {
+/// Reads up to and with `end`.
+async fn until(client: &mut (impl AsyncReadExt + Unpin), end: &[u8]) -> String {
     let mut read = Vec::new();
-    while !read.ends_with(b"ok") {
+    while !read.ends_with(end) {
         read.push(soon(client.read_u8()).await.unwrap());
     }
     String::from_utf8(read).unwrap()
+}
+
+async fn answer(client: &mut (impl AsyncReadExt + Unpin)) -> String {
+    until(client, b"ok").await
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use bytes::BufMut;
 use rustls::ServerConnection;
 
 use super::Socket;
-use crate::buffer::Buffer;
+use crate::{buffer::Buffer, tls::H2};
 
 /// Bytes that a session encrypts at most before the socket has to take them. A body's buffer,
 /// and what is written before it.
@@ -91,9 +91,9 @@ impl Secure {
         Poll::Ready(Ok(()))
     }
 
-    /// What both sides have agreed to speak (RFC 7301).
-    pub(crate) fn protocol(&self) -> Option<Vec<u8>> {
-        self.session().tls.alpn_protocol().map(<[u8]>::to_vec)
+    /// Whether both sides have agreed to speak HTTP/2 (RFC 7301).
+    pub(crate) fn has_chosen_h2(&self) -> bool {
+        self.session().tls.alpn_protocol() == Some(H2)
     }
 
     /// As [`Wire::poll_read`](super::Wire::poll_read).
@@ -314,9 +314,6 @@ mod tests {
     use std::{future::poll_fn, sync::Arc};
 
     use rustix::net::sockopt;
-    use rustls::{
-        ClientConfig, RootCertStore, pki_types::CertificateDer, pki_types::pem::PemObject,
-    };
     use tokio::{
         io::AsyncReadExt,
         net::{TcpListener, TcpStream},
@@ -324,7 +321,10 @@ mod tests {
     use tokio_rustls::TlsConnector;
 
     use super::*;
-    use crate::{Identity, tls::tests::pair};
+    use crate::{
+        Identity,
+        tls::tests::{pair, trusting},
+    };
 
     /// Whoever waits for a client has to see that it takes something.
     #[tokio::test]
@@ -332,14 +332,6 @@ mod tests {
         const SIZE: usize = 200_000;
         let (chain, key) = pair(&["a.test"]);
         let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let connecting = TcpStream::connect(listener.local_addr().unwrap());
         let (stream, accepted) = tokio::join!(connecting, listener.accept());
@@ -349,7 +341,7 @@ mod tests {
         let tls = ServerConnection::new(identity.config()).unwrap();
         let socket = Socket::from(ours);
         let secure = Secure::new(socket, tls, Buffer::default(), Records::default());
-        let client = TlsConnector::from(Arc::new(config));
+        let client = TlsConnector::from(Arc::new(trusting(&[chain])));
         let client = client.connect("a.test".try_into().unwrap(), stream);
         let shaken = poll_fn(|cx| secure.poll_handshake(cx, || {}));
         let (client, shaken) = tokio::join!(client, shaken);

@@ -29,8 +29,8 @@ pub(crate) enum Socket {
 
 /// The same call on either kind.
 macro_rules! either {
-    ($wire:expr, $stream:ident => $call:expr) => {
-        match $wire {
+    ($socket:expr, $stream:ident => $call:expr) => {
+        match $socket {
             Socket::Tcp($stream) => $call,
             Socket::Unix($stream) => $call,
         }

@@ -114,8 +114,7 @@ fn what_is_said_stands_before_what_is_known() {
         ("x-forwarded-host", "a/b"),
         ("forwarded", "for=203.0.113.9"),
     ]);
-    let (peer, mut headers) =
-        (Peer::new(format!("{PEER}:1").parse().unwrap(), "http"), HeaderMap::new());
+    let (peer, mut headers) = (Peer::new(format!("{PEER}:1").parse().unwrap()), HeaderMap::new());
     let origin = Origin { address: said.client, claims: Some(Box::new(said)) };
     origin.write(&peer, Some(b"own.example"), &mut headers);
     assert_eq!(headers["x-forwarded-for"], "203.0.113.9, 10.0.0.1");

@@ -115,7 +115,7 @@ fn read(bytes: &[u8]) -> Option<Request> {
 fn is_passed_on_as_one(bytes: &[u8]) {
     let Some(request) = read(bytes) else { return };
     let Ok(aim) = check::request(&request) else { return };
-    let peer = Peer::new(format!("{PEER}:1").parse().unwrap(), "http");
+    let peer = Peer::new(format!("{PEER}:1").parse().unwrap());
     let origin = Origin::peer(PEER.parse().unwrap());
     let told = Told { peer: &peer, origin: &origin, id: b"0123" };
     let interims = &Interims::default();

@@ -138,7 +138,7 @@ proptest! {
             headers.insert("host", HeaderValue::from_static(OWN_HOST));
         }
         let before = headers;
-        let peer = Peer::new(format!("{PEER}:1").parse().unwrap(), "http");
+        let peer = Peer::new(format!("{PEER}:1").parse().unwrap());
         let origin = Origin::peer(PEER.parse().unwrap());
         let upgrade = switch.then_some(&b"websocket"[..]);
         let told = Told { peer: &peer, origin: &origin, id: ID.as_bytes() };

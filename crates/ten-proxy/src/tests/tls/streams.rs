@@ -115,10 +115,7 @@ async fn a_tunnel_carries_both_sides_and_their_ends() {
     let mut client = secured.connect(&[HTTP_1_1]).await;
     let upgrade = format!("{GET}Connection: Upgrade\r\nUpgrade: x\r\n\r\n");
     client.write_all(upgrade.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\nhi") {
-        head.push(soon(client.read_u8()).await.unwrap());
-    }
+    until(&mut client, b"\r\n\r\nhi").await;
     let sent = noise(100_000);
     client.write_all(&sent).await.unwrap();
     let mut got = vec![0; sent.len()];
@@ -184,10 +181,7 @@ async fn a_drain_waits_for_the_rest_of_a_record() {
     let mut client = connecting.await.unwrap();
     client.write_all(format!("{GET}\r\n").as_bytes()).await.unwrap();
     client.flush().await.unwrap();
-    let mut read = Vec::new();
-    while !read.ends_with(b"ok") {
-        read.push(soon(client.read_u8()).await.unwrap());
-    }
+    answer(&mut client).await;
     *held.lock().unwrap() = true;
     client.write_all(format!("{GET}\r\n").as_bytes()).await.unwrap();
     client.flush().await.unwrap();
@@ -201,10 +195,7 @@ async fn a_drain_waits_for_the_rest_of_a_record() {
     });
     assert!(left.await.is_err(), "it was let go");
     late.send_replace(true);
-    let mut read = Vec::new();
-    while !read.ends_with(b"ok") {
-        read.push(soon(client.read_u8()).await.unwrap());
-    }
+    answer(&mut client).await;
     drain.await.unwrap();
 }
 
@@ -226,10 +217,7 @@ async fn a_websocket_that_is_told_goodbye_ends_with_its_session() {
     let mut client = secured.connect(&[HTTP_1_1]).await;
     let upgrade = format!("{GET}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
     client.write_all(upgrade.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(soon(client.read_u8()).await.unwrap());
-    }
+    until(&mut client, b"\r\n\r\n").await;
     let drained = tokio::spawn(secured.world.drain.drain(PATIENCE));
     let mut close = [0; 4];
     soon(client.read_exact(&mut close)).await.unwrap();
