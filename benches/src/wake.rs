@@ -2,7 +2,7 @@
 //!
 //! The two sides take turns within each round, and who begins changes from round to round.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use crate::{
     Failure,
@@ -16,6 +16,10 @@ pub use crate::program::Level;
 
 /// Rounds before the first that counts: files come into the page cache, tables are created.
 const WARM_UP: usize = 3;
+/// Before each wake: what the end of the one before leaves to the kernel (it takes namespaces down
+/// when nobody waits for it) and to the warden (the network for the next, after 20 ms) is done then.
+/// What wakes has slept for longer.
+const QUIET: Duration = Duration::from_millis(50);
 /// Requests at once for one sleeping instance.
 pub const HERD: usize = 1000;
 /// Instances woken at once.
@@ -145,6 +149,7 @@ fn latency(
     for round in 0..WARM_UP + rounds {
         for turn in 0..SIDES {
             let side = (round + turn) % SIDES;
+            thread::sleep(QUIET);
             let took = match side.checked_sub(1) {
                 None => ground.wake(program)?,
                 Some(level) => sleeper.wake(&program.service(Level::ALL[level]))?,

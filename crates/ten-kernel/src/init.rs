@@ -102,7 +102,6 @@ fn prepare(
     setsid().map_err(Failure::of(Step::Session))?;
     umask(UMASK);
     let ends = keep_only(given, reporter, porter, outside.as_ref())?;
-    title::set(c"ten-init", &format!("ten-init {}", plan.name));
     if plan.walls != Walls::Bare {
         walls::part_mounts()?;
     }
@@ -120,14 +119,14 @@ fn prepare(
         Walls::Bare => {
             set_child_subreaper(Pid::from_raw(1)).map_err(Failure::of(Step::Subreaper))?;
             take_on()?;
+            set_no_new_privs(true).map_err(Failure::of(Step::NoNewPrivileges))?;
         }
         Walls::Namespaces { hostname, network, mounts } => {
-            walls::build(ids, hostname, (*network, given.link), mounts, &held.shown, take_on)?;
+            let network = (*network, given.link);
+            let own = walls::build(ids, hostname, network, mounts, &held.shown, take_on)?;
+            set_no_new_privs(true).map_err(Failure::of(Step::NoNewPrivileges))?;
+            walls::close(network.0, &own, [given.stdout, given.stderr])?;
         }
-    }
-    set_no_new_privs(true).map_err(Failure::of(Step::NoNewPrivileges))?;
-    if let Walls::Namespaces { network, mounts, .. } = &plan.walls {
-        walls::close(*network, mounts, [given.stdout, given.stderr])?;
     }
     // Last: a change of credentials resets it.
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(Failure::of(Step::Undumpable))?;
@@ -225,8 +224,9 @@ impl Init {
         let orders = Signals::ahead(KILL_ORDER).map_err(Failure::of(Step::Signals))?;
         let program = program::start(plan, &ends, reporter)?;
         reporter.say(&Report::Started);
+        // Nobody waits for what comes here.
+        title::set(c"ten-init", &format!("ten-init {}", plan.name));
         let bare = plan.walls == Walls::Bare;
-        // Nobody waits for this.
         // SAFETY: this process has one thread. Of what it was born with it uses the plan
         // alone from here on; all else here is descriptors and numbers. No minder starts a
         // thread, and neither calls what allocates in C: `procfs` lists folders without.

@@ -13,7 +13,7 @@ use crate::{
     plan::{LaunchPlan, Network, Walls},
     quota,
     report::{ReportEnd, Reporter},
-    title,
+    signals, title,
     uplink::Link,
     walls::{self, Ids},
 };
@@ -64,6 +64,7 @@ pub fn launch(plan: &LaunchPlan, given: &Given<'_>) -> Result<Launch, Failure> {
     walls::prepare();
     heap::prepare();
     title::prepare();
+    signals::prepare();
     let (door, porter) = Door::pair().map_err(Failure::of(Step::Descriptors))?;
     match child::fork(namespaces(&plan.walls, ids), given.cgroup.map(AsFd::as_fd))? {
         Some(init) => Ok(Launch { init, report, door }),

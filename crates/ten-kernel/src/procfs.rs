@@ -1,7 +1,10 @@
 //! What /proc says about processes (proc(5)). Everything here may be outdated by the time
 //! it is read; whoever acts on it holds a pidfd or is the parent.
 
-use std::{fs, io};
+use std::{
+    fs::{self, File},
+    io::{self, Read},
+};
 
 use rustix::{
     fs::{Dir, Mode, OFlags, open},
@@ -45,9 +48,15 @@ pub fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
 }
 
-/// Field `number` of /proc/PID/stat, counted from 1 as in proc_pid_stat(5), from 3 on.
+/// More than /proc/PID/stat is long: a name and some fifty numbers.
+const STAT: usize = 4096;
+
+/// Field `number` of /proc/PID/stat, counted from 1 as in proc_pid_stat(5), from 3 on. Such a file is
+/// made when it is read, all of it at once; whoever does not know its length asks six times.
 fn stat_field(pid: u32, number: usize) -> Option<String> {
-    field(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?, number)
+    let mut stat = [0; STAT];
+    let read = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut stat).ok()?;
+    field(&String::from_utf8_lossy(&stat[..read]), number)
 }
 
 /// The second field, the name, may hold spaces and parentheses, so counting starts after

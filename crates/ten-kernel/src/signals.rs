@@ -3,6 +3,8 @@
 use std::{
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd},
+    ptr,
+    sync::OnceLock,
 };
 
 use rustix::{
@@ -83,25 +85,50 @@ pub(crate) fn let_in() -> Result<(), Errno> {
     block(libc::SIG_SETMASK, &set_of(&[]))
 }
 
+/// What this process ignores, a bit for each signal, which all its forks have from it: a handler
+/// ends with execve(2), and nothing here changes what is ignored. On no heap, since an init has
+/// another (`heap.rs`).
+static IGNORED: OnceLock<u64> = OnceLock::new();
+
+/// Finds out what [`to_default`] must know, so that no fork has to ask 64 times.
+pub(crate) fn prepare() {
+    IGNORED.get_or_init(ignored);
+}
+
 /// Dispositions alone.
 pub(crate) fn to_default() {
-    // The kernel's own sigaction, all zero: SIG_DFL, no flags, no mask. It has 32 bytes at most.
-    let default = [0u64; 8];
-    for signal in 1..=SIGNAL_MAX {
-        // SAFETY: SIG_DFL is no handler, so no code of ours ever runs in a signal's context.
-        // `default` is longer than what the kernel reads and outlives the call; a null old
-        // action is allowed. Not through libc, which refuses to touch the signals that it
-        // keeps for itself, and those may be ignored too. SIGKILL and SIGSTOP are refused.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                default.as_ptr(),
-                std::ptr::null_mut::<u64>(),
-                size_of::<u64>(),
-            )
-        };
+    // The kernel's own sigaction, all zero: SIG_DFL, no flags, no mask.
+    let default = [0; ACTION];
+    let ignored = *IGNORED.get_or_init(ignored);
+    for signal in (1..=SIGNAL_MAX).filter(|signal| ignored & bit(*signal) != 0) {
+        action(signal, default.as_ptr(), ptr::null_mut());
     }
+}
+
+fn ignored() -> u64 {
+    let is_ignored = |signal: &i32| {
+        let mut found = [0; ACTION];
+        action(*signal, ptr::null(), found.as_mut_ptr());
+        // Its first word is the handler.
+        found[0] == libc::SIG_IGN as u64
+    };
+    (1..=SIGNAL_MAX).filter(is_ignored).map(bit).sum()
+}
+
+fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Words of the kernel's own sigaction, at most.
+const ACTION: usize = 8;
+
+/// Not through libc, which refuses to touch the signals that it keeps for itself, and those may be
+/// ignored too. SIGKILL and SIGSTOP are refused.
+fn action(signal: i32, new: *const u64, old: *mut u64) {
+    // SAFETY: each pointer is null, or leads to `ACTION` words, which is more than the kernel reads
+    // or writes and outlives the call. What is set is SIG_DFL, which is no handler, so no code of
+    // ours ever runs in a signal's context.
+    unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, new, old, size_of::<u64>()) };
 }
 
 /// Sends a signal by number; `-1` reaches everyone we may signal (kill(2)). A target that

@@ -44,8 +44,8 @@ pub(crate) use self::mounts::part as part_mounts;
 
 /// Builds the walls of [`Walls::Namespaces`](crate::Walls) around this process, which was
 /// born in those namespaces. `shown` is what is bound in place of folders of the same paths.
-/// `take_on` is called when nothing is left to do for which one
-/// must be root.
+/// `take_on` is called when nothing is left to do for which one must be root. The places in which
+/// the tree may change something are what it gives.
 pub(crate) fn build(
     ids: Option<Ids>,
     hostname: &str,
@@ -53,7 +53,7 @@ pub(crate) fn build(
     mounts: &[Mount],
     shown: &[(PathBuf, OwnedFd)],
     take_on: impl FnOnce() -> Result<(), Failure>,
-) -> Result<(), Failure> {
+) -> Result<Vec<OwnedFd>, Failure> {
     ids.map_or(Ok(()), map)?;
     // Made here and not at birth, so that its root is the cgroup this process is in.
     // SAFETY: a cgroup namespace changes what paths of cgroups look like, and no memory,
@@ -66,10 +66,11 @@ pub(crate) fn build(
         Network::Loopback => raise_loopback()?,
         Network::Uplink => link.ok_or(Errno::INVAL).map_err(Failure::of(Step::Link))?.enter()?,
     }
-    mounts::make(network, mounts, shown)?;
+    let own = mounts::make(network, mounts, shown)?;
     drop_bounding_set().map_err(Failure::of(Step::Capabilities))?;
     take_on()?;
-    drop_capabilities().map_err(Failure::of(Step::Capabilities))
+    drop_capabilities().map_err(Failure::of(Step::Capabilities))?;
+    Ok(own)
 }
 
 /// Of the network that this process is in.
@@ -80,10 +81,10 @@ pub(crate) fn raise_loopback() -> Result<(), Failure> {
 /// The second layer, behind namespaces and credentials.
 pub(crate) fn close(
     network: Network,
-    mounts: &[Mount],
+    own: &[OwnedFd],
     pipes: [&OwnedFd; 2],
 ) -> Result<(), Failure> {
-    places::confine(mounts, pipes)?;
+    places::confine(own, pipes)?;
     syscalls::refuse(Keeps::Programs(network)).map_err(Failure::of(Step::Syscalls))
 }
 

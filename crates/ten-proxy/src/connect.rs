@@ -52,6 +52,9 @@ pub(crate) async fn connect(lease: &impl Lease, files: &Files) -> io::Result<Soc
 }
 
 async fn once(lease: &impl Lease) -> io::Result<Socket> {
+    if let Some(connection) = lease.connection() {
+        return Ok(UnixStream::from_std(connection)?.into());
+    }
     Ok(match lease.address() {
         Address::Tcp(to) => tcp(TcpStream::connect(to).await?)?.into(),
         Address::Private(to) => tcp(lease.socket().await?.connect(*to).await?)?.into(),

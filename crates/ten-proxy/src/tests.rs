@@ -24,6 +24,7 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::net::UnixStream,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -87,6 +88,8 @@ struct FleetState {
     given: watch::Sender<usize>,
     draining: SetOnce<()>,
     unreachable: AtomicUsize,
+    /// What the first lease comes with.
+    spare: Mutex<Option<UnixStream>>,
     request_timeout: Option<Duration>,
     max_requests: u32,
 }
@@ -111,6 +114,9 @@ impl Lease for FakeLease {
     }
     fn address(&self) -> &Address {
         &self.generation.address
+    }
+    fn connection(&self) -> Option<UnixStream> {
+        self.fleet.0.spare.lock().unwrap().take()
     }
     async fn socket(&self) -> io::Result<TcpSocket> {
         let socket = TcpSocket::new_v4()?;
@@ -215,6 +221,7 @@ impl Fleet {
             given: watch::Sender::new(0),
             draining: SetOnce::new(),
             unreachable: AtomicUsize::new(0),
+            spare: Mutex::default(),
             request_timeout,
             max_requests: u32::MAX,
         }))
@@ -229,6 +236,11 @@ impl Fleet {
     /// How often nobody was found to accept.
     pub(crate) fn unreachable(&self) -> usize {
         self.0.unreachable.load(Ordering::SeqCst)
+    }
+
+    /// Gives the first lease a connection.
+    pub(crate) fn give(&self, spare: UnixStream) {
+        *self.0.spare.lock().unwrap() = Some(spare);
     }
 
     pub(crate) fn set(&self, gate: Gate) {

@@ -3,7 +3,10 @@
 //! The proxy knows no supervisor, no process and no state machine. It asks for a lease and
 //! waits; holding the lease is what keeps the instance awake, dropping it is what lets it sleep.
 
-use std::{any::Any, future::Future, io, net::IpAddr, sync::Arc, sync::OnceLock, time::Duration};
+use std::{
+    any::Any, future::Future, io, net::IpAddr, os::unix::net::UnixStream, sync::Arc,
+    sync::OnceLock, time::Duration,
+};
 
 use ten_domain::{Address, InstanceName, Protocol, RouteTable, ServiceSpec};
 pub use ten_domain::{Refusal, Target};
@@ -49,6 +52,9 @@ pub trait Lease: Send + Sync + 'static {
     fn process(&self) -> u64;
     /// Where it listens.
     fn address(&self) -> &Address;
+    /// A connection to there that nobody has used, where the lease came with one; non-blocking, and
+    /// given once.
+    fn connection(&self) -> Option<UnixStream>;
     /// A socket to connect to that address with, where it is [`Address::Private`].
     fn socket(&self) -> impl Future<Output = io::Result<TcpSocket>> + Send;
     /// What it speaks.

@@ -31,6 +31,7 @@ use ten_kernel::{IMAGES, LaunchPlan, Limits, Storage};
 
 pub use binds::missing_binds;
 pub use environment::HostEnvironment;
+pub use preflight::Preflight;
 
 /// The ports that instances are given.
 pub const INSTANCE_PORTS: RangeInclusive<u16> = 30000..=40000;
@@ -223,14 +224,15 @@ const MIB: u64 = 1024 * 1024;
 /// Longest path of a Unix socket, in bytes (unix(7): sun_path has 108, one for the NUL).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// Works out how to start one instance. `extra` is added to its environment last.
+/// Works out how to start one instance, and what is to be asked before it may run. `extra` is added
+/// to its environment last.
 pub fn plan(
     ground: &Ground,
     spec: &ServiceSpec,
     name: &InstanceName,
     port: u16,
     extra: &BTreeMap<String, String>,
-) -> Result<LaunchPlan, PlanError> {
+) -> Result<(LaunchPlan, Preflight), PlanError> {
     let Stage { places, person, env } = Stage::set(ground, spec, name, port, extra)?;
     if !places.workdir.is_dir() && !places.owns(&places.workdir) {
         return Err(PlanError::Workdir { path: places.workdir });
@@ -241,31 +243,39 @@ pub fn plan(
     // A command found in PATH may be a tool that needs more of its home than this folder.
     let folder = program.parent().filter(|_| argv[0].contains('/'));
     let walls = walls::raise(ground, spec, name, &places, folder)?;
-    if let Some(view) = &walls.view {
-        preflight::check(view, &person, &program, &places.workdir, &env)?;
-        if let Some(key) = &ground.key_file {
-            preflight::keeps(view, &person, key)?;
-        }
-    }
-
     listener(spec, &places, &walls.socket)?;
     let mut created = places.folders.clone();
     created.extend(walls.folder);
-    Ok(LaunchPlan {
+    let plan = LaunchPlan {
         name: name.to_string(),
         program,
         argv,
-        env: env.into_iter().collect(),
+        env: env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         workdir: places.workdir.clone(),
         folders: created,
         storage: Some(storage),
         scratch: walls.scratch,
         socket: Some(walls.socket),
         activation: spec.listen == Listen::Activation,
-        user: person.user,
+        user: person.user.clone(),
         walls: walls.walls,
         limits: limits(&spec.limits),
-    })
+    };
+    let (program, workdir) = (plan.program.clone(), places.workdir);
+    let key = ground.key_file.clone();
+    Ok((plan, Preflight { view: walls.view, person, program, workdir, env, key }))
+}
+
+/// The same, once all of that has been asked.
+pub(crate) fn checked_plan(
+    ground: &Ground,
+    spec: &ServiceSpec,
+    name: &InstanceName,
+    port: u16,
+    extra: &BTreeMap<String, String>,
+) -> Result<LaunchPlan, PlanError> {
+    let (plan, preflight) = plan(ground, spec, name, port, extra)?;
+    preflight.check().map(|()| plan)
 }
 
 /// The file that a command means. What is in an image is seen from inside alone, where execve(2) says
@@ -346,7 +356,8 @@ pub fn why_not(
         Ok(program) => program,
         Err(error) => return Some(error),
     };
-    preflight::check(&view?, &person, &program, &places.workdir, &env).err()
+    let (view, workdir) = (Some(view?), places.workdir);
+    Preflight { view, person, program, workdir, env, key: None }.check().err()
 }
 
 /// What a program of an instance finds around itself, whatever its walls.

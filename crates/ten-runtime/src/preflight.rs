@@ -1,5 +1,6 @@
-//! Whether an instance will be able to execute its command: asked before the start, because
-//! the kernel's own answer names neither the file that is missing nor the wall before it.
+//! Whether an instance will be able to execute its command: asked before it may run, because
+//! the kernel's own answer names neither the file that is missing nor the wall before it. Apart from
+//! the plan, because it takes longer, and its walls can be built meanwhile.
 
 use std::{
     collections::BTreeMap,
@@ -17,41 +18,61 @@ const INTERPRETERS: usize = 4;
 /// As many links as the kernel follows (path_resolution(7)).
 const LINKS: usize = 40;
 /// As much of a `#!` line as the kernel reads (execve(2)).
-const SHEBANG: u64 = 256;
+const SHEBANG: usize = 256;
 
 const EXECUTE: u32 = 1;
 const READ: u32 = 4;
 
-/// Looks at the program, the links that lead to it, what its `#!` line names, and the workdir.
-pub(crate) fn check(
-    view: &View,
-    person: &Person,
-    program: &Path,
-    workdir: &Path,
-    env: &BTreeMap<String, String>,
-) -> Result<(), PlanError> {
-    let check = Check { view, person };
-    check.open(workdir, workdir, EXECUTE)?;
-    let mut file = program.to_path_buf();
-    for _ in 0..INTERPRETERS {
-        let real = check.visible(&file)?;
-        let Some(line) = shebang(&real) else { return check.open(&file, &real, EXECUTE) };
-        check.open(&file, &real, EXECUTE | READ)?;
-        let mut words = line.split_ascii_whitespace();
-        let Some(interpreter) = words.next() else { return Ok(()) };
-        file = workdir.join(interpreter);
-        if file.file_name().is_some_and(|name| name == "env") {
-            let is_command = |word: &&str| !word.starts_with('-') && !word.contains('=');
-            let Some(command) = words.find(is_command) else { return Ok(()) };
-            check.visible(&file)?;
-            file = program::find(command, workdir, env)?;
-        }
+/// What an instance must be able to do, and must not, behind its walls.
+#[derive(Debug)]
+pub struct Preflight {
+    /// `None`: it sees everything.
+    pub(crate) view: Option<View>,
+    pub(crate) person: Person,
+    pub(crate) program: PathBuf,
+    pub(crate) workdir: PathBuf,
+    pub(crate) env: BTreeMap<String, String>,
+    /// The server's own.
+    pub(crate) key: Option<PathBuf>,
+}
+
+impl Preflight {
+    /// Looks at the program, the links that lead to it, what its `#!` line names, the workdir, and
+    /// the server's key.
+    ///
+    /// # Errors
+    ///
+    /// What would keep it from running, or what it would see of the server's own.
+    pub fn check(&self) -> Result<(), PlanError> {
+        let Some(view) = &self.view else { return Ok(()) };
+        let check = Check { view, person: &self.person };
+        check.open(&self.workdir, &self.workdir, EXECUTE)?;
+        self.executable(&check)?;
+        self.key.as_deref().map_or(Ok(()), |key| keeps(view, &self.person, key))
     }
-    Ok(())
+
+    fn executable(&self, check: &Check<'_>) -> Result<(), PlanError> {
+        let mut file = self.program.clone();
+        for _ in 0..INTERPRETERS {
+            let real = check.visible(&file)?;
+            let Some(line) = shebang(&real) else { return check.open(&file, &real, EXECUTE) };
+            check.open(&file, &real, EXECUTE | READ)?;
+            let mut words = line.split_ascii_whitespace();
+            let Some(interpreter) = words.next() else { return Ok(()) };
+            file = self.workdir.join(interpreter);
+            if file.file_name().is_some_and(|name| name == "env") {
+                let is_command = |word: &&str| !word.starts_with('-') && !word.contains('=');
+                let Some(command) = words.find(is_command) else { return Ok(()) };
+                check.visible(&file)?;
+                file = program::find(command, &self.workdir, &self.env)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Sees to it that a file of the server's own cannot be read.
-pub(crate) fn keeps(view: &View, person: &Person, secret: &Path) -> Result<(), PlanError> {
+fn keeps(view: &View, person: &Person, secret: &Path) -> Result<(), PlanError> {
     // What is not there cannot be read, and what is put there later is looked at when a start is.
     let Ok(real) = fs::canonicalize(secret) else { return Ok(()) };
     let seen = |step: &Path| view.hidden(step).is_none();
@@ -93,8 +114,8 @@ impl Check<'_> {
 /// What follows `#!` in the first line of a script. The file may be the tenant's own, and so may be
 /// whatever it names.
 fn shebang(file: &Path) -> Option<String> {
-    let mut head = Vec::new();
-    open_regular(file).ok()?.take(SHEBANG).read_to_end(&mut head).ok()?;
-    let line = head.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let mut head = [0; SHEBANG];
+    let read = open_regular(file).ok()?.read(&mut head).ok()?;
+    let line = head[..read].strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     Some(String::from_utf8_lossy(line).into_owned())
 }

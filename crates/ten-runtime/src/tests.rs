@@ -34,7 +34,7 @@ fn layout(services: &[ServiceSpec]) -> Layout {
 }
 
 fn plan_of(spec: &ServiceSpec, name: &str) -> Result<LaunchPlan, PlanError> {
-    plan(&ground(), spec, &name.parse().unwrap(), 30123, &BTreeMap::new())
+    checked_plan(&ground(), spec, &name.parse().unwrap(), 30123, &BTreeMap::new())
 }
 
 fn env<'a>(plan: &'a LaunchPlan, name: &str) -> Option<&'a str> {
@@ -47,7 +47,8 @@ fn the_environment_is_built_from_nothing() {
     spec.env_pass = vec![EnvPattern::Prefix("APP_".into())];
     spec.env = vec![("DB".into(), Template::parse("{instance_dir}/app.db").unwrap())];
     let extra = [("DB".to_string(), "over".to_string())].into();
-    let plan = plan(&ground(), &spec, &"api:prod".parse().unwrap(), 30123, &extra).unwrap();
+    let name = "api:prod".parse().unwrap();
+    let plan = checked_plan(&ground(), &spec, &name, 30123, &extra).unwrap();
     let names: Vec<_> = plan.env.iter().map(|(name, _)| name.as_str()).collect();
     let want =
         ["APP_X", "DATA_DIR", "DB", "LC_ALL", "PATH", "PORT", "SOCKET_PATH", "TENEMENT_INSTANCE"];
@@ -209,7 +210,7 @@ fn no_start_shows_the_servers_own_key() {
     let here = workdir(folder.path().to_str().unwrap());
     let shows = |spec: &ServiceSpec, key: &Path| {
         let ground = Ground { key_file: Some(key.into()), ..ground() };
-        match plan(&ground, spec, &"api:a".parse().unwrap(), 1, &BTreeMap::new()) {
+        match checked_plan(&ground, spec, &"api:a".parse().unwrap(), 1, &BTreeMap::new()) {
             Ok(_) => false,
             Err(PlanError::ShowsKey { .. }) => true,
             Err(error) => panic!("{error}"),

@@ -2,9 +2,9 @@
 //! are those that `ten serve` began with, and no front can change them.
 
 use ten_domain::{Config, ServiceSpec};
-use ten_kernel::LaunchPlan;
 use ten_runtime::Ground;
 use ten_supervisor::Order;
+use ten_warden::Planned;
 
 /// Plans what is configured.
 #[derive(Debug)]
@@ -24,10 +24,12 @@ impl Planner {
 }
 
 impl ten_warden::Planner for Planner {
-    fn plan(&self, order: &[u8]) -> Result<LaunchPlan, String> {
+    fn plan(&self, order: &[u8]) -> Result<Planned, String> {
         let (Order { name, port, env }, spec) = self.read(order)?;
         let plan = ten_runtime::plan(&self.ground, spec, &name, port, &env);
-        plan.map_err(|error| error.to_string())
+        let (plan, preflight) = plan.map_err(|error| error.to_string())?;
+        let preflight = move || preflight.check().map_err(|error| error.to_string());
+        Ok(Planned { plan, preflight: Box::new(preflight) })
     }
 
     fn why_not(&self, order: &[u8], command: &str) -> Option<String> {
@@ -71,7 +73,7 @@ mod tests {
         let order = |name: &str, env: BTreeMap<String, String>| {
             Order { name: name.parse().unwrap(), port: 30000, env }.write()
         };
-        let plan = planner().plan(&order("app:a", BTreeMap::new())).unwrap();
+        let Planned { plan, .. } = planner().plan(&order("app:a", BTreeMap::new())).unwrap();
         assert_eq!((plan.program.to_str(), plan.argv.len()), (Some("/bin/sh"), 3));
         let unknown = planner().plan(&order("other:a", BTreeMap::new())).unwrap_err();
         assert!(unknown.contains("no service other"), "{unknown}");

@@ -1,6 +1,6 @@
 //! The proxy's wish for leases, fulfilled by the fleet.
 
-use std::{io, net::IpAddr, sync::Arc, time::Duration};
+use std::{io, net::IpAddr, os::unix::net::UnixStream, sync::Arc, time::Duration};
 
 use ten_domain::{Address, InstanceName, Protocol, Refusal, RouteTable, ServiceSpec, Target};
 use ten_proxy::{Lease, Slot, Upstreams};
@@ -63,6 +63,10 @@ impl Lease for FleetLease {
 
     fn address(&self) -> &Address {
         self.0.address()
+    }
+
+    fn connection(&self) -> Option<UnixStream> {
+        self.0.connection()
     }
 
     async fn socket(&self) -> io::Result<TcpSocket> {

@@ -50,7 +50,7 @@ use crate::{
     instance::{Goal, Instance},
     machine::{Event, Machine, Phase, Rules, Then},
     ports::Ports,
-    probe::Reached,
+    probe::{Found, Reached},
     publish::{Entry, Published, Status},
     queue::{Queue, Waiter},
     scribe::Scribe,
@@ -111,7 +111,7 @@ pub(crate) enum Notice {
     /// The listener accepts here.
     Accepting(InstanceName, LaunchId, Reached),
     /// It can take requests.
-    Ready(InstanceName, LaunchId, Option<Reached>),
+    Ready(InstanceName, LaunchId, Option<Found>),
     /// Nobody accepts at its address any more; its gate is closed.
     Unreachable(InstanceName, LaunchId),
     /// It was looked for after `Unreachable`, and accepts again or does not.

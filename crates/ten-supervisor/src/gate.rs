@@ -38,8 +38,9 @@
 use std::{
     any::Any,
     io,
+    os::unix::net::UnixStream,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -66,6 +67,8 @@ pub(crate) struct Generation {
     dial: Address,
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
     tally: Arc<Tally>,
+    /// For the first of those who wait.
+    first: Spare,
 }
 
 /// Who uses a process. It is one for as long as the process lives, wherever that is reached.
@@ -96,27 +99,29 @@ pub(crate) struct Birth {
 }
 
 impl Generation {
-    /// A process whose gate is open.
-    pub(crate) fn new(birth: Birth) -> Arc<Self> {
+    /// A process whose gate is open. By `spare` it was found to accept: `next_turn` or
+    /// `nobody_waits` must follow, because a process that does one thing at a time may wait for
+    /// what comes over it.
+    pub(crate) fn new(birth: Birth, spare: Option<UnixStream>) -> Arc<Self> {
         let tally = Tally {
             since: Instant::now(),
             word: AtomicU64::new(0),
             unused_since: AtomicU64::new(0),
             draining: SetOnce::new(),
         };
-        Self::counted(birth, Arc::new(tally))
+        Self::counted(birth, Arc::new(tally), spare)
     }
 
     /// The same process, found to accept here again. What was learnt of where it was before,
     /// connections included, stays behind; who uses it still, counts. Its gate is as it was:
     /// whoever shows it opens it.
     pub(crate) fn moved(&self, reached: Reached) -> Arc<Self> {
-        Self::counted(Birth { reached, ..self.birth.clone() }, Arc::clone(&self.tally))
+        Self::counted(Birth { reached, ..self.birth.clone() }, Arc::clone(&self.tally), None)
     }
 
-    fn counted(birth: Birth, tally: Arc<Tally>) -> Arc<Self> {
-        let dial = birth.reached.dial();
-        Arc::new(Self { dial, birth, slot: OnceLock::new(), tally })
+    fn counted(birth: Birth, tally: Arc<Tally>, spare: Option<UnixStream>) -> Arc<Self> {
+        let (dial, first) = (birth.reached.dial(), Spare(Mutex::new(spare)));
+        Arc::new(Self { dial, birth, slot: OnceLock::new(), tally, first })
     }
 
     /// Opens the gate that `suspend` closed, first to those who waited meanwhile: `next_turn`
@@ -150,7 +155,7 @@ impl Generation {
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Lease> {
         let room = |word: u64| (word < u64::from(self.birth.max)).then_some(word + 1);
         self.tally.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, room).ok()?;
-        Some(self.lease())
+        Some(self.lease(None))
     }
 
     /// A lease for the first in the queue. `None` where the gate is closed, or where it is
@@ -164,17 +169,18 @@ impl Generation {
         };
         let before =
             self.tally.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok()?;
-        (!full(before)).then(|| self.lease())
+        (!full(before)).then(|| self.lease(self.first.take()))
     }
 
     /// The queue is empty: whoever comes may enter again.
     pub(crate) fn nobody_waits(&self) {
+        drop(self.first.take());
         self.tally.word.fetch_and(!QUEUED, Ordering::AcqRel);
     }
 
-    fn lease(self: &Arc<Self>) -> Lease {
+    fn lease(self: &Arc<Self>, spare: Option<UnixStream>) -> Lease {
         self.birth.requests.fetch_add(1, Ordering::Relaxed);
-        Lease(Arc::clone(self))
+        Lease { generation: Arc::clone(self), spare: Spare(Mutex::new(spare)) }
     }
 
     /// Closes the gate if nobody holds a lease; says whether it did.
@@ -244,68 +250,87 @@ impl Generation {
     }
 }
 
+/// A connection that nobody has used yet, for one to take.
+#[derive(Debug)]
+struct Spare(Mutex<Option<UnixStream>>);
+
+impl Spare {
+    fn take(&self) -> Option<UnixStream> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// The use of an instance by one request. The instance does not sleep while it lives.
 #[derive(Debug)]
-pub struct Lease(Arc<Generation>);
+pub struct Lease {
+    generation: Arc<Generation>,
+    spare: Spare,
+}
 
 impl Lease {
     /// Which instance.
     pub fn instance(&self) -> &InstanceName {
-        &self.0.birth.instance
+        &self.generation.birth.instance
     }
 
     /// Which process of the instance: the number of its launch.
     pub fn process(&self) -> u64 {
-        self.0.birth.launch.0
+        self.generation.birth.launch.0
     }
 
     /// How it is connected to. Good for as long as the lease lives.
     pub fn address(&self) -> &Address {
-        self.0.dial()
+        self.generation.dial()
+    }
+
+    /// A connection that is there already, where the lease came with one: that by which the
+    /// instance was found to accept. Non-blocking, and nobody has used it; it is had once.
+    pub fn connection(&self) -> Option<UnixStream> {
+        self.spare.take()
     }
 
     /// A TCP socket to connect to its address with, where that is [`Address::Private`].
     pub async fn socket(&self) -> io::Result<TcpSocket> {
-        self.0.birth.reached.socket().await
+        self.generation.birth.reached.socket().await
     }
 
     /// What it speaks.
     pub fn protocol(&self) -> Protocol {
-        self.0.birth.protocol
+        self.generation.birth.protocol
     }
 
     /// Most requests that its process gets at one time.
     pub fn max_requests(&self) -> u32 {
-        self.0.birth.max
+        self.generation.birth.max
     }
 
     /// How long it may take to the response head.
     pub fn request_timeout(&self) -> Option<Duration> {
-        self.0.birth.request_timeout
+        self.generation.birth.request_timeout
     }
 
     /// Says that nobody accepts at its address. Nobody gets a lease on this process until it
     /// was seen to accept again; who asks meanwhile waits for that, or for its successor.
     pub fn report_unreachable(&self) {
-        self.0.suspend();
+        self.generation.suspend();
     }
 
     /// Waits until its process is to end, and does so once nobody uses it any more. For ever,
     /// where that never comes: a process may just vanish.
     pub async fn draining(&self) {
-        self.0.tally.draining.wait().await;
+        self.generation.tally.draining.wait().await;
     }
 
     /// Room for one value of the holder's own, shared by all leases on this process and
     /// gone with it.
     pub fn slot(&self) -> &OnceLock<Box<dyn Any + Send + Sync>> {
-        &self.0.slot
+        &self.generation.slot
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.0.leave();
+        self.generation.leave();
     }
 }
 

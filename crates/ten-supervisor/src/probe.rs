@@ -11,7 +11,10 @@ use std::{
     error::Error,
     io,
     net::SocketAddr,
-    os::fd::{AsRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::net,
+    },
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU32, Ordering::Relaxed},
@@ -92,6 +95,21 @@ pub(crate) struct Reached {
     pub(crate) by: By,
 }
 
+/// A place that was found to accept, and the connection that showed it, where one did: whoever
+/// comes first can use it.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) at: Reached,
+    pub(crate) by: Option<net::UnixStream>,
+}
+
+impl Found {
+    /// Nothing that is left of having found it.
+    pub(crate) fn again(at: Reached) -> Self {
+        Self { at, by: None }
+    }
+}
+
 /// What one must have to connect there.
 #[derive(Debug, Clone)]
 pub(crate) enum By {
@@ -125,7 +143,7 @@ impl Reached {
 }
 
 /// Waits until one of the places accepts, and says which.
-pub(crate) async fn accepting(place: &Place) -> Reached {
+pub(crate) async fn accepting(place: &Place) -> Found {
     // A socket is heard of.
     let looking = place.listener.tcp.map(|_| Looking::begin());
     let mut diag = None;
@@ -133,16 +151,18 @@ pub(crate) async fn accepting(place: &Place) -> Reached {
     loop {
         if let Some(path) = &place.listener.unix
             && let Some(search) = &mut search
-            && let Some(socket) = search.accepting().await
+            && let Some((socket, connection)) = search.accepting().await
         {
-            return Reached { address: Address::Unix(path.clone()), by: By::Socket(socket) };
+            let at = Reached { address: Address::Unix(path.clone()), by: By::Socket(socket) };
+            return Found { at, by: Some(connection) };
         }
         match (place.listener.tcp, &place.door) {
             (Some(at), None) if tcp_accepts(&mut diag, at, place.cgroup).await => {
-                return Reached { address: Address::Tcp(at), by: By::Address };
+                return Found::again(Reached { address: Address::Tcp(at), by: By::Address });
             }
             (Some(at), Some(door)) if accepts_inside(door, &mut diag, at).await => {
-                return Reached { address: Address::Private(at), by: By::Door(Arc::clone(door)) };
+                let by = By::Door(Arc::clone(door));
+                return Found::again(Reached { address: Address::Private(at), by });
             }
             _ => {}
         }
@@ -235,15 +255,17 @@ impl<'a> Search<'a> {
         Some(Self { place, found, in_vain: false })
     }
 
-    /// One that has been found and accepts.
-    async fn accepting(&mut self) -> Option<Arc<OwnedFd>> {
+    /// One that has been found and accepts, and a connection to it.
+    async fn accepting(&mut self) -> Option<(Arc<OwnedFd>, net::UnixStream)> {
         if !self.found.has_changed().unwrap_or(false) {
             return None;
         }
         let socket = self.found.borrow_and_update().clone()?;
         let accepts = UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd()));
-        if matches!(timeout(CONNECT_TIMEOUT, accepts).await, Ok(Ok(_))) {
-            return Some(socket);
+        if let Ok(Ok(accepted)) = timeout(CONNECT_TIMEOUT, accepts).await
+            && let Ok(connection) = accepted.into_std()
+        {
+            return Some((socket, connection));
         }
         self.in_vain = true;
         None

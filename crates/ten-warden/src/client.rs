@@ -20,7 +20,7 @@ use tokio::{io::Interest, net::UnixDatagram, sync::mpsc};
 use crate::{
     keeper::Keeper,
     protocol::{Cgroup, Exit, LaunchId, Runs, ToFront, ToWarden},
-    wire::{self, ReceiveError},
+    wire::{self, Inbox, ReceiveError},
 };
 
 /// Events that may wait to be looked at. Past it the warden keeps them.
@@ -203,14 +203,15 @@ pub async fn connect(
 ) -> Result<(Boot, WardenHandle, mpsc::Receiver<Event>), ConnectError> {
     // To tokio it is a socket of messages like any other: it waits, rustix sends and receives.
     let socket = UnixDatagram::from_std(socket.into()).map_err(ConnectError::Socket)?;
-    let mut boot = match receive(&socket).await?.ok_or(ConnectError::Gone)? {
+    let mut inbox = Inbox::new();
+    let mut boot = match receive(&socket, &mut inbox).await?.ok_or(ConnectError::Gone)? {
         (ToFront::Boot { tcp_listeners, next_launch, note_len }, fds) => {
             unpack_boot(tcp_listeners, next_launch, note_len, fds)?
         }
         (other, _) => return Err(unexpected(&other, "Boot")),
     };
     loop {
-        match receive(&socket).await?.ok_or(ConnectError::Gone)? {
+        match receive(&socket, &mut inbox).await?.ok_or(ConnectError::Gone)? {
             (ToFront::BootDone, _) => break,
             (ToFront::Living { launch, runs, note }, fds) => {
                 let running = runs.map(|runs| unpack_running(runs, fds)).transpose()?;
@@ -222,7 +223,7 @@ pub async fn connect(
     let (say, to_say) = mpsc::unbounded_channel();
     let (events, receiver) = mpsc::channel(EVENTS);
     tokio::spawn(async move {
-        if let Err(error) = converse(&socket, to_say, events).await {
+        if let Err(error) = converse(&socket, &mut inbox, to_say, events).await {
             tracing::error!(%error, "the connection to the warden ended");
         }
     });
@@ -233,6 +234,7 @@ pub async fn connect(
 /// no danger: the warden never waits, so it always listens.
 async fn converse(
     socket: &UnixDatagram,
+    inbox: &mut Inbox,
     mut to_say: mpsc::UnboundedReceiver<ToWarden>,
     events: mpsc::Sender<Event>,
 ) -> Result<(), ConnectError> {
@@ -249,7 +251,7 @@ async fn converse(
                 }
                 None => return Ok(()),
             },
-            received = receive(socket) => match received? {
+            received = receive(socket, inbox) => match received? {
                 Some((message, fds)) => Some(event(message, fds)?),
                 None => return Ok(()),
             },
@@ -283,10 +285,13 @@ async fn say(socket: &UnixDatagram, message: ToWarden) -> Result<Option<Event>, 
     }
 }
 
-async fn receive(socket: &UnixDatagram) -> Result<Option<(ToFront, Vec<OwnedFd>)>, ConnectError> {
+async fn receive(
+    socket: &UnixDatagram,
+    inbox: &mut Inbox,
+) -> Result<Option<(ToFront, Vec<OwnedFd>)>, ConnectError> {
     // Errors of the socket are tokio's to see (it waits for more), all others are values.
     let received = socket
-        .async_io(Interest::READABLE, || match wire::receive(socket) {
+        .async_io(Interest::READABLE, || match inbox.receive(socket) {
             Err(ReceiveError::Socket(errno)) => Err(errno.into()),
             other => Ok(other),
         })

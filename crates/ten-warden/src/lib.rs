@@ -31,7 +31,7 @@ pub use front::FrontCommand;
 pub use keeper::{Cancel, Keeper, Keeping, Pending};
 pub use leftovers::LeftoverError;
 pub use open::{OpenError, Options};
-pub use planner::Planner;
+pub use planner::{Planned, Planner};
 pub use protocol::{Cgroup, Exit, LaunchId, ToFront, ToWarden};
 pub use warden::Warden;
 pub use way_out::WayOutOptions;

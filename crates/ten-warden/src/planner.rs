@@ -1,6 +1,6 @@
 //! From an order to a plan: the one thing that whoever makes a warden has to bring along.
 
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 
 use ten_kernel::LaunchPlan;
 
@@ -15,9 +15,24 @@ pub trait Planner: Debug + Send + Sync {
     /// # Errors
     ///
     /// Why that cannot be, in one line for operators.
-    fn plan(&self, order: &[u8]) -> Result<LaunchPlan, String>;
+    fn plan(&self, order: &[u8]) -> Result<Planned, String>;
 
     /// Why a command cannot be executed inside what was started by this order, as far as that is
     /// seen from outside.
     fn why_not(&self, order: &[u8], command: &str) -> Option<String>;
+}
+
+/// How to start a tree, and whether it may.
+pub struct Planned {
+    /// How.
+    pub plan: LaunchPlan,
+    /// Asked while its walls are built, and so after what a plan cannot be without: why it may not
+    /// run, in one line for operators.
+    pub preflight: Box<dyn FnOnce() -> Result<(), String>>,
+}
+
+impl Debug for Planned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Planned").field("plan", &self.plan).finish_non_exhaustive()
+    }
 }

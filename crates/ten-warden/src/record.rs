@@ -17,7 +17,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use ten_kernel::{Child, Fifo, empty_in_child, make_fifo, open_fifo, procfs, remove_socket};
 
-use crate::spare::{Kind, RECORD, Spares, is_full};
+use crate::spare::{RECORD, Spares, is_full};
 
 /// A process, named for good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,31 @@ impl Servant {
         match self {
             Self::Front => "front.json",
             Self::Keeper => "keeper.json",
+        }
+    }
+}
+
+/// What a pipe is called, where that is not yet the name by which its tree is known. Its ends can be
+/// used without; one that never gets its name is removed.
+#[derive(Debug)]
+pub(crate) struct Unnamed {
+    now: Option<PathBuf>,
+    to_be: PathBuf,
+}
+
+impl Unnamed {
+    pub(crate) fn name(mut self) -> io::Result<()> {
+        self.now.as_ref().map_or(Ok(()), |now| fs::rename(now, &self.to_be))?;
+        self.now = None;
+        Ok(())
+    }
+}
+
+impl Drop for Unnamed {
+    fn drop(&mut self) {
+        if let Some(now) = &self.now {
+            // Else the next start does it.
+            let _ = fs::remove_file(now);
         }
     }
 }
@@ -181,14 +206,15 @@ impl RunDir {
         ["out", "err"].map(|stream| self.output.join(format!("{name}.{stream}")))
     }
 
-    /// Makes a pipe, both ends. One that this tree's name has already is used again: see
-    /// `remove`.
-    pub(crate) fn make_pipe(&self, path: &Path) -> io::Result<Fifo> {
-        let is_there = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_fifo());
-        if is_there || self.spares.take(Kind::Pipe, path)? {
-            return open_fifo(path);
+    /// A pipe for a tree's name, both ends. One that is there already is used again: see `remove`.
+    pub(crate) fn make_pipe(&self, path: &Path) -> io::Result<(Fifo, Option<Unnamed>)> {
+        if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+            return Ok((open_fifo(path)?, None));
         }
-        make_fifo(path)
+        match self.spares.open_pipe()? {
+            Some((now, pipe)) => Ok((pipe, Some(Unnamed { now: Some(now), to_be: path.into() }))),
+            None => Ok((make_fifo(path)?, None)),
+        }
     }
 
     /// Makes an empty scratch folder. One that this tree's name has already is used again where
@@ -199,7 +225,7 @@ impl RunDir {
         }
         self.discard(path)?;
         make_parents(path)?;
-        if self.spares.take(Kind::Folder, path)? {
+        if self.spares.take_folder(path)? {
             return Ok(());
         }
         make_private_folder(path)
@@ -328,8 +354,14 @@ fn write_bytes(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Makes a folder for this user alone, and its parents for everyone, where they are missing.
 pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
-    make_parents(path)?;
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    let folder = |recursive| DirBuilder::new().recursive(recursive).mode(0o700).create(path);
+    match folder(false) {
+        Err(why) if why.kind() == ErrorKind::NotFound => make_parents(path)?,
+        // Mostly it is there.
+        Err(why) if why.kind() == ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        made => return made,
+    }
+    folder(true)
 }
 
 fn make_parents(path: &Path) -> io::Result<()> {

@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ten_kernel::make_fifo;
+use ten_kernel::{Fifo, make_fifo, open_fifo};
 
 use crate::record::make_private_folder;
 
@@ -29,7 +29,7 @@ pub(crate) const RECORD: usize = 4096;
 
 /// What there is in advance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+enum Kind {
     Record,
     Folder,
     Pipe,
@@ -69,10 +69,19 @@ impl Spares {
         }
     }
 
-    /// Puts one to where it is needed; false where there is none, or it has gone.
-    pub(crate) fn take(&self, kind: Kind, to: &Path) -> io::Result<bool> {
-        let Some(spare) = self.pop(kind) else { return Ok(false) };
+    /// Puts a folder to where it is needed; false where there is none, or it has gone.
+    pub(crate) fn take_folder(&self, to: &Path) -> io::Result<bool> {
+        let Some(spare) = self.pop(Kind::Folder) else { return Ok(false) };
         unless_gone(fs::rename(spare, to))
+    }
+
+    /// A pipe, both ends, and what it is called; `None` where there is none, or it has gone.
+    pub(crate) fn open_pipe(&self) -> io::Result<Option<(PathBuf, Fifo)>> {
+        let Some(spare) = self.pop(Kind::Pipe) else { return Ok(None) };
+        match open_fifo(&spare) {
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(None),
+            opened => opened.map(|ends| Some((spare, ends))),
+        }
     }
 
     /// Puts a record with this content to where it is needed; false where there is none, or none
@@ -167,7 +176,7 @@ mod tests {
     fn there_is_what_was_kept_and_no_more() {
         let (folder, spares) = spares();
         let at = |name: &str| folder.path().join(name);
-        assert!(!spares.take(Kind::Folder, &at("none")).unwrap());
+        assert!(!spares.take_folder(&at("none")).unwrap());
         for number in 0..LAUNCHES + 9 {
             fs::write(at("record"), [b' '; RECORD]).unwrap();
             // One comes with every refill.
@@ -175,15 +184,15 @@ mod tests {
             spares.refill().unwrap();
         }
         assert_eq!(fs::read_dir(at("spare")).unwrap().count(), 4 * LAUNCHES);
-        assert!(spares.take(Kind::Folder, &at("folder")).unwrap() && at("folder").is_dir());
-        assert!(spares.take(Kind::Pipe, &at("pipe")).unwrap());
-        assert!(fs::metadata(at("pipe")).unwrap().file_type().is_fifo());
+        assert!(spares.take_folder(&at("folder")).unwrap() && at("folder").is_dir());
+        let (pipe, _ends) = spares.open_pipe().unwrap().unwrap();
+        assert!(fs::metadata(pipe).unwrap().file_type().is_fifo());
         assert!(spares.take_record(b"{}", &at("record")).unwrap());
         assert_eq!(fs::read_to_string(at("record")).unwrap().trim_end(), "{}");
         assert!(!spares.take_record(&[b'x'; RECORD + 1], &at("record")).unwrap());
         // What somebody has removed is not there, and fails nothing.
         fs::remove_dir_all(at("spare")).unwrap();
-        assert!(!spares.take(Kind::Pipe, &at("another")).unwrap());
+        assert!(spares.open_pipe().unwrap().is_none());
         assert!(!spares.take_record(b"{}", &at("record")).unwrap());
         // A new warden begins without.
         let again = Spares::open(at("spare")).unwrap();

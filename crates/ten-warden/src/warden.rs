@@ -49,7 +49,7 @@ use crate::{
     record::{Named, Servant},
     source::Source,
     tree::{Places, Tree},
-    wire::{self, ReceiveError},
+    wire::{Inbox, ReceiveError},
 };
 
 /// Events taken from the kernel at once.
@@ -80,6 +80,7 @@ pub struct Warden {
     boot: Rc<Vec<OwnedFd>>,
     note_len: usize,
     shown: Vec<PathBuf>,
+    inbox: Inbox,
     admin_socket: PathBuf,
     /// Children that this process had before it became the warden: a shell that started
     /// something and then turned into `ten serve` leaves it some.
@@ -118,6 +119,7 @@ impl Warden {
             boot: Rc::new(boot),
             note_len: options.note.len(),
             shown: options.shown,
+            inbox: Inbox::new(),
             admin_socket: options.admin_socket,
             strangers,
             _lock: lock,
@@ -254,7 +256,7 @@ impl Warden {
     fn on_front_socket(&mut self) {
         while let Some(front) = &mut self.front {
             front.flush();
-            match wire::receive(front.socket()) {
+            match self.inbox.receive(front.socket()) {
                 Ok(Some((message, _))) => self.obey(message),
                 Err(ReceiveError::Socket(Errno::INTR)) => {}
                 Err(ReceiveError::Socket(Errno::AGAIN)) => return,

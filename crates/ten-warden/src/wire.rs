@@ -1,6 +1,7 @@
 //! One message, one datagram, and the descriptors beside it. Nothing here waits.
 
 use std::{
+    fmt,
     io::{IoSlice, IoSliceMut},
     mem::MaybeUninit,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
@@ -82,31 +83,47 @@ pub(crate) fn send(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> R
     sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).map(drop)
 }
 
-/// The next message; `None` where the other end is closed.
-pub(crate) fn receive<T: DeserializeOwned>(
-    socket: impl AsFd,
-) -> Result<Option<(T, Vec<OwnedFd>)>, ReceiveError> {
-    let mut bytes = vec![0; MESSAGE_MAX];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    let got = recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags)?;
-    let fds = control
-        .drain()
-        .filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(fds) => Some(fds),
-            _ => None,
-        })
-        .flatten()
-        .collect();
-    if got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-        return Err(ReceiveError::Truncated);
+/// Where messages are put as they come. One for all of them: what is allocated for a message is
+/// cleared first, and what the warden has touched is copied for whoever it forks.
+pub(crate) struct Inbox(Box<[u8]>);
+
+impl Inbox {
+    pub(crate) fn new() -> Self {
+        Self(vec![0; MESSAGE_MAX].into())
     }
-    // No message of ours is empty, so this is the end of the connection.
-    if got.bytes == 0 {
-        return Ok(None);
+
+    /// The next message; `None` where the other end is closed.
+    pub(crate) fn receive<T: DeserializeOwned>(
+        &mut self,
+        socket: impl AsFd,
+    ) -> Result<Option<(T, Vec<OwnedFd>)>, ReceiveError> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        let got = recvmsg(socket, &mut [IoSliceMut::new(&mut self.0)], &mut control, flags)?;
+        let fds = control
+            .drain()
+            .filter_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        if got.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+            return Err(ReceiveError::Truncated);
+        }
+        // No message of ours is empty, so this is the end of the connection.
+        if got.bytes == 0 {
+            return Ok(None);
+        }
+        Ok(Some((postcard::from_bytes(&self.0[..got.bytes])?, fds)))
     }
-    Ok(Some((postcard::from_bytes(&bytes[..got.bytes])?, fds)))
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]
@@ -116,25 +133,25 @@ mod tests {
 
     #[test]
     fn carries_messages_and_descriptors() {
-        let (a, b) = pair().unwrap();
+        let ((a, b), mut inbox) = (pair().unwrap(), Inbox::new());
         let cgroup = Some(Cgroup { id: u64::MAX, path: "/sys/fs/cgroup/a:b".into() });
         let runs = Runs { pid: 42, cgroup, limited: true };
         let message = ToFront::Launched { launch: LaunchId(7), runs };
         send(&a, &encode(&message).unwrap(), &[a.as_fd(), b.as_fd()]).unwrap();
-        let (got, fds) = receive::<ToFront>(&b).unwrap().unwrap();
+        let (got, fds) = inbox.receive::<ToFront>(&b).unwrap().unwrap();
         assert_eq!((got, fds.len()), (message, 2));
         for fd in &fds {
             let flags = rustix::io::fcntl_getfd(fd).unwrap();
             assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
         }
-        assert!(matches!(receive::<ToFront>(&b), Err(ReceiveError::Socket(Errno::AGAIN))));
+        assert!(matches!(inbox.receive::<ToFront>(&b), Err(ReceiveError::Socket(Errno::AGAIN))));
         drop((a, fds));
-        assert!(receive::<ToFront>(&b).unwrap().is_none());
+        assert!(inbox.receive::<ToFront>(&b).unwrap().is_none());
     }
 
     #[test]
     fn a_message_of_the_largest_size_fits_and_no_larger_is_made() {
-        let (a, b) = pair().unwrap();
+        let ((a, b), mut inbox) = (pair().unwrap(), Inbox::new());
         let living = |len| ToFront::Living {
             launch: LaunchId(1),
             runs: Some(Runs { pid: 1, cgroup: None, limited: false }),
@@ -142,7 +159,7 @@ mod tests {
         };
         let message = living(MESSAGE_MAX - 9);
         send(&a, &encode(&message).unwrap(), &[]).unwrap();
-        assert_eq!(receive::<ToFront>(&b).unwrap().unwrap().0, message);
+        assert_eq!(inbox.receive::<ToFront>(&b).unwrap().unwrap().0, message);
         assert!(matches!(
             encode(&living(MESSAGE_MAX)),
             Err(EncodeError::TooLong { len }) if len > MESSAGE_MAX
@@ -151,10 +168,10 @@ mod tests {
 
     #[test]
     fn noise_is_refused() {
-        let (a, b) = pair().unwrap();
+        let ((a, b), mut inbox) = (pair().unwrap(), Inbox::new());
         send(&a, &[0xff; 16], &[]).unwrap();
-        assert!(matches!(receive::<ToWarden>(&b), Err(ReceiveError::Postcard(_))));
+        assert!(matches!(inbox.receive::<ToWarden>(&b), Err(ReceiveError::Postcard(_))));
         send(&a, &vec![0; MESSAGE_MAX + 1], &[]).unwrap();
-        assert!(matches!(receive::<ToWarden>(&b), Err(ReceiveError::Truncated)));
+        assert!(matches!(inbox.receive::<ToWarden>(&b), Err(ReceiveError::Truncated)));
     }
 }

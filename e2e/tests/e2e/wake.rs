@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use ten_testkit::{Ten, http::Request};
 
-use crate::service::{LEVELS, PATIENCE, app};
+use crate::service::{LEVELS, PATIENCE, app, named};
 
 #[test]
 fn a_thousand_requests_at_once_wake_one_process() {
@@ -40,6 +40,23 @@ fn each_way_to_listen_is_found() {
             let answer = ten.get("a.app.localhost", "/");
             assert_eq!(answer.text(), "app:a", "{listen} {args} {level}");
         }
+    }
+}
+
+/// By what connection it was found to accept, the request that woke it goes; where none did, or
+/// its health is asked first, that one is closed.
+#[test]
+fn who_wakes_an_instance_gets_the_connection_that_found_it() {
+    for level in LEVELS {
+        let keys = format!("listen = \"socket\"\nisolation = \"{level}\"");
+        let checked = format!("{keys}\nhealth = \"/health\"");
+        let config = app("--listen socket", &keys) + &named("checked", "--listen socket", &checked);
+        let ten = Ten::with_config(&config).start();
+        let connections = |host: &str| ten.get(host, "/connections").text();
+        assert_eq!(connections("woken.app.localhost"), "1", "{level}");
+        assert_eq!(ten.cli(&["spawn", "app:spawned"]).code, Some(0), "{level}");
+        assert_eq!(connections("spawned.app.localhost"), "2", "{level}");
+        assert_eq!(connections("woken.checked.localhost"), "3", "{level}");
     }
 }
 

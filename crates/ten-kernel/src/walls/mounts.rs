@@ -54,23 +54,25 @@ pub(crate) fn part() -> Result<(), Failure> {
     mount_change("/", private).map_err(Failure::of(Step::PrivateMounts))
 }
 
-/// Turns this mount namespace, a copy of the host's, into the tree that the plan describes.
+/// Turns this mount namespace, a copy of the host's, into the tree that the plan describes. The
+/// mounts in which something can be changed are what it gives.
 pub(super) fn make(
     network: Network,
     mounts: &[Mount],
     shown: &[(PathBuf, OwnedFd)],
-) -> Result<(), Failure> {
+) -> Result<Vec<OwnedFd>, Failure> {
     let sources = mounts.iter().map(|mount| source(mount, shown));
     let sources = sources.collect::<Result<Vec<_>, _>>()?;
     restrict_path("/".as_ref()).map_err(Failure::of(Step::ReadOnlyTree))?;
     let (mut store, mut covers) = (None, kernel::Covers::default());
+    let mut own = Vec::with_capacity(mounts.len());
     for (mount, source) in mounts.iter().zip(sources) {
         match (mount, source) {
-            (Mount::Proc, _) => kernel::proc(&mut covers)?,
+            (Mount::Proc, _) => own.push(kernel::proc(&mut covers)?),
             (Mount::Sys, _) => kernel::sys(network, &mut covers)?,
-            (Mount::Devices, _) => devices::make()?,
+            (Mount::Devices, _) => own.push(devices::make()?),
             (Mount::Private { at, mode }, _) => {
-                private_place(at, *mode)?;
+                own.push(private_place(at, *mode)?);
                 store = Some(at);
             }
             (Mount::Text { at, text }, _) => {
@@ -79,11 +81,14 @@ pub(super) fn make(
                     .and_then(|store| text_file(&store.join(TEXT), at, text))
                     .map_err(Failure::on(Step::MountText, at))?;
             }
-            (Mount::Bind { from, at, writable }, Some(tree)) => bind(&tree, from, at, *writable)?,
+            (Mount::Bind { from, at, writable }, Some(tree)) => {
+                bind(&tree, from, at, *writable)?;
+                own.extend(writable.then_some(tree));
+            }
             (Mount::Bind { .. }, None) => unreachable!("every bind has a source"),
         }
     }
-    Ok(())
+    Ok(own)
 }
 
 /// Puts an empty tree in the place of the host's, with a /proc that tells of this process alone
@@ -157,9 +162,10 @@ fn text_file(own: &Path, at: &Path, text: &str) -> Result<(), Errno> {
     unlink(own)
 }
 
-fn private_place(at: &Path, mode: u32) -> Result<(), Failure> {
+fn private_place(at: &Path, mode: u32) -> Result<OwnedFd, Failure> {
     let tree = private(mode).map_err(Failure::on(Step::MountPrivate, at))?;
-    attach(&tree, at, true, Step::MountPrivate)
+    attach(&tree, at, true, Step::MountPrivate)?;
+    Ok(tree)
 }
 
 /// An empty place for files of one's own.

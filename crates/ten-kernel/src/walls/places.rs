@@ -9,7 +9,6 @@
 use std::{
     io,
     os::fd::{BorrowedFd, OwnedFd},
-    path::Path,
 };
 
 use landlock::{
@@ -18,11 +17,7 @@ use landlock::{
 };
 use rustix::{fs::fstatfs, io::Errno};
 
-use super::mounts::open_path;
-use crate::{
-    failure::{Failure, Step},
-    plan::Mount,
-};
+use crate::failure::{Failure, Step};
 
 /// The newest that we know; an older kernel does what it can of it.
 const KNOWN: ABI = ABI::V6;
@@ -30,15 +25,11 @@ const KNOWN: ABI = ABI::V6;
 /// Pipes without a name, which Landlock neither takes nor hinders (linux/magic.h).
 const PIPEFS: i64 = 0x5049_5045;
 
-pub(super) fn confine(mounts: &[Mount], pipes: [&OwnedFd; 2]) -> Result<(), Failure> {
+/// `own` are the places, as they were mounted.
+pub(super) fn confine(own: &[OwnedFd], pipes: [&OwnedFd; 2]) -> Result<(), Failure> {
     let mut rules = ruleset().map_err(failed)?;
-    for at in mounts.iter().filter_map(writable) {
-        match open_path(at) {
-            Ok(place) => rules = allow(rules, &place).map_err(failed)?,
-            // What it cannot reach needs no leave.
-            Err(Errno::ACCESS) => {}
-            Err(errno) => return Err(Failure::on(Step::Landlock, at)(errno)),
-        }
+    for place in own {
+        rules = allow(rules, place).map_err(failed)?;
     }
     for pipe in pipes {
         if fstatfs(pipe).is_ok_and(|fs| fs.f_type != PIPEFS) {
@@ -53,15 +44,6 @@ fn ruleset() -> Result<RulesetCreated, RulesetError> {
         .handle_access(AccessFs::from_write(KNOWN))?
         .scope(Scope::from_all(KNOWN))?
         .create()
-}
-
-fn writable(mount: &Mount) -> Option<&Path> {
-    match mount {
-        Mount::Proc => Some("/proc".as_ref()),
-        Mount::Devices => Some("/dev".as_ref()),
-        Mount::Private { at, .. } | Mount::Bind { at, writable: true, .. } => Some(at),
-        Mount::Sys | Mount::Text { .. } | Mount::Bind { writable: false, .. } => None,
-    }
 }
 
 fn allow(

@@ -20,7 +20,7 @@
 
 use std::{ops::Range, sync::LazyLock};
 
-use libc::{BPF_ABS, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W};
+use libc::{BPF_ABS, BPF_JEQ, BPF_JGE, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET, BPF_W};
 use libc::{c_int, c_long, sock_filter};
 use rustix::io::Errno;
 
@@ -296,30 +296,63 @@ fn filter(keeps: Keeps) -> Vec<sock_filter> {
     code
 }
 
-/// Rows that refuse one call each, in the order of their numbers, with a way past every few of them. The
-/// kernel tries each number that there is once, whenever a filter is put on (seccomp_cache_prepare),
-/// which takes as long as several mounts where all of them go by all rows.
+/// Where a number leads.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Test(usize),
+    Fail(Errno),
+    Pass,
+}
+
+/// Whether a number is at least this, and where it leads if so, and if not.
+struct Test {
+    at_least: u32,
+    ways: [Way; 2],
+}
+
+/// Refuses each of these calls. Neighbours are one step of a search by halves: the kernel translates
+/// a filter each time that it is put on, and tries it with each number that there is
+/// (seccomp_cache_prepare), so a list of rows takes as long as several mounts.
 fn refusals(mut rows: Vec<(c_long, Errno)>) -> Vec<sock_filter> {
-    const FEW: usize = 6;
     rows.sort_unstable_by_key(|(call, _)| *call);
-    let mut code = Vec::new();
-    let mut groups = rows.chunks(FEW).peekable();
-    let mut ends = Vec::new();
-    while let Some(group) = groups.next() {
-        if let Some((next, _)) = groups.peek().and_then(|group| group.first()) {
-            code.push(jump(BPF_JGE, number(*next), 2 * group.len() as u8 + 1, 0));
-        }
-        for (call, errno) in group {
-            code.extend([jump(BPF_JEQ, number(*call), 0, 1), fail(*errno)]);
-        }
-        ends.push(code.len());
-        code.push(instruction(BPF_JMP | BPF_JA, 0));
+    // The numbers at which the answer changes, and the answer from there on.
+    let mut steps = vec![(0, None)];
+    for (call, errno) in rows {
+        let call = number(call);
+        steps.retain(|(at, _)| *at != call);
+        steps.extend([(call, Some(errno)), (call + 1, None)]);
     }
-    let behind = code.len();
-    for end in ends {
-        code[end].k = u32::try_from(behind - end - 1).expect("a filter is short");
-    }
-    code
+    steps.dedup_by_key(|(_, answer)| *answer);
+    let mut tests = Vec::new();
+    halve(&steps, &mut tests);
+    let fails = [Errno::NOSYS, Errno::PERM];
+    let skips = |from: usize, way| {
+        let to = match way {
+            Way::Test(index) => index,
+            Way::Fail(errno) => {
+                let known = fails.iter().position(|fail| *fail == errno);
+                tests.len() + known.expect("one of two answers")
+            }
+            Way::Pass => tests.len() + fails.len(),
+        };
+        u8::try_from(to - from - 1).expect("a filter is short")
+    };
+    let tested = tests.iter().enumerate().map(|(index, Test { at_least, ways: [yes, no] })| {
+        jump(BPF_JGE, *at_least, skips(index, *yes), skips(index, *no))
+    });
+    tested.chain(fails.map(fail)).collect()
+}
+
+fn halve(steps: &[(u32, Option<Errno>)], tests: &mut Vec<Test>) -> Way {
+    let (below, above) = steps.split_at(steps.len() / 2);
+    let ([_, ..], [(at_least, _), ..]) = (below, above) else {
+        return steps[0].1.map_or(Way::Pass, Way::Fail);
+    };
+    let index = tests.len();
+    tests.push(Test { at_least: *at_least, ways: [Way::Pass; 2] });
+    let no = halve(below, tests);
+    tests[index].ways = [halve(above, tests), no];
+    Way::Test(index)
 }
 
 /// What follows looks at clone(2) again.

@@ -1,5 +1,7 @@
 //! One request, one answer: routes, headers, methods, reuse of connections.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -26,6 +28,34 @@ async fn connections_are_reused_on_both_sides() {
     }
     assert_eq!(*connections.borrow(), 1);
     assert_eq!(world.fleet.pooled(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_there_is_used_before_another_is_made() {
+    let (ours, its) = UnixStream::pair().unwrap();
+    its.set_nonblocking(true).unwrap();
+    ours.set_nonblocking(true).unwrap();
+    // Nobody listens where its instance is said to be.
+    let world = World::before(vec![Address::Unix("/nowhere".into())]);
+    world.fleet.give(ours);
+    let mut its = tokio::net::UnixStream::from_std(its).unwrap();
+    let answers = tokio::spawn(async move {
+        for _ in 0..2 {
+            let mut asked = Vec::new();
+            while !asked.ends_with(b"\r\n\r\n") {
+                asked.push(its.read_u8().await.unwrap());
+            }
+            its.write_all(OK.as_bytes()).await.unwrap();
+        }
+    });
+    let mut client = world.client().await;
+    for _ in 0..2 {
+        client.write(format!("{GET}\r\n")).await;
+        assert!(client.request().await.unwrap().ends_with("ok"));
+        world.fleet.in_use(0).await;
+    }
+    soon(answers).await.unwrap();
+    assert_eq!((world.fleet.pooled(), world.fleet.unreachable()), (1, 0));
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ async fn a_backup_that_breaks_off_says_why_at_its_end() {
 struct NoPlanner;
 
 impl Planner for NoPlanner {
-    fn plan(&self, _: &[u8]) -> Result<ten_kernel::LaunchPlan, String> {
+    fn plan(&self, _: &[u8]) -> Result<ten_warden::Planned, String> {
         Err("nothing starts here".into())
     }
 

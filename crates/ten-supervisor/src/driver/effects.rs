@@ -16,7 +16,7 @@ use crate::{
     instance::{Goal, Note, Process, Timer, Watch},
     machine::{Effect, Event, Why},
     ports::IN_A_NETWORK_OF_ITS_OWN,
-    probe::{self, Place, Reached},
+    probe::{self, Found, Place},
     scribe::Fact,
 };
 
@@ -125,18 +125,20 @@ impl Driver {
             if !listens {
                 return report(&notices, Notice::Ready(name, launch, None));
             }
-            let reached = probe::accepting(&place).await;
+            let mut found = probe::accepting(&place).await;
             if let Some(check) = health {
-                report(&notices, Notice::Accepting(name.clone(), launch, reached.clone()));
-                probe::healthy(&reached, protocol, &check).await;
+                // One that does one thing at a time would wait for what comes over the other.
+                found = Found::again(found.at);
+                report(&notices, Notice::Accepting(name.clone(), launch, found.at.clone()));
+                probe::healthy(&found.at, protocol, &check).await;
             }
-            report(&notices, Notice::Ready(name, launch, Some(reached)));
+            report(&notices, Notice::Ready(name, launch, Some(found)));
         });
         process.watch = Some(Watch(task.abort_handle()));
     }
 
     /// Its listener accepts: from now on it can be leased, as soon as it is admitted.
-    pub(super) fn accepting(&mut self, name: &InstanceName, launch: LaunchId, reached: Reached) {
+    pub(super) fn accepting(&mut self, name: &InstanceName, launch: LaunchId, found: Found) {
         let notices = self.notices.clone();
         let Some(instance) = self.instances.get_mut(name) else { return };
         if !instance.runs(launch) || instance.generation().is_some() {
@@ -146,16 +148,17 @@ impl Driver {
         let (protocol, request_timeout) = (instance.spec.protocol, instance.spec.request_timeout);
         let max = instance.spec.concurrency.max;
         let Some(process) = instance.process.as_mut() else { return };
-        process.generation = Some(Generation::new(Birth {
+        let birth = Birth {
             instance: name.clone(),
             launch,
-            reached,
+            reached: found.at,
             protocol,
             request_timeout,
             max,
             requests,
             notices,
-        }));
+        };
+        process.generation = Some(Generation::new(birth, found.by));
     }
 
     /// Gives leases to those who wait, as long as there is room, and sees to it that who goes
@@ -251,7 +254,7 @@ impl Driver {
             // A process that is just dying may still have an open socket.
             tokio::time::sleep(EXIT_GRACE).await;
             let found = tokio::time::timeout(patience, probe::accepting(&place)).await.ok();
-            report(&notices, Notice::Sought(name, launch, found));
+            report(&notices, Notice::Sought(name, launch, found.map(|found| found.at)));
         });
         process.seek = Some(Watch(task.abort_handle()));
     }

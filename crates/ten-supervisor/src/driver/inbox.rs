@@ -13,7 +13,7 @@ use crate::{
     commands::{Entered, Stay},
     instance::{Adopted, Goal, Instance, Note, Operator, Watch},
     machine::{Event, PREPARATION, Phase},
-    probe::Reached,
+    probe::{Found, Reached},
     queue::Waiter,
     storage,
 };
@@ -303,12 +303,12 @@ impl Driver {
             }
             Notice::Room(name, launch) => (name, launch, Event::Wake),
             Notice::Accepting(name, launch, reached) => {
-                self.accepting(&name, launch, reached);
+                self.accepting(&name, launch, Found::again(reached));
                 (name, launch, Event::Accepting)
             }
-            Notice::Ready(name, launch, reached) => {
-                if let Some(reached) = reached {
-                    self.accepting(&name, launch, reached);
+            Notice::Ready(name, launch, found) => {
+                if let Some(found) = found {
+                    self.accepting(&name, launch, found);
                 }
                 (name, launch, Event::Ready)
             }

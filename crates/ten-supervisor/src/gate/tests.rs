@@ -1,5 +1,6 @@
 use std::{
     collections::VecDeque,
+    io::Read,
     pin::pin,
     sync::mpsc::{SyncSender, sync_channel},
     task::{Context, Waker},
@@ -16,10 +17,17 @@ fn generation() -> (Arc<Generation>, mpsc::UnboundedReceiver<Notice>) {
 }
 
 fn with_room_for(max: u32) -> (Arc<Generation>, mpsc::UnboundedReceiver<Notice>) {
+    found_by(None, max)
+}
+
+fn found_by(
+    spare: Option<UnixStream>,
+    max: u32,
+) -> (Arc<Generation>, mpsc::UnboundedReceiver<Notice>) {
     let (notices, seen) = mpsc::unbounded_channel();
     let address = Address::Tcp(([127, 0, 0, 1], 1).into());
     let name = "api:prod".parse().unwrap();
-    let generation = Generation::new(Birth {
+    let birth = Birth {
         instance: name,
         launch: LaunchId(7),
         reached: Reached { address, by: By::Address },
@@ -28,8 +36,8 @@ fn with_room_for(max: u32) -> (Arc<Generation>, mpsc::UnboundedReceiver<Notice>)
         max,
         requests: Arc::default(),
         notices,
-    });
-    (generation, seen)
+    };
+    (Generation::new(birth, spare), seen)
 }
 
 /// Whether its holder has been told that the process only waits for it.
@@ -266,4 +274,30 @@ fn a_process_that_is_reached_elsewhere_keeps_its_count() {
     assert!(!after.close_if_unused(), "closed under a lease that is older than the move");
     drop(old);
     assert!(after.close_if_unused());
+}
+
+#[test]
+fn the_first_who_waits_gets_the_connection_by_which_it_was_found() {
+    let (ours, _its) = UnixStream::pair().unwrap();
+    let (generation, _seen) = found_by(Some(ours), 9);
+    let overtakes = generation.enter().unwrap();
+    assert!(overtakes.connection().is_none());
+    let (first, second) = (generation.next_turn().unwrap(), generation.next_turn().unwrap());
+    assert!(second.connection().is_none());
+    assert!(first.connection().is_some());
+    assert!(first.connection().is_none(), "it is had once");
+}
+
+#[test]
+fn a_connection_that_nobody_waits_for_is_closed() {
+    // By the process's end, and by that of who took it over and never used it.
+    for waits in [false, true] {
+        let (ours, its) = UnixStream::pair().unwrap();
+        let (generation, _seen) = found_by(Some(ours), 9);
+        if waits {
+            drop(generation.next_turn().unwrap());
+        }
+        generation.nobody_waits();
+        assert_eq!((&its).read(&mut [0]).unwrap(), 0);
+    }
 }

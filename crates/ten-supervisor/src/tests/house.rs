@@ -422,7 +422,7 @@ pub(crate) fn keeper(folder: &Path) -> Keeper {
 struct Plans;
 
 impl ten_warden::Planner for Plans {
-    fn plan(&self, _: &[u8]) -> Result<ten_kernel::LaunchPlan, String> {
+    fn plan(&self, _: &[u8]) -> Result<ten_warden::Planned, String> {
         Err("nothing is planned here".into())
     }
 

@@ -21,7 +21,7 @@ use super::{
     Keeping,
     request::{Request, Wrong, WrongPutBack},
 };
-use crate::wire;
+use crate::wire::{self, Inbox};
 
 /// As much as is listened to of what an archiver complains of, in bytes.
 const COMPLAINTS: u64 = 64 * 1024;
@@ -76,8 +76,9 @@ impl Desk {
             tracing::error!(%error, "nobody can keep the data of instances");
             return 1;
         }
+        let mut inbox = Inbox::new();
         loop {
-            let (request, fds) = match wire::receive::<Request>(socket) {
+            let (request, fds) = match inbox.receive::<Request>(socket) {
                 Ok(Some(asked)) => asked,
                 Ok(None) => return 0,
                 Err(error) => {

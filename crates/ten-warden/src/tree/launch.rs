@@ -17,8 +17,9 @@ use ten_kernel::{
 
 use super::{Ends, Places, Tree};
 use crate::{
+    planner::Planned,
     protocol::{Cgroup, LaunchId},
-    record::{Named, Record, RunDir, make_private_folder},
+    record::{Named, Record, RunDir, Unnamed, make_private_folder},
     spare::is_full,
 };
 
@@ -64,17 +65,18 @@ impl Tree {
     /// was prepared for one that cannot start is removed again.
     pub(crate) fn launch(
         launch: LaunchId,
-        plan: &LaunchPlan,
+        planned: Planned,
         note: Vec<u8>,
         places: &Places,
     ) -> Result<Self, LaunchError> {
+        let Planned { plan, preflight } = planned;
         let path = Path::new(&plan.name);
         let is_component =
             path.components().count() == 1 && path.file_name() == Some(path.as_os_str());
         if !is_component || plan.name.len() > NAME_MAX || plan.name.contains('\0') {
             return Err(LaunchError::Name { name: plan.name.clone() });
         }
-        let launched = Self::start(launch, plan, note, places);
+        let launched = Self::start(launch, &plan, preflight, note, places);
         if launched.is_err() {
             let scratch = plan.scratch.as_deref();
             if let Err(error) = places.folders.remove(&plan.name, scratch, plan.socket.as_deref()) {
@@ -87,13 +89,14 @@ impl Tree {
     fn start(
         launch: LaunchId,
         plan: &LaunchPlan,
+        preflight: impl FnOnce() -> Result<(), String>,
         note: Vec<u8>,
         places: &Places,
     ) -> Result<Self, LaunchError> {
         prepare_folders(plan, &places.folders)?;
         let [stdout, stderr] = places.folders.pipes(&plan.name);
-        let stdout = places.folders.make_pipe(&stdout).map_err(on(&stdout))?;
-        let stderr = places.folders.make_pipe(&stderr).map_err(on(&stderr))?;
+        let pipe = |path: &Path| places.folders.make_pipe(path).map_err(on(path));
+        let ((stdout, out), (stderr, err)) = (pipe(&stdout)?, pipe(&stderr)?);
         let activation = activation(plan)?;
         let link = wants_out(plan).then(|| places.way_out.link()).transpose()?;
         let cgroup = places.cgroups.as_ref().map(|tree| tree.leaf(&plan.name)).transpose()?;
@@ -108,7 +111,7 @@ impl Tree {
                     activation: activation.as_ref(),
                     link: link.as_ref(),
                 };
-                begin(plan, places, &given)
+                begin(plan, preflight, [out, err], places, &given)
             });
         if begun.is_err()
             && let Some(Err(error)) = cgroup.as_ref().map(Leaf::remove)
@@ -149,10 +152,20 @@ impl Tree {
     }
 }
 
-/// Starts init, writes the record, and only then lets the tree run.
-fn begin(plan: &LaunchPlan, places: &Places, given: &Given<'_>) -> Result<Launch, LaunchError> {
+/// Starts init, and while that builds the walls, asks whether the program may run behind them, names
+/// its pipes and writes the record. Only then it lets the tree run.
+fn begin(
+    plan: &LaunchPlan,
+    preflight: impl FnOnce() -> Result<(), String>,
+    pipes: [Option<Unnamed>; 2],
+    places: &Places,
+    given: &Given<'_>,
+) -> Result<Launch, LaunchError> {
     let begun = launch(plan, given)?;
-    let recorded = || {
+    let let_go = || {
+        preflight().map_err(LaunchError::Plan)?;
+        let mut pipes = pipes.into_iter().flatten();
+        pipes.try_for_each(Unnamed::name).map_err(on(plan.name.as_ref()))?;
         places
             .folders
             .write(&Record {
@@ -170,7 +183,7 @@ fn begin(plan: &LaunchPlan, places: &Places, given: &Given<'_>) -> Result<Launch
             errno => Err(LaunchError::Go(errno)),
         })
     };
-    if let Err(error) = recorded() {
+    if let Err(error) = let_go() {
         // It runs nothing yet, so there is only init to end, and it ends at once.
         let _ = begun.init.kill();
         let _ = begun.init.wait();

@@ -6,11 +6,12 @@ use rustix::{
     event::epoll::{self, EventData, EventFlags},
     process::{Pid, WaitOptions, waitpid},
 };
-use ten_kernel::{LaunchPlan, kill_orphan, procfs};
+use ten_kernel::{kill_orphan, procfs};
 
 use super::{Warden, introduce_running};
 use crate::{
     front::{Beside, Front},
+    planner::Planned,
     protocol::{LaunchId, ToFront},
     source::{Part, Source},
     tree::{End, LaunchError, News, Tree},
@@ -22,7 +23,7 @@ impl Warden {
         let launched = match self.planner.plan(order) {
             _ if !self.shutdown.leaves_room_for_a_front() => Err(LaunchError::Stopping),
             Err(why) => Err(LaunchError::Plan(why)),
-            Ok(plan) => self.carry_out(launch, &plan, note),
+            Ok(planned) => self.carry_out(launch, planned, note),
         };
         let tree = match launched {
             Ok(tree) => tree,
@@ -52,13 +53,13 @@ impl Warden {
     fn carry_out(
         &self,
         launch: LaunchId,
-        plan: &LaunchPlan,
+        planned: Planned,
         note: Vec<u8>,
     ) -> Result<Tree, LaunchError> {
-        let taken = |tree: &Tree| tree.launch == launch || tree.name() == plan.name;
+        let taken = |tree: &Tree| tree.launch == launch || tree.name() == planned.plan.name;
         match self.trees.values().any(taken) {
-            true => Err(LaunchError::Taken { name: plan.name.clone() }),
-            false => Tree::launch(launch, plan, note, &self.places),
+            true => Err(LaunchError::Taken { name: planned.plan.name }),
+            false => Tree::launch(launch, planned, note, &self.places),
         }
     }
 

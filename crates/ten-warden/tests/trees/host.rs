@@ -11,9 +11,12 @@ use std::{
 };
 
 use ten_kernel::{LaunchPlan, Limits, Mount, Network, Walls};
-use ten_warden::{FrontCommand, Keeping, Options, Planner, Warden, WayOutOptions};
+use ten_warden::{FrontCommand, Keeping, Options, Warden, WayOutOptions};
 
-use crate::front::{Line, Order};
+use crate::{
+    front::{Line, Order},
+    obedient::Obedient,
+};
 
 /// Longer than anything here takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -105,20 +108,6 @@ pub(crate) fn warden(args: Vec<String>) -> ExitCode {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// An order is a plan.
-#[derive(Debug)]
-struct Obedient;
-
-impl Planner for Obedient {
-    fn plan(&self, order: &[u8]) -> Result<LaunchPlan, String> {
-        serde_json::from_slice(order).map_err(|error| error.to_string())
-    }
-
-    fn why_not(&self, _: &[u8], _: &str) -> Option<String> {
-        None
     }
 }
 

@@ -10,6 +10,7 @@
 mod cases;
 mod front;
 mod host;
+mod obedient;
 
 use std::process::ExitCode;
 

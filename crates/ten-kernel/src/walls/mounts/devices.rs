@@ -1,6 +1,6 @@
 //! A /dev with what programs may expect of any machine, and nothing of this one.
 
-use std::path::Path;
+use std::{os::fd::OwnedFd, path::Path};
 
 use rustix::{
     fs::{FileType, Mode, OFlags, mkdirat, mknodat, openat, symlinkat},
@@ -24,7 +24,7 @@ const LINKS: [(&str, &str); 5] = [
 const SIZE: &str = "64k";
 const FILES: &str = "256";
 
-pub(super) fn make() -> Result<(), Failure> {
+pub(super) fn make() -> Result<OwnedFd, Failure> {
     let at = Path::new("/dev");
     let failed = || Failure::on(Step::MountDevices, at);
     let nosuid = MountAttrFlags::MOUNT_ATTR_NOSUID;
@@ -54,5 +54,6 @@ pub(super) fn make() -> Result<(), Failure> {
     };
     terminals().map_err(Failure::on(Step::MountDevices, &at.join("pts")))?;
     let memory = || move_to(&private(0o1777)?, &folder("shm")?);
-    memory().map_err(Failure::on(Step::MountDevices, &at.join("shm")))
+    memory().map_err(Failure::on(Step::MountDevices, &at.join("shm")))?;
+    Ok(dev)
 }

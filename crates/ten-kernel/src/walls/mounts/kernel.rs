@@ -111,15 +111,17 @@ impl Covers {
 
 /// Where the host's own /proc is partly hidden from us, the kernel refuses a new one in a
 /// user namespace (mount_too_revealing), and so do we.
-pub(super) fn proc(covers: &mut Covers) -> Result<(), Failure> {
+pub(super) fn proc(covers: &mut Covers) -> Result<OwnedFd, Failure> {
     let at = Path::new("/proc");
     let failed = || Failure::on(Step::MountProc, at);
     let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed())?;
-    attach(&mount(&fs, inert()).map_err(failed())?, at, true, Step::MountProc)?;
+    let proc = mount(&fs, inert()).map_err(failed())?;
+    attach(&proc, at, true, Step::MountProc)?;
     for part in HOST_WIDE.map(Path::new) {
         unless_missing(read_only_over_itself(part), Step::MountProc, part)?;
     }
-    covers.over_all(&SECRETIVE_PROC, Step::MountProc)
+    covers.over_all(&SECRETIVE_PROC, Step::MountProc)?;
+    Ok(proc)
 }
 
 /// The host's own, which is read-only by now, with holes. It names the network devices of the

@@ -22,7 +22,6 @@ fn answer_of(code: &[sock_filter], architecture: u32, number: u32, arguments: [u
                 let from = k as usize;
                 loaded = u32::from_le_bytes(data[from..from + 4].try_into().unwrap());
             }
-            BPF_JMP if code & 0xf0 == BPF_JA => at += k as usize,
             BPF_JMP => at += usize::from(if holds { jt } else { jf }),
             BPF_RET => return k,
             other => panic!("no such instruction: {other}"),
@@ -58,6 +57,27 @@ fn every_listed_call_is_refused_and_the_usual_ones_pass() {
     }
     for call in [libc::SYS_read, libc::SYS_execve, libc::SYS_ptrace, libc::SYS_prctl] {
         assert_eq!(answer_to(call, [u64::MAX; 2]), libc::SECCOMP_RET_ALLOW, "{call}");
+    }
+}
+
+#[test]
+fn every_number_is_answered_as_it_is_listed() {
+    let code =
+        refusals(vec![(3, Errno::PERM), (9, Errno::NOSYS), (4, Errno::PERM), (8, Errno::PERM)]);
+    let code = [vec![load(NUMBER)], code, vec![allow()]].concat();
+    let answers: Vec<_> = (0..12).map(|number| answer_of(&code, 0, number, [0; 2])).collect();
+    let (pass, perm, nosys) =
+        (libc::SECCOMP_RET_ALLOW, refused(Errno::PERM), refused(Errno::NOSYS));
+    let want = [pass, pass, pass, perm, perm, pass, pass, pass, perm, nosys, pass, pass];
+    assert_eq!(answers, want);
+    let code = filter(Keeps::Programs(Network::Host));
+    for call in 0..1024 {
+        let want = match call {
+            call if ABSENT.contains(&call) => nosys,
+            call if FORBIDDEN.contains(&call) => perm,
+            _ => pass,
+        };
+        assert_eq!(answer_of(&code, ARCHITECTURE, number(call), [0; 2]), want, "{call}");
     }
 }
 

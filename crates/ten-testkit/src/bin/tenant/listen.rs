@@ -77,6 +77,7 @@ fn serve_unix(listener: UnixListener, routes: &Arc<Routes>) {
 
 /// A client that goes away is its own affair.
 fn spawn(stream: Box<dyn Stream>, routes: &Arc<Routes>) {
+    routes.accepted();
     let routes = Arc::clone(routes);
     thread::spawn(move || {
         let _ = http::serve(stream, |exchange| routes.answer(exchange));

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/` | says its `TENEMENT_INSTANCE` |
 //! | `/pid`, `/env`, `/fds`, `/proc` | what it sees: own pid, environment, open files, pids in /proc |
-//! | `/count` | requests that this process has had |
+//! | `/count`, `/connections` | requests that this process has had, connections it has accepted |
 //! | `/headers` | the request as it arrived |
 //! | `/slow?ms=` | answers after that |
 //! | `/crowd?ms=` | the same, with the most that ever were in it at one time, and which of all it was |
@@ -41,6 +41,7 @@ use crate::{family, hoard::hoard, http::Exchange};
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     requests: AtomicU64,
+    connections: AtomicU64,
     /// What `/health` answers; 0 until one is set.
     health: AtomicU64,
     crowd: Mutex<Crowd>,
@@ -55,6 +56,10 @@ struct Crowd {
 }
 
 impl Routes {
+    pub(crate) fn accepted(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn answer(&self, exchange: &mut Exchange) -> io::Result<()> {
         let count = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let path = exchange.path.clone();
@@ -63,6 +68,10 @@ impl Routes {
             "/pid" => exchange.reply(200, &process::id().to_string()),
             "/env" => exchange.reply(200, &environment()),
             "/count" => exchange.reply(200, &count.to_string()),
+            "/connections" => {
+                let connections = self.connections.load(Ordering::Relaxed);
+                exchange.reply(200, &connections.to_string())
+            }
             "/headers" => exchange.reply(200, &request_head(exchange)),
             "/health" => self.health(exchange),
             "/fds" => told(exchange, open_files()),
