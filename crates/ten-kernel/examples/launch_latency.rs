@@ -14,7 +14,8 @@ use std::{
 
 use rustix::event::{PollFd, PollFlags, poll};
 use ten_kernel::{
-    CgroupTree, Given, LaunchPlan, Leaf, Link, Mount, Network, Report, Uplink, User, Walls, launch,
+    Blanks, CgroupTree, Given, LaunchPlan, Leaf, Link, Mount, Network, Report, Uplink, User, Walls,
+    launch,
 };
 
 fn main() {
@@ -69,10 +70,14 @@ fn main() {
         };
 
         let plan = LaunchPlan { user, folders: vec![own.path().into()], ..plan(walls) };
+        // Not made beforehand: how long all of it takes is what is measured.
+        let blanks = Blanks::default;
         let link = || uplink.as_ref().map(|uplink| uplink.link().unwrap());
         let (out, err, cgroup) = (&stdout, &stderr, leaf.as_ref());
-        measure(name, rounds, || once(&plan, &given(cgroup, [out, err], link().as_ref())));
-        let weight = weigh(&plan, &given(cgroup, [out, err], link().as_ref()));
+        measure(name, rounds, || {
+            once(&plan, &given(cgroup, [out, err], link().as_ref(), &blanks()))
+        });
+        let weight = weigh(&plan, &given(cgroup, [out, err], link().as_ref(), &blanks()));
         println!("{:>24}  init: {weight}", "");
         if let Some(uplink) = uplink {
             uplink.remove().unwrap();
@@ -88,8 +93,9 @@ fn given<'a>(
     cgroup: Option<&'a Leaf>,
     [stdout, stderr]: [&'a OwnedFd; 2],
     link: Option<&'a Link>,
+    blanks: &'a Blanks,
 ) -> Given<'a> {
-    Given { cgroup, stdout, stderr, activation: None, link }
+    Given { cgroup, stdout, stderr, activation: None, link, blanks }
 }
 
 fn plan(walls: Walls) -> LaunchPlan {

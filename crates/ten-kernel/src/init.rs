@@ -123,7 +123,8 @@ fn prepare(
         }
         Walls::Namespaces { hostname, network, mounts } => {
             let network = (*network, given.link);
-            let own = walls::build(ids, hostname, network, mounts, &held.shown, take_on)?;
+            let own =
+                walls::build(ids, hostname, network, mounts, (&held.shown, given.blanks), take_on)?;
             set_no_new_privs(true).map_err(Failure::of(Step::NoNewPrivileges))?;
             walls::close(network.0, &own, [given.stdout, given.stderr])?;
         }
@@ -158,6 +159,7 @@ fn keep_only(
         vec![ends.null.as_raw_fd(), ends.stdout, ends.stderr, reporter.as_fd().as_raw_fd()];
     keep.extend(ends.activation);
     keep.extend(given.link.iter().flat_map(|link| link.holds()));
+    keep.extend(given.blanks.holds());
     keep.extend(outside.map(AsRawFd::as_raw_fd));
     keep.extend(ends.porter.as_ref().map(AsRawFd::as_raw_fd));
     close_all_but(keep).map_err(Failure::of(Step::Descriptors))?;

@@ -15,7 +15,7 @@ use crate::{
     report::{ReportEnd, Reporter},
     signals, title,
     uplink::Link,
-    walls::{self, Ids},
+    walls::{self, Blanks, Ids},
 };
 
 /// What a tree is given beside its plan. Its init and its program get copies.
@@ -31,6 +31,8 @@ pub struct Given<'a> {
     pub activation: Option<&'a OwnedFd>,
     /// Its network, where the plan asks for one that leads out.
     pub link: Option<&'a Link>,
+    /// What need not be made for its walls.
+    pub blanks: &'a Blanks,
 }
 
 /// A tree in the making.

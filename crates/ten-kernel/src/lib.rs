@@ -87,3 +87,4 @@ pub use sock_diag::{Listening, SockDiag};
 pub use trash::{IMAGES, NewEntry, PutBackError, Trash, empty_in_child, is_entry};
 pub use uplink::{Link, Uplink, uplink_reaches};
 pub use users::{HostUser, is_root, own_uid};
+pub use walls::{Blanks, Recipe};

@@ -16,6 +16,7 @@ mod syscalls;
 
 use std::{fs, os::fd::OwnedFd, path::PathBuf};
 
+pub use self::mounts::{Blanks, Recipe};
 pub(crate) use self::{
     mounts::replace as replace_tree,
     syscalls::{Keeps, refuse},
@@ -43,7 +44,8 @@ const CAPABILITY_BITS: u32 = 64;
 pub(crate) use self::mounts::part as part_mounts;
 
 /// Builds the walls of [`Walls::Namespaces`](crate::Walls) around this process, which was
-/// born in those namespaces. `shown` is what is bound in place of folders of the same paths.
+/// born in those namespaces. `shown` is what is bound in place of folders of the same paths,
+/// `blanks` what need not be made.
 /// `take_on` is called when nothing is left to do for which one must be root. The places in which
 /// the tree may change something are what it gives.
 pub(crate) fn build(
@@ -51,7 +53,7 @@ pub(crate) fn build(
     hostname: &str,
     (network, link): (Network, Option<&Link>),
     mounts: &[Mount],
-    shown: &[(PathBuf, OwnedFd)],
+    (shown, blanks): (&[(PathBuf, OwnedFd)], &Blanks),
     take_on: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<Vec<OwnedFd>, Failure> {
     ids.map_or(Ok(()), map)?;
@@ -66,7 +68,7 @@ pub(crate) fn build(
         Network::Loopback => raise_loopback()?,
         Network::Uplink => link.ok_or(Errno::INVAL).map_err(Failure::of(Step::Link))?.enter()?,
     }
-    let own = mounts::make(network, mounts, shown)?;
+    let own = mounts::make(network, mounts, shown, blanks)?;
     drop_bounding_set().map_err(Failure::of(Step::Capabilities))?;
     take_on()?;
     drop_capabilities().map_err(Failure::of(Step::Capabilities))?;

@@ -11,7 +11,8 @@
 //! service, no instance and no policy, parses nothing from a network, and has one thread.
 //! What runs elsewhere is the front's end of both: [`client`] and [`Keeper`].
 
-pub mod client;
+pub mod ahead;
+mod client;
 mod front;
 mod keeper;
 mod leftovers;

@@ -2,6 +2,7 @@
 //! no processes of a predecessor.
 
 use std::{
+    cell::RefCell,
     fs::File,
     io::{self, Write},
     net::SocketAddr,
@@ -20,6 +21,7 @@ use ten_kernel::{
 };
 
 use crate::{
+    ahead::Ahead,
     front::FrontCommand,
     keeper::Keeping,
     leftovers::{self, LeftoverError},
@@ -176,7 +178,8 @@ impl Warden {
             .map_err(errno("become the reaper of orphans"))?;
         raise_open_files().map_err(errno("raise the limit of open files"))?;
         let way_out = WayOut::prepare(options.way_out.clone());
-        let places = Places { folders, cgroups, way_out, boot_id };
+        let (blanks, recipe) = (Ahead::none(), RefCell::default());
+        let places = Places { folders, cgroups, way_out, blanks, recipe, boot_id };
         Self::new(options, lock, places, addresses, boot).map_err(errno("set up the event loop"))
     }
 }

@@ -13,21 +13,24 @@
 mod launch;
 
 use std::{
-    cell::OnceCell,
+    cell::{OnceCell, RefCell},
     io::{self, ErrorKind},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     rc::Rc,
+    time::Instant,
 };
 
 use rustix::process::Signal;
 use ten_kernel::{
-    CgroupError, CgroupTree, Child, Door, Failure, KILL_ORDER, Leaf, Link, Report, ReportEnd,
-    SCRATCH_IN_IMAGE, Storage, Watch, discard_bare, reach_socket, reach_socket_below,
+    Blanks, CgroupError, CgroupTree, Child, Door, Failure, KILL_ORDER, LaunchPlan, Leaf, Link,
+    Recipe, Report, ReportEnd, SCRATCH_IN_IMAGE, Storage, Watch, discard_bare, reach_socket,
+    reach_socket_below,
 };
 
 pub(crate) use self::launch::LaunchError;
 use crate::{
+    ahead::Ahead,
     protocol::{Cgroup, Exit, LaunchId, Runs},
     record::RunDir,
     way_out::WayOut,
@@ -39,7 +42,34 @@ pub(crate) struct Places {
     pub(crate) folders: RunDir,
     pub(crate) cgroups: Option<CgroupTree>,
     pub(crate) way_out: WayOut,
+    /// For the walls of the next tree.
+    pub(crate) blanks: Ahead<Blanks>,
+    /// Which those of the last were: the next is mostly like it.
+    pub(crate) recipe: RefCell<Recipe>,
     pub(crate) boot_id: String,
+}
+
+impl Places {
+    /// What need not be made for the walls of this plan.
+    fn blanks(&self, plan: &LaunchPlan) -> Blanks {
+        let recipe = Recipe::of(plan);
+        if recipe == Recipe::default() {
+            return Blanks::default();
+        }
+        self.recipe.replace(recipe);
+        self.blanks.take().unwrap_or_default()
+    }
+
+    /// When there is something to be made for the next tree.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.way_out.due().into_iter().chain(self.blanks.due()).min()
+    }
+
+    /// Makes it.
+    pub(crate) fn act(&self, now: Instant) {
+        self.way_out.act(now);
+        self.blanks.act(now, || Blanks::like(&self.recipe.borrow()));
+    }
 }
 
 /// Our ends of a tree: what it writes, the way in, and what tells the use of its storage, once

@@ -361,13 +361,13 @@ impl Warden {
             self.start_front();
         }
         self.look_everywhere(now);
-        self.places.way_out.act(now);
+        self.places.act(now);
         self.act_on_deadline(now);
     }
 
     fn timeout(&self) -> Option<Timespec> {
         let own = [self.next_front, self.shutdown.deadline()];
-        let next = own.into_iter().chain([self.sought.next(), self.places.way_out.due()]);
+        let next = own.into_iter().chain([self.sought.next(), self.places.due()]);
         let next = next.flatten().min()?;
         let left = next.saturating_duration_since(Instant::now());
         Some(Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() })

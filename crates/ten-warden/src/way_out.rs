@@ -4,14 +4,13 @@
 //! be made, each start that asks tries again: an operator may have mended the host meanwhile.
 //!
 //! A network for the next tree is made before, too: it takes a millisecond, which is what a wake may
-//! take altogether. Of many that start at once the others make their own.
+//! take altogether.
 
-use std::{
-    cell::{Cell, RefCell},
-    time::{Duration, Instant},
-};
+use std::{cell::RefCell, time::Instant};
 
 use ten_kernel::{Failure, Link, Uplink};
+
+use crate::ahead::Ahead;
 
 /// What a server needs to know of it.
 #[derive(Debug, Clone)]
@@ -22,30 +21,21 @@ pub struct WayOutOptions {
     pub expected: bool,
 }
 
-/// How long nobody must have asked before the next network is made: who asks now should not wait.
-const QUIET: Duration = Duration::from_millis(20);
-
 #[derive(Debug)]
 pub(crate) struct WayOut {
     device: String,
     uplink: RefCell<Option<Uplink>>,
     /// For the next tree that asks.
-    spare: RefCell<Option<Link>>,
-    /// When there has to be one.
-    due: Cell<Option<Instant>>,
+    next: Ahead<Link>,
 }
 
 impl WayOut {
     pub(crate) fn prepare(options: WayOutOptions) -> Self {
-        let way_out = Self {
-            device: options.device,
-            uplink: RefCell::default(),
-            spare: RefCell::default(),
-            due: Cell::default(),
-        };
+        let way_out =
+            Self { device: options.device, uplink: RefCell::default(), next: Ahead::none() };
         if options.expected {
             match way_out.open() {
-                Ok(()) => way_out.due.set(Some(Instant::now())),
+                Ok(()) => way_out.next.expect(),
                 Err(failure) => {
                     tracing::warn!("instances with a private network will not start: {failure}");
                 }
@@ -56,26 +46,17 @@ impl WayOut {
 
     /// A network for one more tree.
     pub(crate) fn link(&self) -> Result<Link, Failure> {
-        let link = self.spare.take().map_or_else(|| self.make(), Ok)?;
-        self.due.set(Some(Instant::now() + QUIET));
-        Ok(link)
+        self.next.take().map_or_else(|| self.make(), Ok)
     }
 
     /// When the next network has to be made.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.due.get()
+        self.next.due()
     }
 
     /// Makes it.
     pub(crate) fn act(&self, now: Instant) {
-        if self.due.get().is_none_or(|due| due > now) {
-            return;
-        }
-        self.due.set(None);
-        if self.spare.borrow().is_none() {
-            // Where it cannot be made, the tree that needs it says why.
-            self.spare.replace(self.make().ok());
-        }
+        self.next.act(now, || self.make());
     }
 
     fn make(&self) -> Result<Link, Failure> {
@@ -93,7 +74,7 @@ impl WayOut {
 
     /// Takes it down. There are no trees any more.
     pub(crate) fn remove(&self) {
-        self.spare.take();
+        self.next.discard();
         if let Some(Err(failure)) = self.uplink.borrow_mut().take().map(Uplink::remove) {
             tracing::warn!("{failure}");
         }

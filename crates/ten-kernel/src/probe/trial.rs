@@ -23,6 +23,7 @@ use crate::{
     report::{Report, ReportEnd, Reporter},
     uplink::{self, Link, Uplink},
     users::is_root,
+    walls::Blanks,
 };
 
 /// A start takes some milliseconds. A machine on which it takes this long has other troubles.
@@ -100,7 +101,8 @@ fn start_and_end(network: Network, link: Option<&Link>) -> Result<(), Failure> {
         },
         limits: Limits::default(),
     };
-    let given = Given { cgroup: None, stdout: &stdout, stderr: &stderr, activation: None, link };
+    let (stdout, stderr, blanks) = (&stdout, &stderr, &Blanks::default());
+    let given = Given { cgroup: None, stdout, stderr, activation: None, link, blanks };
     let tree = launch(&plan, &given)?;
     let started = go(&tree.report).and_then(|()| outcome(&tree.report));
     // Its namespace ends with it.

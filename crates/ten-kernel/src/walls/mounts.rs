@@ -6,8 +6,12 @@
 //! Nothing is unmounted: what a private place covers stays covered, because inside nobody
 //! may unmount.
 
+mod blanks;
 mod devices;
 mod kernel;
+
+use blanks::Kind;
+pub use blanks::{Blanks, Recipe};
 
 use std::{
     fs::{DirBuilder, OpenOptions},
@@ -60,6 +64,7 @@ pub(super) fn make(
     network: Network,
     mounts: &[Mount],
     shown: &[(PathBuf, OwnedFd)],
+    blanks: &Blanks,
 ) -> Result<Vec<OwnedFd>, Failure> {
     let sources = mounts.iter().map(|mount| source(mount, shown));
     let sources = sources.collect::<Result<Vec<_>, _>>()?;
@@ -70,9 +75,9 @@ pub(super) fn make(
         match (mount, source) {
             (Mount::Proc, _) => own.push(kernel::proc(&mut covers)?),
             (Mount::Sys, _) => kernel::sys(network, &mut covers)?,
-            (Mount::Devices, _) => own.push(devices::make()?),
+            (Mount::Devices, _) => own.push(devices::make(blanks)?),
             (Mount::Private { at, mode }, _) => {
-                own.push(private_place(at, *mode)?);
+                own.push(private_place(at, *mode, blanks)?);
                 store = Some(at);
             }
             (Mount::Text { at, text }, _) => {
@@ -162,8 +167,8 @@ fn text_file(own: &Path, at: &Path, text: &str) -> Result<(), Errno> {
     unlink(own)
 }
 
-fn private_place(at: &Path, mode: u32) -> Result<OwnedFd, Failure> {
-    let tree = private(mode).map_err(Failure::on(Step::MountPrivate, at))?;
+fn private_place(at: &Path, mode: u32, blanks: &Blanks) -> Result<OwnedFd, Failure> {
+    let tree = blanks.take(Kind::Place(mode)).map_err(Failure::on(Step::MountPrivate, at))?;
     attach(&tree, at, true, Step::MountPrivate)?;
     Ok(tree)
 }

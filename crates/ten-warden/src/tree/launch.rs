@@ -99,6 +99,7 @@ impl Tree {
         let ((stdout, out), (stderr, err)) = (pipe(&stdout)?, pipe(&stderr)?);
         let activation = activation(plan)?;
         let link = wants_out(plan).then(|| places.way_out.link()).transpose()?;
+        let blanks = places.blanks(plan);
         let cgroup = places.cgroups.as_ref().map(|tree| tree.leaf(&plan.name)).transpose()?;
         let cgroup_name = cgroup.as_ref().map(name_of).transpose()?;
         let begun = limit(&plan.limits, places.cgroups.as_ref().zip(cgroup.as_ref()))
@@ -110,6 +111,7 @@ impl Tree {
                     stderr: &stderr.writer,
                     activation: activation.as_ref(),
                     link: link.as_ref(),
+                    blanks: &blanks,
                 };
                 begin(plan, preflight, [out, err], places, &given)
             });

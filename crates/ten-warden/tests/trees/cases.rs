@@ -1,5 +1,6 @@
 //! What must hold.
 
+mod beforehand;
 mod commands;
 mod floods;
 mod moving;
@@ -15,7 +16,6 @@ use ten_warden::Exit;
 use crate::{
     front::{Line, Order},
     host::{Host, Level, Setting, signal_pid},
-    obedient::REFUSED,
 };
 
 type Case = fn(&mut Host);
@@ -28,7 +28,7 @@ pub(crate) const EACH_LEVEL: &[(&str, CaseOfLevel)] = &[
     ("a_flood_of_signals_hides_no_end_and_no_order", floods::of_signals),
     ("ends_are_reported_exactly", ends_are_reported_exactly),
     ("failures_name_step_and_reason", failures_name_step_and_reason),
-    ("what_may_not_run_never_does", what_may_not_run_never_does),
+    ("what_may_not_run_never_does", beforehand::what_may_not_run_never_does),
     ("the_environment_is_the_plans", the_environment_is_the_plans),
     ("no_descriptor_too_many", no_descriptor_too_many),
     ("activation", activation),
@@ -52,6 +52,7 @@ pub(crate) const EACH_SETTING: &[(&str, Case)] = &[
     ("the_tree_is_read_only", the_tree_is_read_only),
     ("powerless", powerless),
     ("binds", binds),
+    ("places_made_beforehand_are_like_any", beforehand::places_are_like_any),
     ("a_network_of_its_own", network::a_network_of_its_own),
     (
         "what_it_is_given_tells_of_no_other_network",
@@ -160,21 +161,6 @@ fn failures_name_step_and_reason(host: &mut Host, level: Level) {
         reason.starts_with("cannot enter the working folder: /etc/passwd: Not a directory"),
         "{reason}"
     );
-}
-
-/// Its walls are there when it is refused, and go again.
-fn what_may_not_run_never_does(host: &mut Host, level: Level) {
-    let ran = host.folder().join("ran");
-    let (launch, mut plan) = host.plan(level, &format!("touch {}; echo the-end", ran.display()));
-    plan.scratch = Some(host.folder().join("scratch"));
-    let mut refused = plan.clone();
-    refused.env.push((REFUSED.into(), "it would see too much".into()));
-    host.launch(launch, refused);
-    assert_eq!(host.failure_of(launch), "it would see too much");
-    assert!(!ran.exists() && !host.folder().join("scratch").exists());
-    let (again, _) = host.plan(level, "");
-    host.finish(again, plan);
-    assert_eq!(ran.exists(), level == Level::Bare, "the other sees it read-only");
 }
 
 fn the_environment_is_the_plans(host: &mut Host, level: Level) {
