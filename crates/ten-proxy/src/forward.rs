@@ -148,6 +148,10 @@ async fn exchange<L: Lease>(
     loop {
         let idle = if reuse { pool.take() } else { None };
         let fresh = idle.is_none();
+        if !fresh {
+            // An instance that does one thing at a time would wait for what comes over the other.
+            drop(lease.connection());
+        }
         let sender = match idle {
             Some(sender) => sender,
             // Rare and large: without the box, every request would have room for it.

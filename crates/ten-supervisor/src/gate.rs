@@ -167,9 +167,11 @@ impl Generation {
             _ if full(word) => Some(word | QUEUED),
             _ => Some(word + 1),
         };
-        let before =
-            self.tally.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok()?;
-        (!full(before)).then(|| self.lease(self.first.take()))
+        let before = self.tally.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, step);
+        // Whoever overtook the first may have all the room there is, and must not wait for what
+        // nobody sends over this.
+        let spare = self.first.take();
+        (!full(before.ok()?)).then(|| self.lease(spare))
     }
 
     /// The queue is empty: whoever comes may enter again.

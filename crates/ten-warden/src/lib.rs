@@ -11,8 +11,8 @@
 //! service, no instance and no policy, parses nothing from a network, and has one thread.
 //! What runs elsewhere is the front's end of both: [`client`] and [`Keeper`].
 
-pub mod ahead;
-mod client;
+mod ahead;
+pub mod client;
 mod front;
 mod keeper;
 mod leftovers;

@@ -42,8 +42,8 @@ pub(crate) struct Places {
     pub(crate) folders: RunDir,
     pub(crate) cgroups: Option<CgroupTree>,
     pub(crate) way_out: WayOut,
-    /// For the walls of the next tree.
-    pub(crate) blanks: Ahead<Blanks>,
+    /// For the walls of the next tree, and of what kind they are.
+    pub(crate) blanks: Ahead<(Recipe, Blanks)>,
     /// Which those of the last were: the next is mostly like it.
     pub(crate) recipe: RefCell<Recipe>,
     pub(crate) boot_id: String,
@@ -56,8 +56,10 @@ impl Places {
         if recipe == Recipe::default() {
             return Blanks::default();
         }
+        // Others would be kept open by its init for nothing.
+        let fitting = self.blanks.take().filter(|(made_for, _)| *made_for == recipe);
         self.recipe.replace(recipe);
-        self.blanks.take().unwrap_or_default()
+        fitting.map_or_else(Blanks::default, |(_, blanks)| blanks)
     }
 
     /// When there is something to be made for the next tree.
@@ -68,7 +70,10 @@ impl Places {
     /// Makes it.
     pub(crate) fn act(&self, now: Instant) {
         self.way_out.act(now);
-        self.blanks.act(now, || Blanks::like(&self.recipe.borrow()));
+        self.blanks.act(now, || {
+            let recipe = self.recipe.borrow().clone();
+            Blanks::like(&recipe).map(|blanks| (recipe, blanks))
+        });
     }
 }
 

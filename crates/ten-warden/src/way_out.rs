@@ -46,7 +46,9 @@ impl WayOut {
 
     /// A network for one more tree.
     pub(crate) fn link(&self) -> Result<Link, Failure> {
-        self.next.take().map_or_else(|| self.make(), Ok)
+        let link = self.next.take().map_or_else(|| self.make(), Ok);
+        // Who asks next finds out whether it can be made by then.
+        link.inspect_err(|_| self.next.discard())
     }
 
     /// When the next network has to be made.

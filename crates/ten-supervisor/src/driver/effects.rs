@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ten_domain::{InstanceName, Listen, Network, Refusal, Weight};
+use ten_domain::{InstanceName, Listen, Network, Protocol, Refusal, Weight};
 use ten_logs::{Logs, Stream};
 use ten_store::Origin;
 use ten_warden::{LaunchId, Output};
@@ -14,7 +14,7 @@ use crate::{
     Denied, Done, Order,
     gate::{Birth, Generation},
     instance::{Goal, Note, Process, Timer, Watch},
-    machine::{Effect, Event, Why},
+    machine::{Effect, Event, Phase, Why},
     ports::IN_A_NETWORK_OF_ITS_OWN,
     probe::{self, Found, Place},
     scribe::Fact,
@@ -147,6 +147,10 @@ impl Driver {
         let requests = Arc::clone(&instance.entry.requests);
         let (protocol, request_timeout) = (instance.spec.protocol, instance.spec.request_timeout);
         let max = instance.spec.concurrency.max;
+        // Nobody is let in where it is to end by now. And where requests share a connection, who
+        // comes second may open it first, and wait in vain beside one over which nothing comes.
+        let starts = matches!(instance.machine.phase(), Phase::Starting { .. });
+        let spare = found.by.filter(|_| starts && protocol == Protocol::Http1);
         let Some(process) = instance.process.as_mut() else { return };
         let birth = Birth {
             instance: name.clone(),
@@ -158,7 +162,7 @@ impl Driver {
             requests,
             notices,
         };
-        process.generation = Some(Generation::new(birth, found.by));
+        process.generation = Some(Generation::new(birth, spare));
     }
 
     /// Gives leases to those who wait, as long as there is room, and sees to it that who goes

@@ -301,3 +301,12 @@ fn a_connection_that_nobody_waits_for_is_closed() {
         assert_eq!((&its).read(&mut [0]).unwrap(), 0);
     }
 }
+
+#[test]
+fn who_overtakes_the_first_does_not_wait_for_its_connection() {
+    let (ours, its) = UnixStream::pair().unwrap();
+    let (generation, _seen) = found_by(Some(ours), 1);
+    let _overtook = generation.enter().unwrap();
+    assert!(generation.next_turn().is_none());
+    assert_eq!((&its).read(&mut [0]).unwrap(), 0);
+}

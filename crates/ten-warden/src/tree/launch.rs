@@ -11,8 +11,8 @@ use std::{
 
 use rustix::io::Errno;
 use ten_kernel::{
-    CgroupError, Failure, Given, Launch, LaunchPlan, Leaf, LimitError, Network, Walls, launch,
-    limit, listen_unix, remove_socket,
+    CgroupError, Failure, Given, Launch, LaunchPlan, Leaf, LimitError, Network, Walls, has_image,
+    launch, limit, listen_unix, remove_socket,
 };
 
 use super::{Ends, Places, Tree};
@@ -163,9 +163,16 @@ fn begin(
     places: &Places,
     given: &Given<'_>,
 ) -> Result<Launch, LaunchError> {
+    // Init moves data into an image and makes filesystems: not for one that may not run.
+    let asks_first = plan.storage.as_ref().is_some_and(|it| it.limit.is_some() || has_image(it));
+    let mut preflight = Some(preflight);
+    let mut ask = || preflight.take().map_or(Ok(()), |ask| ask().map_err(LaunchError::Plan));
+    if asks_first {
+        ask()?;
+    }
     let begun = launch(plan, given)?;
     let let_go = || {
-        preflight().map_err(LaunchError::Plan)?;
+        ask()?;
         let mut pipes = pipes.into_iter().flatten();
         pipes.try_for_each(Unnamed::name).map_err(on(plan.name.as_ref()))?;
         places

@@ -2,10 +2,11 @@
 
 use std::{
     fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
-use ten_kernel::{Mount, Walls};
+use ten_kernel::{LaunchPlan, Mount, Storage, Walls};
 
 use crate::{
     host::{Host, Level, Setting},
@@ -20,7 +21,11 @@ const LOOK: &str = "sed -E 's/^[0-9]+ [0-9]+ [0-9]+:[0-9]+ //' /proc/self/mounti
 
 pub(super) fn places_are_like_any(host: &mut Host) {
     let pid = host.warden_pid();
-    let held = || fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    // What is mounted nowhere has no path but its own root.
+    let held = || {
+        let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+        fds.filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == Path::new("/"))).count()
+    };
     let look = |host: &mut Host| {
         let (launch, mut plan) = host.plan(Level::Namespaces, &format!("{LOOK}; echo the-end"));
         if let Walls::Namespaces { mounts, .. } = &mut plan.walls {
@@ -42,17 +47,30 @@ pub(super) fn places_are_like_any(host: &mut Host) {
     assert!(!first.contains("left"), "{first}");
 }
 
-/// Its walls are there when it is refused, and go again.
+/// Its walls are being built when it is refused, and go again; but where its storage is limited,
+/// nothing was begun.
 pub(super) fn what_may_not_run_never_does(host: &mut Host, level: Level) {
     let ran = host.folder().join("ran");
     let (launch, mut plan) = host.plan(level, &format!("touch {}; echo the-end", ran.display()));
     plan.scratch = Some(host.folder().join("scratch"));
     let mut refused = plan.clone();
     refused.env.push((REFUSED.into(), "it would see too much".into()));
-    host.launch(launch, refused);
-    assert_eq!(host.failure_of(launch), "it would see too much");
+    let data_dir = host.folder().join("limited");
+    let limited = Storage {
+        folders: vec![data_dir.join("app/a")],
+        home: data_dir.join("images/a"),
+        limit: Some(64 << 20),
+        data_dir,
+    };
+    let children = [None, Some(limited)].map(|storage| {
+        let (launch, _) = host.plan(level, "");
+        host.launch(launch, LaunchPlan { storage, ..refused.clone() });
+        let reason = host.failure_of(launch);
+        let children = reason.strip_prefix("it would see too much, ").expect("the reason");
+        children.strip_suffix(" children").unwrap().parse::<u32>().unwrap()
+    });
+    assert_eq!(children[0], children[1] + 1);
     assert!(!ran.exists() && !host.folder().join("scratch").exists());
-    let (again, _) = host.plan(level, "");
-    host.finish(again, plan);
+    host.finish(launch, plan);
     assert_eq!(ran.exists(), level == Level::Bare, "the other sees it read-only");
 }
