@@ -282,6 +282,21 @@ fn what_never_wrote_costs_nothing() {
     house.nothing_is_left();
 }
 
+/// To read one that has held very many files would take the warden as long as if they were there.
+#[test]
+fn a_folder_that_was_full_is_not_looked_through() {
+    let Some(house) = House::new() else { return };
+    let storage = house.storage(None);
+    let meter = house.within(Some(4 * MIB), |held| {
+        let files: Vec<_> = (0..800).map(|i| at(&held, 1).join(format!("{i:0>200}"))).collect();
+        files.iter().for_each(|file| fs::write(file, "").unwrap());
+        files.iter().for_each(|file| fs::remove_file(file).unwrap());
+        held.meter.unwrap()
+    });
+    discard_bare(&meter, &storage).unwrap();
+    assert!(house.image().exists(), "it was written into");
+}
+
 /// An operator's loop device takes no lock of ours.
 #[test]
 fn who_mounts_one_by_hand_is_joined() {
