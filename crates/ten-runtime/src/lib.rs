@@ -179,6 +179,16 @@ pub enum PlanError {
         /// What `user` says.
         user: String,
     },
+    /// A name of somebody whose number may be another instance's.
+    #[error(
+        "user = {user:?} has the uid {uid}, one of those that ten gives to instances of their own; give that user another, or set user = \"dynamic\""
+    )]
+    UserOfTen {
+        /// What `user` says.
+        user: String,
+        /// Whose that is.
+        uid: u32,
+    },
     /// It cannot be said whether there is such a user.
     #[error("user = {user:?} cannot be looked up: {source}")]
     UserLookup {

@@ -58,6 +58,9 @@ impl Person {
             found.map_err(|source| PlanError::UserLookup { user: named(&spec.user), source })?;
         let found = found.ok_or_else(|| PlanError::UserUnknown { user: named(&spec.user) })?;
         let HostUser { name, uid, gid, groups, home } = found;
+        if User::OF_TEN.contains(&uid) {
+            return Err(PlanError::UserOfTen { user: named(&spec.user), uid });
+        }
         let user = ten_kernel::User::Named { uid, gid, groups };
         Ok(Self { user, home: Some(home), name: Some(name), own: None })
     }

@@ -1,7 +1,7 @@
 use std::ffi::OsString;
 
 use ten_domain::*;
-use ten_kernel::{Mount, Walls};
+use ten_kernel::{HostUser, Mount, Walls};
 
 use super::*;
 
@@ -195,6 +195,23 @@ fn users_are_looked_up_beforehand() {
     // It is not asked for again.
     known.users[0].1.home = "/as/it/was".into();
     assert_eq!(known.user(&nobody).unwrap().unwrap().home, "/as/it/was");
+}
+
+/// Such a user would own the data of the instance that has the number.
+#[test]
+fn no_name_stands_for_a_uid_that_ten_gives() {
+    if !ten_kernel::is_root() {
+        return println!("SKIP only root starts anything as another user");
+    }
+    let user = User::Name("guest".into());
+    let (uid, gid) = (User::OF_TEN.start, 100);
+    let home = "/home/guest".into();
+    let known = HostUser { name: "guest".into(), uid, gid, groups: vec![gid], home };
+    let mut ground = ground();
+    ground.environment.users.push((user.clone(), known));
+    let spec = ServiceSpec { user: Some(user), ..spec(Isolation::Namespace) };
+    let planned = checked_plan(&ground, &spec, &"api:a".parse().unwrap(), 1, &BTreeMap::new());
+    assert!(matches!(planned, Err(PlanError::UserOfTen { .. })), "{planned:?}");
 }
 
 #[test]
