@@ -102,6 +102,7 @@ fn prepare(
     setsid().map_err(Failure::of(Step::Session))?;
     umask(UMASK);
     let ends = keep_only(given, reporter, porter, outside.as_ref())?;
+    title::set(c"ten-init", &format!("ten-init {}", plan.name));
     if plan.walls != Walls::Bare {
         walls::part_mounts()?;
     }
@@ -226,9 +227,8 @@ impl Init {
         let orders = Signals::ahead(KILL_ORDER).map_err(Failure::of(Step::Signals))?;
         let program = program::start(plan, &ends, reporter)?;
         reporter.say(&Report::Started);
-        // Nobody waits for what comes here.
-        title::set(c"ten-init", &format!("ten-init {}", plan.name));
         let bare = plan.walls == Walls::Bare;
+        // Nobody waits for this.
         // SAFETY: this process has one thread. Of what it was born with it uses the plan
         // alone from here on; all else here is descriptors and numbers. No minder starts a
         // thread, and neither calls what allocates in C: `procfs` lists folders without.

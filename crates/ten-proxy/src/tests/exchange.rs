@@ -59,6 +59,28 @@ async fn a_connection_that_is_there_is_used_before_another_is_made() {
 }
 
 #[tokio::test]
+async fn a_connection_that_a_request_does_not_need_is_closed() {
+    let address = instance(async |mut wire| {
+        while wire.request().await.is_some() {
+            wire.write(OK).await;
+        }
+    })
+    .await;
+    let world = World::before(vec![address]);
+    let mut client = world.client().await;
+    client.write(format!("{GET}\r\n")).await;
+    client.request().await.unwrap();
+    world.fleet.in_use(0).await;
+    assert_eq!(world.fleet.pooled(), 1);
+    let (ours, mut its) = UnixStream::pair().unwrap();
+    its.set_nonblocking(true).unwrap();
+    world.fleet.give(ours);
+    client.write(format!("{GET}\r\n")).await;
+    assert!(client.request().await.unwrap().ends_with("ok"));
+    assert_eq!(std::io::Read::read(&mut its, &mut [0]).unwrap(), 0);
+}
+
+#[tokio::test]
 async fn requests_pass_but_for_what_is_ours_to_say() {
     let (address, seen) = answering(OK).await;
     let world = World::before(vec![address]);

@@ -40,6 +40,18 @@ fn found_by(
     (Generation::new(birth, spare), seen)
 }
 
+/// One that was found by a connection, and the process's end of that.
+fn found(max: u32) -> (Arc<Generation>, mpsc::UnboundedReceiver<Notice>, UnixStream) {
+    let (ours, its) = UnixStream::pair().unwrap();
+    its.set_nonblocking(true).unwrap();
+    let (generation, seen) = found_by(Some(ours), max);
+    (generation, seen, its)
+}
+
+fn is_closed(its: &UnixStream) -> bool {
+    matches!((&*its).read(&mut [0]), Ok(0))
+}
+
 /// Whether its holder has been told that the process only waits for it.
 fn is_told(lease: &Lease) -> bool {
     pin!(lease.draining()).poll(&mut Context::from_waker(Waker::noop())).is_ready()
@@ -278,8 +290,7 @@ fn a_process_that_is_reached_elsewhere_keeps_its_count() {
 
 #[test]
 fn the_first_who_waits_gets_the_connection_by_which_it_was_found() {
-    let (ours, _its) = UnixStream::pair().unwrap();
-    let (generation, _seen) = found_by(Some(ours), 9);
+    let (generation, _seen, _its) = found(9);
     let overtakes = generation.enter().unwrap();
     assert!(overtakes.connection().is_none());
     let (first, second) = (generation.next_turn().unwrap(), generation.next_turn().unwrap());
@@ -290,23 +301,23 @@ fn the_first_who_waits_gets_the_connection_by_which_it_was_found() {
 
 #[test]
 fn a_connection_that_nobody_waits_for_is_closed() {
-    // By the process's end, and by that of who took it over and never used it.
+    // Also where somebody waited, and left without having used it.
     for waits in [false, true] {
-        let (ours, its) = UnixStream::pair().unwrap();
-        let (generation, _seen) = found_by(Some(ours), 9);
+        let (generation, _seen, its) = found(9);
+        assert!(!is_closed(&its));
         if waits {
             drop(generation.next_turn().unwrap());
         }
         generation.nobody_waits();
-        assert_eq!((&its).read(&mut [0]).unwrap(), 0);
+        assert!(is_closed(&its));
     }
 }
 
 #[test]
 fn who_overtakes_the_first_does_not_wait_for_its_connection() {
-    let (ours, its) = UnixStream::pair().unwrap();
-    let (generation, _seen) = found_by(Some(ours), 1);
+    let (generation, _seen, its) = found(1);
     let _overtook = generation.enter().unwrap();
+    assert!(!is_closed(&its));
     assert!(generation.next_turn().is_none());
-    assert_eq!((&its).read(&mut [0]).unwrap(), 0);
+    assert!(is_closed(&its));
 }

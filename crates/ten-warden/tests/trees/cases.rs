@@ -415,7 +415,7 @@ fn binds(host: &mut Host) {
     let single = host.folder().join("single");
     fs::write(&single, "a file\n").unwrap();
     let script = format!(
-        "cat app; cat {0}; touch app; touch {1}/kept; ls {2}; echo the-end",
+        "exec 2>&1; cat app; cat {0}; touch app; touch {1}/kept; ls {2}; echo the-end",
         single.display(),
         data.display(),
         host.folder().display()

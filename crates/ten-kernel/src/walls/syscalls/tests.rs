@@ -70,14 +70,22 @@ fn every_number_is_answered_as_it_is_listed() {
         (libc::SECCOMP_RET_ALLOW, refused(Errno::PERM), refused(Errno::NOSYS));
     let want = [pass, pass, pass, perm, perm, pass, pass, pass, perm, nosys, pass, pass];
     assert_eq!(answers, want);
-    let code = filter(Keeps::Programs(Network::Host));
-    for call in 0..1024 {
-        let want = match call {
-            call if ABSENT.contains(&call) => nosys,
-            call if FORBIDDEN.contains(&call) => perm,
-            _ => pass,
-        };
-        assert_eq!(answer_of(&code, ARCHITECTURE, number(call), [0; 2]), want, "{call}");
+    // A clone(2) of these arguments makes a process.
+    let threads = [PROGRAMS, &[libc::SYS_clone]].concat();
+    for (keeps, refuses) in [(Keeps::Programs(Network::Host), &[][..]), (Keeps::Threads, &threads)]
+    {
+        let code = filter(keeps);
+        for call in 0..1024 {
+            let want = match call {
+                call if ABSENT.contains(&call) => nosys,
+                call if FORBIDDEN.contains(&call) || refuses.contains(&call) => perm,
+                // In its own network, or with threads alone, there are no sockets of no family.
+                libc::SYS_socket | libc::SYS_socketpair if keeps == Keeps::Threads => continue,
+                _ => pass,
+            };
+            let answer = answer_of(&code, ARCHITECTURE, number(call), [0; 2]);
+            assert_eq!(answer, want, "{keeps:?} {call}");
+        }
     }
 }
 

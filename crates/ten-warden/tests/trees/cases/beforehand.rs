@@ -2,10 +2,12 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt,
     path::Path,
     time::{Duration, Instant},
 };
 
+use rustix::fs::{major, minor};
 use ten_kernel::{LaunchPlan, Mount, Storage, Walls};
 
 use crate::{
@@ -15,17 +17,12 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// All mounts without their numbers, and what is in two of the places.
-const LOOK: &str = "sed -E 's/^[0-9]+ [0-9]+ [0-9]+:[0-9]+ //' /proc/self/mountinfo | sort
+/// All mounts, and what is in some of the places.
+const LOOK: &str = "cut -d' ' -f3- /proc/self/mountinfo
     ls -lA --time-style=+ /dev /tmp /var/tmp; touch /tmp/left /dev/shm/left /var/tmp/left";
 
 pub(super) fn places_are_like_any(host: &mut Host) {
     let pid = host.warden_pid();
-    // What is mounted nowhere has no path but its own root.
-    let held = || {
-        let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
-        fds.filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to == Path::new("/"))).count()
-    };
     let look = |host: &mut Host| {
         let (launch, mut plan) = host.plan(Level::Namespaces, &format!("{LOOK}; echo the-end"));
         if let Walls::Namespaces { mounts, .. } = &mut plan.walls {
@@ -35,16 +32,44 @@ pub(super) fn places_are_like_any(host: &mut Host) {
         }
         host.finish(launch, plan)
     };
-    let before = held();
     let first = look(host);
     let deadline = Instant::now() + PATIENCE;
-    while host.setting() != Setting::Nobody && held() <= before {
+    while host.setting() != Setting::Nobody && spares(pid).len() < 4 {
         assert!(Instant::now() < deadline, "nothing is made for the next");
         std::thread::yield_now();
     }
-    assert_eq!(look(host), first);
+    let spares = spares(pid);
+    let second = look(host);
+    for device in spares {
+        assert!(
+            second.lines().any(|line| line.starts_with(&device)),
+            "{device} is not in {second}"
+        );
+    }
+    assert_eq!(without_devices(&second), without_devices(&first));
     assert!(first.contains("/var/tmp rw,nosuid,nodev") && first.contains("null"), "{first}");
     assert!(!first.contains("left"), "{first}");
+}
+
+/// The devices of what a process holds that is mounted nowhere, as mountinfo has them. It has no path
+/// but its own root.
+fn spares(pid: u32) -> Vec<String> {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten().map(|fd| fd.path());
+    let mounts = fds.filter(|fd| fs::read_link(fd).is_ok_and(|to| to == Path::new("/")));
+    let device = |fd| fs::metadata(fd).map(|meta| meta.dev());
+    mounts.flat_map(device).map(|device| format!("{}:{} ", major(device), minor(device))).collect()
+}
+
+/// What was looked at, whatever numbers the filesystems have, and in which order they came.
+fn without_devices(look: &str) -> Vec<&str> {
+    let is_number = |text: &str| text.chars().all(|c| c.is_ascii_digit() || c == ':');
+    let lines = look.lines().map(|line| match line.split_once(' ') {
+        Some((device, rest)) if is_number(device) => rest,
+        _ => line,
+    });
+    let mut lines: Vec<_> = lines.collect();
+    lines.sort_unstable();
+    lines
 }
 
 /// Its walls are being built when it is refused, and go again; but where its storage is limited,
