@@ -85,9 +85,9 @@ pub(crate) fn let_in() -> Result<(), Errno> {
     block(libc::SIG_SETMASK, &set_of(&[]))
 }
 
-/// What this process ignores, a bit for each signal, which all its forks have from it. What
-/// has a handler loses that with execve(2), and nothing here changes what is ignored. On no heap, since an init has
-/// another (`heap.rs`).
+/// What this process ignores, a bit for each signal, which all its forks have from it: nothing here
+/// changes it, and what has a handler loses that with execve(2). On no heap, since an init has another
+/// (`heap.rs`).
 static IGNORED: OnceLock<u64> = OnceLock::new();
 
 /// Finds out what [`to_default`] must know, so that no fork has to ask 64 times.

@@ -45,9 +45,8 @@ pub(crate) use self::mounts::part as part_mounts;
 
 /// Builds the walls of [`Walls::Namespaces`](crate::Walls) around this process, which was
 /// born in those namespaces. `shown` is what is bound in place of folders of the same paths,
-/// `blanks` what need not be made.
-/// `take_on` is called when nothing is left to do for which one must be root. The places in which
-/// the tree may change something are what it gives.
+/// `blanks` what need not be made. `take_on` is called when nothing is left to do for which one must
+/// be root. The places in which the tree may change something are what it gives.
 pub(crate) fn build(
     ids: Option<Ids>,
     hostname: &str,

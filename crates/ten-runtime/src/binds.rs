@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use ten_domain::{Bind, InstanceName, ServiceSpec};
 
-use crate::{Ground, PlanError, checked_plan};
+use crate::{Ground, PlanError, Preflight, plan};
 
 /// What has to be shown, read-only, before the command of `spec` and whatever interprets it can
 /// be executed inside the walls. Where the command cannot be found at all, that is nothing.
@@ -13,9 +13,8 @@ pub fn missing_binds(ground: &Ground, spec: &ServiceSpec, name: &InstanceName) -
     let mut spec = spec.clone();
     let mut missing = Vec::new();
     // No variable but PORT depends on the port.
-    while let Err(PlanError::Hidden { bind, .. }) =
-        checked_plan(ground, &spec, name, 0, &BTreeMap::new())
-    {
+    let plan = |spec: &ServiceSpec| plan(ground, spec, name, 0, &BTreeMap::new());
+    while let Err(PlanError::Hidden { bind, .. }) = plan(&spec).and_then(Preflight::passed) {
         if missing.contains(&bind) {
             break;
         }

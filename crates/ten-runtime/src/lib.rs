@@ -249,7 +249,8 @@ pub fn plan(
     }
     let argv: Vec<String> = spec.argv.iter().map(|arg| places.expand(arg)).collect();
     let storage = storage(ground, spec, name, &places.folders);
-    let program = find(&argv[0], &places, &env, &storage)?;
+    let search = env.get("PATH").cloned().unwrap_or_default();
+    let program = find(&argv[0], &places, &search, &storage)?;
     // A command found in PATH may be a tool that needs more of its home than this folder.
     let folder = program.parent().filter(|_| argv[0].contains('/'));
     let walls = walls::raise(ground, spec, name, &places, folder)?;
@@ -260,7 +261,7 @@ pub fn plan(
         name: name.to_string(),
         program,
         argv,
-        env: env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        env: env.into_iter().collect(),
         workdir: places.workdir.clone(),
         folders: created,
         storage: Some(storage),
@@ -273,19 +274,7 @@ pub fn plan(
     };
     let (program, workdir) = (plan.program.clone(), places.workdir);
     let key = ground.key_file.clone();
-    Ok((plan, Preflight { view: walls.view, person, program, workdir, env, key }))
-}
-
-/// The same, once all of that has been asked.
-pub(crate) fn checked_plan(
-    ground: &Ground,
-    spec: &ServiceSpec,
-    name: &InstanceName,
-    port: u16,
-    extra: &BTreeMap<String, String>,
-) -> Result<LaunchPlan, PlanError> {
-    let (plan, preflight) = plan(ground, spec, name, port, extra)?;
-    preflight.check().map(|()| plan)
+    Ok((plan, Preflight { view: walls.view, person, program, workdir, search, key }))
 }
 
 /// The file that a command means. What is in an image is seen from inside alone, where execve(2) says
@@ -293,10 +282,10 @@ pub(crate) fn checked_plan(
 fn find(
     command: &str,
     places: &places::Places,
-    env: &BTreeMap<String, String>,
+    search: &str,
     storage: &Storage,
 ) -> Result<PathBuf, PlanError> {
-    let error = match program::find(command, &places.workdir, env) {
+    let error = match program::find(command, &places.workdir, search) {
         Err(error) if ten_kernel::has_image(storage) => error,
         found => return found,
     };
@@ -360,14 +349,15 @@ pub fn why_not(
     let folder = own.as_ref().and_then(|own| own.parent());
     let view = walls::raise(ground, spec, name, &places, folder).ok()?.view;
     let storage = storage(ground, spec, name, &places.folders);
-    let program = match find(command, &places, &env, &storage) {
+    let search = env.get("PATH").cloned().unwrap_or_default();
+    let program = match find(command, &places, &search, &storage) {
         // Nothing is known of what is in there.
         Ok(program) if places.owns(&program) && ten_kernel::has_image(&storage) => return None,
         Ok(program) => program,
         Err(error) => return Some(error),
     };
     let (view, workdir) = (Some(view?), places.workdir);
-    Preflight { view, person, program, workdir, env, key: None }.check().err()
+    Preflight { view, person, program, workdir, search, key: None }.check().err()
 }
 
 /// What a program of an instance finds around itself, whatever its walls.

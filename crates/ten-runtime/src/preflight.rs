@@ -3,13 +3,12 @@
 //! the plan, because it takes longer, and its walls can be built meanwhile.
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::Read as _,
     path::{Path, PathBuf},
 };
 
-use ten_kernel::open_regular;
+use ten_kernel::{LaunchPlan, open_regular};
 
 use crate::{PlanError, person::Person, program, walls::View};
 
@@ -31,7 +30,8 @@ pub struct Preflight {
     pub(crate) person: Person,
     pub(crate) program: PathBuf,
     pub(crate) workdir: PathBuf,
-    pub(crate) env: BTreeMap<String, String>,
+    /// PATH.
+    pub(crate) search: String,
     /// The server's own.
     pub(crate) key: Option<PathBuf>,
 }
@@ -51,6 +51,11 @@ impl Preflight {
         self.key.as_deref().map_or(Ok(()), |key| keeps(view, &self.person, key))
     }
 
+    /// A plan that has been asked all of it.
+    pub(crate) fn passed((plan, preflight): (LaunchPlan, Self)) -> Result<LaunchPlan, PlanError> {
+        preflight.check().map(|()| plan)
+    }
+
     fn executable(&self, check: &Check<'_>) -> Result<(), PlanError> {
         let mut file = self.program.clone();
         for _ in 0..INTERPRETERS {
@@ -64,7 +69,7 @@ impl Preflight {
                 let is_command = |word: &&str| !word.starts_with('-') && !word.contains('=');
                 let Some(command) = words.find(is_command) else { return Ok(()) };
                 check.visible(&file)?;
-                file = program::find(command, &self.workdir, &self.env)?;
+                file = program::find(command, &self.workdir, &self.search)?;
             }
         }
         Ok(())

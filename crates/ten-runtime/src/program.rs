@@ -1,7 +1,6 @@
 //! Which file a command means.
 
 use std::{
-    collections::BTreeMap,
     io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -10,12 +9,8 @@ use std::{
 use crate::PlanError;
 
 /// Finds the file as execvp(3) would: a name with a slash is a path, taken from the
-/// workdir; any other is looked for in the folders of PATH.
-pub(crate) fn find(
-    program: &str,
-    workdir: &Path,
-    env: &BTreeMap<String, String>,
-) -> Result<PathBuf, PlanError> {
+/// workdir; any other is looked for in the folders of `search`, which is PATH.
+pub(crate) fn find(program: &str, workdir: &Path, search: &str) -> Result<PathBuf, PlanError> {
     if program.contains('/') {
         let path = workdir.join(program);
         return match executable(&path) {
@@ -23,11 +18,11 @@ pub(crate) fn find(
             Err(source) => Err(PlanError::ProgramUnusable { path, source }),
         };
     }
-    let path = env.get("PATH").map(String::as_str).unwrap_or_default();
-    path.split(':')
+    search
+        .split(':')
         .map(|folder| workdir.join(folder).join(program))
         .find(|candidate| executable(candidate).is_ok())
-        .ok_or_else(|| PlanError::ProgramNotFound { program: program.into(), path: path.into() })
+        .ok_or_else(|| PlanError::ProgramNotFound { program: program.into(), path: search.into() })
 }
 
 fn executable(path: &Path) -> io::Result<()> {

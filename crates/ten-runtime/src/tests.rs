@@ -34,7 +34,8 @@ fn layout(services: &[ServiceSpec]) -> Layout {
 }
 
 fn plan_of(spec: &ServiceSpec, name: &str) -> Result<LaunchPlan, PlanError> {
-    checked_plan(&ground(), spec, &name.parse().unwrap(), 30123, &BTreeMap::new())
+    let plan = plan(&ground(), spec, &name.parse().unwrap(), 30123, &BTreeMap::new());
+    plan.and_then(Preflight::passed)
 }
 
 fn env<'a>(plan: &'a LaunchPlan, name: &str) -> Option<&'a str> {
@@ -48,7 +49,8 @@ fn the_environment_is_built_from_nothing() {
     spec.env = vec![("DB".into(), Template::parse("{instance_dir}/app.db").unwrap())];
     let extra = [("DB".to_string(), "over".to_string())].into();
     let name = "api:prod".parse().unwrap();
-    let plan = checked_plan(&ground(), &spec, &name, 30123, &extra).unwrap();
+    let plan = plan(&ground(), &spec, &name, 30123, &extra);
+    let plan = plan.and_then(Preflight::passed).unwrap();
     let names: Vec<_> = plan.env.iter().map(|(name, _)| name.as_str()).collect();
     let want =
         ["APP_X", "DATA_DIR", "DB", "LC_ALL", "PATH", "PORT", "SOCKET_PATH", "TENEMENT_INSTANCE"];
@@ -210,7 +212,7 @@ fn no_name_stands_for_a_uid_that_ten_gives() {
     let mut ground = ground();
     ground.environment.users.push((user.clone(), known));
     let spec = ServiceSpec { user: Some(user), ..spec(Isolation::Namespace) };
-    let planned = checked_plan(&ground, &spec, &"api:a".parse().unwrap(), 1, &BTreeMap::new());
+    let planned = plan(&ground, &spec, &"api:a".parse().unwrap(), 1, &BTreeMap::new());
     assert!(matches!(planned, Err(PlanError::UserOfTen { .. })), "{planned:?}");
 }
 
@@ -227,7 +229,8 @@ fn no_start_shows_the_servers_own_key() {
     let here = workdir(folder.path().to_str().unwrap());
     let shows = |spec: &ServiceSpec, key: &Path| {
         let ground = Ground { key_file: Some(key.into()), ..ground() };
-        match checked_plan(&ground, spec, &"api:a".parse().unwrap(), 1, &BTreeMap::new()) {
+        let plan = plan(&ground, spec, &"api:a".parse().unwrap(), 1, &BTreeMap::new());
+        match plan.and_then(Preflight::passed) {
             Ok(_) => false,
             Err(PlanError::ShowsKey { .. }) => true,
             Err(error) => panic!("{error}"),

@@ -120,7 +120,7 @@ impl Generation {
     }
 
     fn counted(birth: Birth, tally: Arc<Tally>, spare: Option<UnixStream>) -> Arc<Self> {
-        let (dial, first) = (birth.reached.dial(), Spare(Mutex::new(spare)));
+        let (dial, first) = (birth.reached.dial(), Spare::of(spare));
         Arc::new(Self { dial, birth, slot: OnceLock::new(), tally, first })
     }
 
@@ -182,7 +182,7 @@ impl Generation {
 
     fn lease(self: &Arc<Self>, spare: Option<UnixStream>) -> Lease {
         self.birth.requests.fetch_add(1, Ordering::Relaxed);
-        Lease { generation: Arc::clone(self), spare: Spare(Mutex::new(spare)) }
+        Lease { generation: Arc::clone(self), spare: Spare::of(spare) }
     }
 
     /// Closes the gate if nobody holds a lease; says whether it did.
@@ -252,13 +252,18 @@ impl Generation {
     }
 }
 
-/// A connection that nobody has used yet, for one to take.
+/// A connection that nobody has used yet, for one to take. Nearly all leases have none, and then
+/// there is no lock to be asked for it either.
 #[derive(Debug)]
-struct Spare(Mutex<Option<UnixStream>>);
+struct Spare(Option<Mutex<Option<UnixStream>>>);
 
 impl Spare {
+    fn of(connection: Option<UnixStream>) -> Self {
+        Self(connection.map(|connection| Mutex::new(Some(connection))))
+    }
+
     fn take(&self) -> Option<UnixStream> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

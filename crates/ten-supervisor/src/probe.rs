@@ -103,9 +103,9 @@ pub(crate) struct Found {
     pub(crate) by: Option<net::UnixStream>,
 }
 
-impl Found {
-    /// Nothing that is left of having found it.
-    pub(crate) fn again(at: Reached) -> Self {
+/// Found in another way, or the connection is closed by now.
+impl From<Reached> for Found {
+    fn from(at: Reached) -> Self {
         Self { at, by: None }
     }
 }
@@ -158,11 +158,11 @@ pub(crate) async fn accepting(place: &Place) -> Found {
         }
         match (place.listener.tcp, &place.door) {
             (Some(at), None) if tcp_accepts(&mut diag, at, place.cgroup).await => {
-                return Found::again(Reached { address: Address::Tcp(at), by: By::Address });
+                return Reached { address: Address::Tcp(at), by: By::Address }.into();
             }
             (Some(at), Some(door)) if accepts_inside(door, &mut diag, at).await => {
                 let by = By::Door(Arc::clone(door));
-                return Found::again(Reached { address: Address::Private(at), by });
+                return Reached { address: Address::Private(at), by }.into();
             }
             _ => {}
         }

@@ -26,9 +26,9 @@ pub trait Planner: Debug + Send + Sync {
 pub struct Planned {
     /// How.
     pub plan: LaunchPlan,
-    /// Asked while its walls are built, and so after what a plan cannot be without: why it may not
-    /// run, in one line for operators.
-    pub preflight: Box<dyn FnOnce() -> Result<(), String>>,
+    /// What is asked before it runs, mostly while its walls are built: why it may not, in one line for
+    /// operators.
+    pub preflight: Box<dyn Fn() -> Result<(), String>>,
 }
 
 impl Debug for Planned {

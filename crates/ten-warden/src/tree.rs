@@ -42,9 +42,9 @@ pub(crate) struct Places {
     pub(crate) folders: RunDir,
     pub(crate) cgroups: Option<CgroupTree>,
     pub(crate) way_out: WayOut,
-    /// For the walls of the next tree, and of what kind they are.
-    pub(crate) blanks: Ahead<(Recipe, Blanks)>,
-    /// Which those of the last were: the next is mostly like it.
+    /// For the walls of the next tree, by this recipe.
+    pub(crate) blanks: Ahead<Blanks>,
+    /// That of the last: the next is mostly like it.
     pub(crate) recipe: RefCell<Recipe>,
     pub(crate) boot_id: String,
 }
@@ -56,10 +56,12 @@ impl Places {
         if recipe == Recipe::default() {
             return Blanks::default();
         }
+        let made = self.blanks.take().unwrap_or_default();
         // Others would be kept open by its init for nothing.
-        let fitting = self.blanks.take().filter(|(made_for, _)| *made_for == recipe);
-        self.recipe.replace(recipe);
-        fitting.map_or_else(Blanks::default, |(_, blanks)| blanks)
+        match self.recipe.replace(recipe.clone()) == recipe {
+            true => made,
+            false => Blanks::default(),
+        }
     }
 
     /// When there is something to be made for the next tree.
@@ -70,10 +72,7 @@ impl Places {
     /// Makes it.
     pub(crate) fn act(&self, now: Instant) {
         self.way_out.act(now);
-        self.blanks.act(now, || {
-            let recipe = self.recipe.borrow().clone();
-            Blanks::like(&recipe).map(|blanks| (recipe, blanks))
-        });
+        self.blanks.act(now, || Blanks::like(&self.recipe.borrow()));
     }
 }
 

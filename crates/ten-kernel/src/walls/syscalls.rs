@@ -319,7 +319,7 @@ fn refusals(mut rows: Vec<(c_long, Errno)>) -> Vec<sock_filter> {
     let mut steps = vec![(0, None)];
     for (call, errno) in rows {
         let call = number(call);
-        steps.retain(|(at, _)| *at != call);
+        steps.pop_if(|(at, _)| *at == call);
         steps.extend([(call, Some(errno)), (call + 1, None)]);
     }
     steps.dedup_by_key(|(_, answer)| *answer);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::ErrorKind, path::Path};
 use ten_domain::{Config, InstanceName};
 
 use super::{Check, Running, SERVE, Services};
-use crate::{Ground, INSTANCE_PORTS, checked_plan};
+use crate::{Ground, INSTANCE_PORTS, Preflight, plan};
 
 /// Stands for all instances of a service.
 const EXAMPLE: &str = "example";
@@ -63,7 +63,8 @@ pub(super) fn starts(services: Option<(&Config, &Ground)>) -> Vec<Check> {
         let id = EXAMPLE.parse().expect("a valid id");
         let name = InstanceName { service: spec.name.clone(), id };
         let named = spec.name.as_str();
-        match checked_plan(ground, spec, &name, *INSTANCE_PORTS.start(), &BTreeMap::new()) {
+        let plan = plan(ground, spec, &name, *INSTANCE_PORTS.start(), &BTreeMap::new());
+        match plan.and_then(Preflight::passed) {
             Ok(plan) => Check::works(named, format!("would execute {}", plan.program.display())),
             Err(error) => Check::missing(named, error.to_string()).needed_by(Some(named.into())),
         }

@@ -128,7 +128,7 @@ impl Driver {
             let mut found = probe::accepting(&place).await;
             if let Some(check) = health {
                 // One that does one thing at a time would wait for what comes over the other.
-                found = Found::again(found.at);
+                found.by = None;
                 report(&notices, Notice::Accepting(name.clone(), launch, found.at.clone()));
                 probe::healthy(&found.at, protocol, &check).await;
             }

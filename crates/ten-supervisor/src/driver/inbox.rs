@@ -13,7 +13,7 @@ use crate::{
     commands::{Entered, Stay},
     instance::{Adopted, Goal, Instance, Note, Operator, Watch},
     machine::{Event, PREPARATION, Phase},
-    probe::{Found, Reached},
+    probe::Reached,
     queue::Waiter,
     storage,
 };
@@ -303,7 +303,7 @@ impl Driver {
             }
             Notice::Room(name, launch) => (name, launch, Event::Wake),
             Notice::Accepting(name, launch, reached) => {
-                self.accepting(&name, launch, Found::again(reached));
+                self.accepting(&name, launch, reached.into());
                 (name, launch, Event::Accepting)
             }
             Notice::Ready(name, launch, found) => {

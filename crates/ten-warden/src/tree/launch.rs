@@ -89,7 +89,7 @@ impl Tree {
     fn start(
         launch: LaunchId,
         plan: &LaunchPlan,
-        preflight: impl FnOnce() -> Result<(), String>,
+        preflight: impl Fn() -> Result<(), String>,
         note: Vec<u8>,
         places: &Places,
     ) -> Result<Self, LaunchError> {
@@ -158,21 +158,21 @@ impl Tree {
 /// its pipes and writes the record. Only then it lets the tree run.
 fn begin(
     plan: &LaunchPlan,
-    preflight: impl FnOnce() -> Result<(), String>,
+    preflight: impl Fn() -> Result<(), String>,
     pipes: [Option<Unnamed>; 2],
     places: &Places,
     given: &Given<'_>,
 ) -> Result<Launch, LaunchError> {
     // Init moves data into an image and makes filesystems: not for one that may not run.
     let asks_first = plan.storage.as_ref().is_some_and(|it| it.limit.is_some() || has_image(it));
-    let mut preflight = Some(preflight);
-    let mut ask = || preflight.take().map_or(Ok(()), |ask| ask().map_err(LaunchError::Plan));
     if asks_first {
-        ask()?;
+        preflight().map_err(LaunchError::Plan)?;
     }
     let begun = launch(plan, given)?;
     let let_go = || {
-        ask()?;
+        if !asks_first {
+            preflight().map_err(LaunchError::Plan)?;
+        }
         let mut pipes = pipes.into_iter().flatten();
         pipes.try_for_each(Unnamed::name).map_err(on(plan.name.as_ref()))?;
         places

@@ -15,9 +15,9 @@ impl Planner for Obedient {
     fn plan(&self, order: &[u8]) -> Result<Planned, String> {
         let plan: LaunchPlan = serde_json::from_slice(order).map_err(|error| error.to_string())?;
         let why = plan.env.iter().find(|(name, _)| name == REFUSED).map(|(_, why)| why.clone());
-        let preflight = || {
+        let preflight = move || {
             let children = || procfs::children(std::process::id()).len();
-            why.map_or(Ok(()), |why| Err(format!("{why}, {} children", children())))
+            why.as_ref().map_or(Ok(()), |why| Err(format!("{why}, {} children", children())))
         };
         Ok(Planned { plan, preflight: Box::new(preflight) })
     }

@@ -40,11 +40,9 @@ impl Kind {
 pub struct Blanks(RefCell<Vec<(Kind, OwnedFd)>>);
 
 impl Blanks {
-    /// Those of a recipe; none where this process is not root: its trees have user namespaces of their
-    /// own, and only there they may be made.
+    /// Those of a recipe.
     pub fn like(recipe: &Recipe) -> Result<Self, Errno> {
-        let kinds = recipe.0.iter().filter(|_| is_root());
-        let made = kinds.map(|kind| Ok((*kind, kind.make()?)));
+        let made = recipe.0.iter().map(|kind| Ok((*kind, kind.make()?)));
         Ok(Self(RefCell::new(made.collect::<Result<_, Errno>>()?)))
     }
 
@@ -63,14 +61,18 @@ impl Blanks {
     }
 }
 
-/// Which filesystems the trees of a plan need.
+/// Which filesystems of a tree can be made before it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recipe(Vec<Kind>);
 
 impl Recipe {
-    /// Those of this plan.
+    /// Those of this plan; none where this process is not root: its trees have user namespaces of
+    /// their own, and only there they may be made.
     pub fn of(plan: &LaunchPlan) -> Self {
-        let Walls::Namespaces { mounts, .. } = &plan.walls else { return Self::default() };
+        let mounts = match &plan.walls {
+            Walls::Namespaces { mounts, .. } if is_root() => mounts,
+            _ => return Self::default(),
+        };
         Self(
             mounts
                 .iter()
